@@ -1,0 +1,59 @@
+# Every target does its own set-up on a fresh Debian 12 (packages, build, private cluster). `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+PG_CONFIG ?= pg_config
+export PG_CONFIG
+PGXS_MAKE = $(MAKE) --no-print-directory -s -f pgxs.mk
+SUITES = unit regress isolation http crash replay
+SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -w "$$($(PG_CONFIG) --pkglibdir 2>/dev/null || echo /)" ] || echo sudo)
+
+.PHONY: all help build install demo run stop check $(SUITES:%=check-%) bench asan format lint clean packages-%
+
+help: ## this list
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+packages-%:
+	@scripts/packages.sh $*
+
+all: packages-build ## build the extension, haild and the replay program
+	@$(PGXS_MAKE) all
+	@$(MAKE) --no-print-directory -s -C frontend
+	@$(MAKE) --no-print-directory -s -C test/replay
+
+install: packages-run all ## install the extension and haild into the system
+	@$(SUDO) env PG_CONFIG="$(PG_CONFIG)" $(PGXS_MAKE) install
+	@$(SUDO) install -m 755 frontend/haild "$$($(PG_CONFIG) --bindir)/haild"
+	@echo "installed pg_hail into $$($(PG_CONFIG) --pkglibdir) and haild into $$($(PG_CONFIG) --bindir)"
+
+demo: install ## replay real trips through HTTP and check every invariant (ONCE=1: exit afterwards)
+	@scripts/demo.sh
+
+run: install ## start database and haild on localhost; prints URLs and tokens
+	@scripts/run.sh start
+
+stop: ## stop what `make run` or `make demo` left running
+	@scripts/run.sh stop
+
+check: packages-test install ## build and run every test suite on private clusters
+	@scripts/check.sh $(SUITES)
+
+$(SUITES:%=check-%): check-%: packages-test install
+	@scripts/check.sh $*
+
+bench: packages-bench install ## benchmarks against peers (BENCH=live runs one group)
+	@test/bench/run $(BENCH)
+
+asan: packages-test ## the unit tests and the front under AddressSanitizer and UBSan
+	@scripts/asan.sh
+
+format: packages-test ## reformat all C code
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+lint: packages-test ## formatting, -Wall -Wextra -Werror, every test scheduled
+	@scripts/lint.sh
+
+clean: ## remove what was built
+	@$(PGXS_MAKE) clean
+	@$(MAKE) --no-print-directory -s -C frontend clean
+	@$(MAKE) --no-print-directory -s -C test/replay clean
+	@$(MAKE) --no-print-directory -s -C test/unit clean

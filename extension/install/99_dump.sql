@@ -1,0 +1,18 @@
+-- 99_dump: rows of extension tables are dumped only when registered, sequences too
+
+DO $$
+DECLARE
+    o record;
+BEGIN
+    FOR o IN SELECT c.oid::pg_catalog.regclass AS name, c.relname FROM pg_catalog.pg_class c
+             WHERE c.relnamespace = 'hail'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p', 'S') ORDER BY 1 LOOP
+        -- rows this script has just made come with CREATE EXTENSION: only the others are dumped
+        PERFORM pg_catalog.pg_extension_config_dump(o.name, CASE o.relname::text
+            WHEN 'service_classes' THEN 'WHERE id NOT IN (0, 1, 2, 3, 8, 9, 16, 17)'
+            WHEN 'partitioned_tables' THEN $f$WHERE table_name NOT IN ('location_history', 'events')$f$
+            WHEN 'dispatch_policies' THEN 'WHERE id > 1'
+            WHEN 'trip_transitions' THEN 'WHERE false'
+            ELSE '' END);
+    END LOOP;
+END
+$$;

@@ -1,0 +1,112 @@
+/* Every setting of the extension. */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "base/guc.h"
+
+int hail_max_live_drivers = 100000;
+int hail_history_ring_points = 131072;
+char *hail_worker_database = NULL;
+bool hail_workers = true;
+int hail_presence_ttl_s = 30;
+int hail_history_interval_s = 60;
+int hail_write_through_ms = 1000;
+int hail_quote_ttl_s = 600;
+int hail_max_speed_kmh = 250;
+char *hail_jwt_secret = NULL;
+char *hail_jwt_public_key = NULL;
+int hail_jwt_algorithm = HAIL_JWT_HS256;
+char *hail_jwt_issuer = NULL;
+char *hail_jwt_audience = NULL;
+int hail_jwt_leeway_s = 30;
+
+static const struct config_enum_entry jwt_algorithms[] = {{"HS256", HAIL_JWT_HS256, false},
+                                                          {"RS256", HAIL_JWT_RS256, false},
+                                                          {"EdDSA", HAIL_JWT_EDDSA, false},
+                                                          {NULL, 0, false}};
+
+typedef struct IntSetting {
+    const char *name;
+    const char *description;
+    int *variable;
+    int boot, min, max;
+    GucContext context;
+    int flags;
+} IntSetting;
+
+typedef struct StringSetting {
+    const char *name;
+    const char *description;
+    char **variable;
+    const char *boot;
+    GucContext context;
+    int flags;
+} StringSetting;
+
+#define SECRET (GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE)
+
+/* clang-format off */
+static const IntSetting int_settings[] = {
+    {"hail.max_live_drivers", "Drivers the live index has room for.",
+     &hail_max_live_drivers, 100000, 16, 10000000, PGC_POSTMASTER, 0},
+    {"hail.history_ring_points", "Positions the history ring holds until they are drained.",
+     &hail_history_ring_points, 131072, 64, 16777216, PGC_POSTMASTER, 0},
+    {"hail.presence_ttl", "A driver not heard of for this long is no longer found.",
+     &hail_presence_ttl_s, 30, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.history_interval", "Off a trip, one position is kept per this interval.",
+     &hail_history_interval_s, 60, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.write_through_interval", "Changed positions reach driver_positions this often.",
+     &hail_write_through_ms, 1000, 10, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+    {"hail.quote_ttl", "How long a quote locks its price.",
+     &hail_quote_ttl_s, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.max_speed", "A move faster than this (km/h) is flagged and not applied.",
+     &hail_max_speed_kmh, 250, 1, 100000, PGC_SIGHUP, 0},
+    {"hail.jwt_leeway", "Clock skew accepted in token times.",
+     &hail_jwt_leeway_s, 30, 0, 60, PGC_SIGHUP, GUC_UNIT_S},
+};
+
+static const StringSetting string_settings[] = {
+    {"hail.database", "Database the background workers serve.",
+     &hail_worker_database, "postgres", PGC_POSTMASTER, 0},
+    {"hail.jwt_secret", "HS256 key of the tokens, 32 bytes or more.",
+     &hail_jwt_secret, "", PGC_SIGHUP, SECRET},
+    {"hail.jwt_public_key", "PEM public key of the tokens' issuer, for RS256 and EdDSA.",
+     &hail_jwt_public_key, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY},
+    {"hail.jwt_issuer", "Issuer that tokens must name.", &hail_jwt_issuer, "pg_hail", PGC_SIGHUP, 0},
+    {"hail.jwt_audience", "Audience that tokens must name.", &hail_jwt_audience, "hail", PGC_SIGHUP, 0},
+};
+/* clang-format on */
+
+/* A setting fixed at server start can't be defined once the server runs; its default stands then. */
+static bool definable(GucContext context)
+{
+    return context != PGC_POSTMASTER || process_shared_preload_libraries_in_progress;
+}
+
+void hail_guc_init(void)
+{
+    for (int i = 0; i < (int) lengthof(int_settings); i++) {
+        const IntSetting *s = &int_settings[i];
+
+        if (definable(s->context))
+            DefineCustomIntVariable(s->name, s->description, NULL, s->variable, s->boot, s->min, s->max, s->context,
+                                    s->flags, NULL, NULL, NULL);
+    }
+    for (int i = 0; i < (int) lengthof(string_settings); i++) {
+        const StringSetting *s = &string_settings[i];
+
+        if (definable(s->context))
+            DefineCustomStringVariable(s->name, s->description, NULL, s->variable, s->boot, s->context, s->flags,
+                                       NULL, NULL, NULL);
+    }
+    DefineCustomEnumVariable("hail.jwt_algorithm", "The one signature algorithm accepted in tokens.", NULL,
+                             &hail_jwt_algorithm, HAIL_JWT_HS256, jwt_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
+    if (definable(PGC_POSTMASTER))
+        DefineCustomBoolVariable("hail.workers", "Start the background workers (dispatcher and keeper).", NULL,
+                                 &hail_workers, true, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+    MarkGUCPrefixReserved("hail");
+}

@@ -1,0 +1,61 @@
+/* Shared-memory hooks; see shmem.h. */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+#include "base/shmem.h"
+
+#define MAX_MODULES 8
+
+static const HailShmemModule *modules[MAX_MODULES];
+static int module_count = 0;
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+static int locks_of(const HailShmemModule *module)
+{
+    return module->lock_count ? module->lock_count() : 0;
+}
+
+void hail_shmem_register(const HailShmemModule *module)
+{
+    if (module_count == MAX_MODULES)
+        elog(ERROR, "too many shared memory modules");
+    modules[module_count++] = module;
+}
+
+static void request_shmem(void)
+{
+    if (previous_request_hook)
+        previous_request_hook();
+    for (int i = 0; i < module_count; i++) {
+        RequestAddinShmemSpace(MAXALIGN(modules[i]->size()));
+        if (locks_of(modules[i]) > 0)
+            RequestNamedLWLockTranche(modules[i]->name, locks_of(modules[i]));
+    }
+}
+
+static void startup_shmem(void)
+{
+    if (previous_startup_hook)
+        previous_startup_hook();
+    LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+    for (int i = 0; i < module_count; i++) {
+        bool found;
+        void *memory = ShmemInitStruct(modules[i]->name, modules[i]->size(), &found);
+        LWLockPadded *locks = locks_of(modules[i]) > 0 ? GetNamedLWLockTranche(modules[i]->name) : NULL;
+
+        modules[i]->startup(memory, locks, found);
+    }
+    LWLockRelease(AddinShmemInitLock);
+}
+
+void hail_shmem_init(void)
+{
+    previous_request_hook = shmem_request_hook;
+    shmem_request_hook = request_shmem;
+    previous_startup_hook = shmem_startup_hook;
+    shmem_startup_hook = startup_shmem;
+}

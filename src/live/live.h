@@ -1,0 +1,63 @@
+/*
+ * live.h
+ *    The live driver index: what other modules may ask of it.
+ */
+#ifndef HAIL_LIVE_H
+#define HAIL_LIVE_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+typedef enum LiveState { LIVE_OFFLINE, LIVE_AVAILABLE, LIVE_OFFERED, LIVE_BUSY, LIVE_COOLDOWN } LiveState;
+
+typedef struct LiveSearch {
+    double lat, lng, radius_m;
+    int max_results;
+    int class_id;               /* service_classes.id asked for; -1: any */
+    float min_rating;           /* 0: any */
+    int max_pending_offers;     /* drivers with so many pending offers or more are passed over; 0: no limit */
+    const pg_uuid_t *excluded;  /* drivers never to return */
+    int excluded_count;
+} LiveSearch;
+
+/* A driver found; copied out of the index, valid at the moment of the copy. */
+typedef struct LiveHit {
+    pg_uuid_t driver_id;
+    double lat, lng, distance_m;
+    float heading, speed;
+    float rating, acceptance, completion, vehicle_score; /* rating 1-5, the others 0-1 */
+    int pending_offers;
+    int64 class_mask;
+    TimestampTz last_seen, idle_since;                   /* idle_since 0: never had a trip */
+} LiveHit;
+
+/*
+ * Available drivers nearest first, exact; returns the number written to `hits` (room for max_results).
+ * Never returns a driver that is offline, busy, cooling down, suspended or not heard of for hail.presence_ttl.
+ * Not preloaded: answered from driver_positions. Errors: warming. Takes LWLocks, one cell at a time; must not
+ * be called with one held. The caller has authorised itself.
+ */
+extern int live_search(const LiveSearch *search, LiveHit *hits);
+
+/*
+ * The number of pending offers of a driver changes by `delta` when this transaction commits (a hint for
+ * drivers' apps and searches; the unique index on offers is what limits).
+ */
+extern void live_queue_offers(const pg_uuid_t *driver_id, int delta);
+
+/* Available drivers per surge hexagon and the like: calls visit() for each driver that a search could return. */
+extern void live_visit_available(void (*visit)(const LiveHit *hit, void *arg), void *arg);
+
+/* Shared memory holds a complete index. False: not preloaded, or still being rebuilt. */
+extern bool live_ready(void);
+
+/* Keeper steps (each in a transaction of the caller): rebuild after a start, write changed positions through,
+ * write OFFLINE and its event for drivers past their TTL. Return the rows written. */
+extern int live_rebuild(void);
+extern int live_write_through(void);
+extern int live_expire_presence(void);
+
+extern void live_init(void);
+
+#endif

@@ -1,0 +1,23 @@
+/* _PG_init: calls each module's init, nothing else. */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "base/clock.h"
+#include "base/guc.h"
+#include "base/shmem.h"
+#include "identity/session.h"
+
+PG_MODULE_MAGIC;
+
+void _PG_init(void);
+
+void _PG_init(void)
+{
+    hail_guc_init();
+    hail_clock_init();
+    hail_session_init();
+    if (process_shared_preload_libraries_in_progress)
+        hail_shmem_init();
+}
