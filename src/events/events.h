@@ -9,7 +9,7 @@
  * Write one event in this transaction. The caller holds the aggregate's row lock and has counted `version` up
  * in that row; payload is JSON text. Actor, subject and request id are taken from the session. Inside SPI.
  */
-extern void event_write(const char *aggregate_type, const pg_uuid_t *aggregate_id, int version, const char *type,
-                        const char *payload);
+extern void event_write(const char *aggregate_type, const pg_uuid_t *aggregate_id, int version,
+                        const char *type, const char *payload);
 
 #endif

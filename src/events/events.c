@@ -1,0 +1,60 @@
+/* The event store's one insert; see events.h. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/statement.h"
+#include "events/events.h"
+#include "identity/session.h"
+
+static HailStatement insert_event = {
+    "INSERT INTO hail.events (aggregate_type, aggregate_id, version, type, payload, actor, subject, "
+    "request_id,"
+    " occurred_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    9,
+    {TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TEXTOID, UUIDOID, TEXTOID, TIMESTAMPTZOID}};
+
+/* Workers are superusers without a subject: what they do is done by "system", as is what nobody asked for. */
+static void write_row(Datum aggregate_type, Datum aggregate_id, Datum version, Datum type, Datum payload)
+{
+    HailActor actor = hail_actor();
+    const char *role = actor.has_subject ? hail_role_name(actor.role) : "system";
+    Datum args[9] = {aggregate_type,
+                     aggregate_id,
+                     version,
+                     type,
+                     payload,
+                     CStringGetTextDatum(role),
+                     UUIDPGetDatum(&actor.subject),
+                     (Datum)0,
+                     TimestampTzGetDatum(hail_now())};
+    char nulls[] = "       n ";
+
+    if (!actor.has_subject)
+        nulls[6] = 'n';
+    hail_execute(&insert_event, args, nulls, false, 0);
+}
+
+void event_write(const char *aggregate_type, const pg_uuid_t *aggregate_id, int version, const char *type,
+                 const char *payload)
+{
+    write_row(CStringGetTextDatum(aggregate_type), UUIDPGetDatum(aggregate_id), Int32GetDatum(version),
+              CStringGetTextDatum(type), DirectFunctionCall1(jsonb_in, CStringGetDatum(payload)));
+}
+
+PG_FUNCTION_INFO_V1(hail_write_event);
+
+/* hail.write_event(aggregate_type, aggregate_id, version, type, payload) */
+Datum hail_write_event(PG_FUNCTION_ARGS)
+{
+    SPI_connect();
+    write_row(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), PG_GETARG_DATUM(3),
+              PG_GETARG_DATUM(4));
+    SPI_finish();
+    PG_RETURN_VOID();
+}
