@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/shmem.h"
+#include "history/history.h"
 #include "identity/session.h"
 
 PG_MODULE_MAGIC;
@@ -18,6 +19,7 @@ void _PG_init(void)
     hail_guc_init();
     hail_clock_init();
     hail_session_init();
+    history_init();
     if (process_shared_preload_libraries_in_progress)
         hail_shmem_init();
 }

@@ -26,3 +26,214 @@ CREATE INDEX location_history_time ON hail.location_history USING brin (recorded
 COMMENT ON TABLE hail.location_history IS
 'Every position on a trip, one per hail.history_interval otherwise; daily partitions. Filled from the history ring.';
 INSERT INTO hail.partitioned_tables VALUES ('location_history', 'recorded_at', '90 days');
+
+GRANT SELECT ON hail.partitioned_tables, hail.location_history TO hail_admin;
+GRANT SELECT ON hail.location_history TO hail_driver;
+CREATE POLICY partitioned_tables_admin ON hail.partitioned_tables FOR SELECT TO hail_admin
+    USING (hail.current_role_name() = 'admin');
+CREATE POLICY location_history_admin ON hail.location_history FOR SELECT TO hail_admin
+    USING (hail.current_role_name() = 'admin');
+CREATE POLICY location_history_driver ON hail.location_history FOR SELECT TO hail_driver
+    USING (driver_id = hail.current_subject());
+
+-- The ring
+
+CREATE FUNCTION hail.append_history(driver_id uuid, trip_id uuid, lat float8, lng float8, recorded_at timestamptz,
+                                    accuracy real DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_append_history';
+COMMENT ON FUNCTION hail.append_history(uuid, uuid, float8, float8, timestamptz, real) IS
+'Keep a position as a report does: in the ring, or, when that is full or absent, in the table. Does not ask who calls. Internal.';
+
+CREATE FUNCTION hail.drain_history() RETURNS integer
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_drain_history';
+COMMENT ON FUNCTION hail.drain_history() IS
+'Write what the ring holds into location_history; the ring gives it up at commit. Returns the positions taken; 0 also when another transaction is draining. Internal.';
+
+CREATE FUNCTION hail.history_stats(OUT ring_points bigint, OUT waiting_on_trip bigint, OUT waiting_other bigint,
+                                   OUT drained bigint, OUT written_directly bigint, OUT draining boolean)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_history_stats';
+COMMENT ON FUNCTION hail.history_stats() IS
+'The history ring: positions it has room for, positions waiting to be drained, drained since the start, written by their reporters because the ring was full, and whether a drain is under way. ring_points is 0 when the library is not preloaded.';
+GRANT EXECUTE ON FUNCTION hail.history_stats() TO hail_admin;
+
+-- Partitions. Days are UTC days and bounds are written with +00: no session setting plays a part.
+
+CREATE FUNCTION hail.partition_name(table_name text, day date) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT table_name || '_' || to_char(day, 'YYYYMMDD') $$;
+COMMENT ON FUNCTION hail.partition_name(text, date) IS 'Name of the partition of a day. Internal.';
+
+CREATE FUNCTION hail.day_start(day date) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT day::timestamp AT TIME ZONE 'UTC' $$;
+COMMENT ON FUNCTION hail.day_start(date) IS 'First moment of a UTC day. Internal.';
+
+CREATE FUNCTION hail.utc_day(at timestamptz) RETURNS date
+LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT (at AT TIME ZONE 'UTC')::date $$;
+COMMENT ON FUNCTION hail.utc_day(timestamptz) IS 'The UTC day of a time. Internal.';
+
+-- A partition queried by its own name ignores the policies of its parent: it gets row level security of its own,
+-- with a policy for hail_owner only.
+CREATE FUNCTION hail.protect_partition(partition text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE hail.%I OWNER TO hail_owner', partition);
+    EXECUTE format('REVOKE ALL ON hail.%I FROM PUBLIC', partition);
+    EXECUTE format('ALTER TABLE hail.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
+    EXECUTE format('CREATE POLICY owner_functions ON hail.%I TO hail_owner USING (true) WITH CHECK (true)', partition);
+END
+$$;
+COMMENT ON FUNCTION hail.protect_partition(text) IS
+'Give a new partition to hail_owner and its rows to nobody else. Internal.';
+
+CREATE FUNCTION hail.make_default_partition(t hail.partitioned_tables) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass(format('hail.%I', t.table_name || '_default')) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE hail.%I PARTITION OF hail.%I DEFAULT', t.table_name || '_default', t.table_name);
+    PERFORM hail.protect_partition(t.table_name || '_default');
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION hail.make_default_partition(hail.partitioned_tables) IS
+'Make the partition that catches rows of no other one; false: it was there. Internal.';
+
+-- The default partition may hold rows of the day: they are moved before the new partition is attached. Both
+-- happen under a lock that keeps new rows out of the default partition; the parent stays open for the others.
+CREATE FUNCTION hail.make_day_partition(t hail.partitioned_tables, day date) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := hail.partition_name(t.table_name, day);
+    moved bigint;
+BEGIN
+    EXECUTE format('LOCK TABLE hail.%I IN ACCESS EXCLUSIVE MODE', t.table_name || '_default');
+    EXECUTE format('CREATE TABLE hail.%I (LIKE hail.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)',
+                   name, t.table_name);
+    PERFORM hail.protect_partition(name);
+    EXECUTE format('WITH strays AS (DELETE FROM hail.%1$I WHERE %2$I >= $1 AND %2$I < $2 RETURNING *)
+                    INSERT INTO hail.%3$I SELECT * FROM strays', t.table_name || '_default', t.time_column, name)
+        USING hail.day_start(day), hail.day_start(day + 1);
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    EXECUTE format('ALTER TABLE hail.%I ATTACH PARTITION hail.%I FOR VALUES FROM (%L) TO (%L)', t.table_name, name,
+                   day::text || ' 00:00:00+00', (day + 1)::text || ' 00:00:00+00');
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION hail.make_day_partition(hail.partitioned_tables, date) IS
+'Make the partition of a UTC day and move its rows out of the default partition; returns how many. Internal.';
+
+-- Days that want a partition: yesterday to days_ahead, and past days of which the default partition holds rows.
+CREATE FUNCTION hail.wanted_days(t hail.partitioned_tables, today date) RETURNS SETOF date
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format($q$
+        SELECT day FROM (
+            SELECT $1 + n FROM generate_series(-1, $2) AS n
+            UNION
+            SELECT hail.utc_day(%1$I) FROM hail.%2$I WHERE %1$I < $3 AND %1$I >= $4) AS days (day)
+        WHERE to_regclass('hail.' || quote_ident(hail.partition_name($5, day))) IS NULL
+        ORDER BY day DESC LIMIT 400$q$, t.time_column, t.table_name || '_default')
+        USING today, t.days_ahead, hail.day_start(today + t.days_ahead + 1),
+              coalesce(hail.day_start(hail.utc_day(hail.day_start(today) - t.retention)), '-infinity'), t.table_name;
+END
+$$;
+COMMENT ON FUNCTION hail.wanted_days(hail.partitioned_tables, date) IS
+'Days of which a table should have a partition and has none. Internal.';
+
+CREATE FUNCTION hail.make_partitions(t hail.partitioned_tables, today date)
+    RETURNS TABLE (partition text, action text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    day date;
+    moved bigint;
+BEGIN
+    -- one maintenance of a table at a time; reading and writing it go on
+    EXECUTE format('LOCK TABLE hail.%I IN SHARE UPDATE EXCLUSIVE MODE', t.table_name);
+    IF hail.make_default_partition(t) THEN
+        partition := t.table_name || '_default';
+        action := 'created';
+        RETURN NEXT;
+    END IF;
+    FOR day IN SELECT d FROM hail.wanted_days(t, today) AS d ORDER BY d LOOP
+        moved := hail.make_day_partition(t, day);
+        partition := hail.partition_name(t.table_name, day);
+        action := 'created' || CASE WHEN moved > 0 THEN format(', %s rows moved out of the default', moved) ELSE '' END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hail.make_partitions(hail.partitioned_tables, date) IS
+'Make the default partition and the daily ones of a table up to days_ahead. Internal.';
+
+CREATE FUNCTION hail.drop_partitions(t hail.partitioned_tables, today date)
+    RETURNS TABLE (partition text, action text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- the first day that must stay: what began before it, and ended too, is older than the retention
+    first_kept date := hail.utc_day(hail.day_start(today) - t.retention);
+    purged bigint;
+BEGIN
+    IF t.retention IS NULL THEN
+        RETURN;
+    END IF;
+    FOR partition IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = format('hail.%I', t.table_name)::regclass
+          AND c.relname ~ '_[0-9]{8}$' AND c.relname < hail.partition_name(t.table_name, first_kept)
+        ORDER BY 1 LOOP
+        EXECUTE format('DROP TABLE hail.%I', partition);
+        action := 'dropped';
+        RETURN NEXT;
+    END LOOP;
+    partition := t.table_name || '_default';
+    EXECUTE format('DELETE FROM hail.%I WHERE %I < $1', partition, t.time_column) USING hail.day_start(first_kept);
+    GET DIAGNOSTICS purged = ROW_COUNT;
+    IF purged > 0 THEN
+        action := format('%s rows past retention deleted', purged);
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.drop_partitions(hail.partitioned_tables, date) IS
+'Drop partitions, and delete rows of the default one, of days wholly past the retention of a table. Internal.';
+
+-- Locks are waited for two seconds at most: a table in use by a long transaction is reported, not waited for,
+-- because everybody else would queue behind us.
+CREATE FUNCTION hail.maintain_partitions() RETURNS TABLE (table_name text, partition text, action text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    t hail.partitioned_tables;
+    today date := hail.utc_day(hail.clock());
+    job text;
+BEGIN
+    PERFORM hail.require_admin();
+    FOR t IN SELECT * FROM hail.partitioned_tables p ORDER BY p.table_name LOOP
+        table_name := t.table_name;
+        FOREACH job IN ARRAY ARRAY['drop_partitions', 'make_partitions'] LOOP
+            BEGIN
+                FOR partition, action IN EXECUTE format('SELECT * FROM hail.%I($1, $2)', job) USING t, today LOOP
+                    RETURN NEXT;
+                END LOOP;
+            EXCEPTION WHEN OTHERS THEN
+                partition := NULL;
+                action := 'failed: ' || SQLERRM;
+                RAISE WARNING 'maintaining partitions of table "hail.%" failed: %', t.table_name, SQLERRM;
+                RETURN NEXT;
+            END;
+        END LOOP;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hail.maintain_partitions() IS
+'Make daily partitions ahead for every table of hail.partitioned_tables, move rows out of the default partitions, drop what is past retention. Returns what was done; a table that fails is a row "failed: ..." and a warning, and stops no other one.';
+GRANT EXECUTE ON FUNCTION hail.maintain_partitions() TO hail_admin;

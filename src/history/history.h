@@ -1,4 +1,7 @@
-/* history.h: the position history ring and its drain. */
+/*
+ * history.h
+ *    Position history: the ring in shared memory, its drain into location_history, its file at shutdown.
+ */
 #ifndef HAIL_HISTORY_H
 #define HAIL_HISTORY_H
 
@@ -8,19 +11,37 @@
 
 typedef struct HistoryPoint {
     pg_uuid_t driver_id;
-    pg_uuid_t trip_id;      /* all zero: off a trip */
-    double lat, lng;
-    float heading, speed, accuracy; /* NaN: unknown */
+    pg_uuid_t trip_id;              /* all zero: off a trip */
+    double lat, lng;                /* degrees, WGS84 */
+    float heading, speed, accuracy; /* degrees, km/h, m; NaN: unknown */
     TimestampTz recorded_at, received_at;
 } HistoryPoint;
 
-/* Keep a point: into the ring, or, when that is full or there is none, straight into the table. Must not be
- * called with an LWLock held. */
+/*
+ * Keep a point: into the ring, or, when that is full, absent, or of another database, straight into the table
+ * in this transaction. A point in the ring stays, whatever becomes of the transaction. A second point of the
+ * driver with the same recorded_at is dropped later, silently. Needs a transaction; must not be called with
+ * an LWLock held. Errors: invalid_value when recorded_at is not finite; on the slow path, what an INSERT
+ * raises.
+ */
 extern void history_append(const HistoryPoint *point);
 
-/* Keeper step: move what the ring holds into location_history; the ring gives it up when the transaction
- * commits. One drain at a time. Returns the points written. */
+/*
+ * Keeper step: write what the ring held at the call into location_history, points on a trip first; the ring
+ * gives them up when the transaction commits and keeps them when it, or the subtransaction of the call,
+ * aborts. One drain at a time: a second one, in this or in another transaction, returns 0. Returns the points
+ * taken.
+ */
 extern int history_drain(void);
+
+/*
+ * Keeper step: write the points that a clean shutdown saved in files; the files go when the transaction
+ * commits. Loading one twice is harmless. Returns the points read.
+ */
+extern int history_load_files(void);
+
+/* Points waiting in the ring, unlocked: a hint. 0 without a ring. */
+extern uint64 history_waiting(void);
 
 extern void history_init(void);
 

@@ -1,0 +1,69 @@
+/* SQL entry points of the history module. */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "base/clock.h"
+#include "base/guc.h"
+#include "history/ring.h"
+#include "identity/session.h"
+
+PG_FUNCTION_INFO_V1(hail_append_history);
+PG_FUNCTION_INFO_V1(hail_drain_history);
+PG_FUNCTION_INFO_V1(hail_history_stats);
+
+/* hail.append_history(driver_id, trip_id, lat, lng, recorded_at, accuracy): internal, no authorisation here.
+ */
+Datum hail_append_history(PG_FUNCTION_ARGS)
+{
+    HistoryPoint point = {0};
+
+    point.driver_id = *PG_GETARG_UUID_P(0);
+    if (!PG_ARGISNULL(1))
+        point.trip_id = *PG_GETARG_UUID_P(1);
+    point.lat = PG_GETARG_FLOAT8(2);
+    point.lng = PG_GETARG_FLOAT8(3);
+    point.recorded_at = PG_GETARG_TIMESTAMPTZ(4);
+    point.received_at = hail_now();
+    point.heading = point.speed = NAN;
+    point.accuracy = PG_ARGISNULL(5) ? NAN : PG_GETARG_FLOAT4(5);
+    history_append(&point);
+    PG_RETURN_VOID();
+}
+
+/* hail.drain_history(): internal. */
+Datum hail_drain_history(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_INT32(history_drain());
+}
+
+/* hail.history_stats(): one row; administrators only. */
+Datum hail_history_stats(PG_FUNCTION_ARGS)
+{
+    HistoryRing *ring = ring_get();
+    Datum values[6] = {0};
+    bool nulls[6] = {false};
+    TupleDesc description;
+
+    hail_require_admin();
+    if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    if (ring != NULL) {
+        LWLockAcquire(ring_lock(), LW_SHARED);
+        values[0] = Int64GetDatum((int64)ring->capacity * LANE_COUNT);
+        values[1] = Int64GetDatum((int64)(ring->lanes[LANE_TRIP].head - ring->lanes[LANE_TRIP].tail));
+        values[2] = Int64GetDatum((int64)(ring->lanes[LANE_OTHER].head - ring->lanes[LANE_OTHER].tail));
+        values[3] = Int64GetDatum((int64)ring->drained);
+        values[4] = Int64GetDatum((int64)ring->written_slow);
+        values[5] = BoolGetDatum(ring->drainer != 0);
+        LWLockRelease(ring_lock());
+    }
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
+}
