@@ -29,7 +29,68 @@ CREATE FUNCTION hail.require_admin() RETURNS void
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'hail_require_admin_sql';
 COMMENT ON FUNCTION hail.require_admin() IS 'Error unless the caller is an administrator. Internal.';
 
-GRANT EXECUTE ON FUNCTION hail.current_subject(), hail.current_role_name()
+CREATE FUNCTION hail.authenticate(token text, OUT subject uuid, OUT role text, OUT expires_at timestamptz)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_authenticate';
+COMMENT ON FUNCTION hail.authenticate(text) IS
+'Verify an access token and be its subject, in its role, until the transaction ends (or the savepoint is rolled back). The newest token of a transaction counts. Errors: unauthenticated, token_expired.';
+
+CREATE FUNCTION hail.sign_token(user_id uuid, role text, expires_at timestamptz) RETURNS text
+LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_sign_token';
+COMMENT ON FUNCTION hail.sign_token(uuid, text, timestamptz) IS
+'A signed token with these claims, whoever they name. Internal.';
+
+CREATE FUNCTION hail.issue_token(user_id uuid, ttl interval DEFAULT '15 minutes') RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    u hail.users;
+BEGIN
+    PERFORM hail.require_admin();
+    IF ttl IS NULL OR ttl < '1 second' OR ttl > '30 days' THEN
+        PERFORM hail.fail('invalid_value', 'a token lives between 1 second and 30 days', 'ttl');
+    END IF;
+    SELECT * INTO u FROM hail.users WHERE id = issue_token.user_id;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('not_found', 'user does not exist', 'user_id');
+    ELSIF NOT u.active THEN
+        PERFORM hail.fail('wrong_state', 'user is not active', 'user_id');
+    END IF;
+    RETURN hail.sign_token(u.id, u.role, hail.clock() + ttl);
+END
+$$;
+COMMENT ON FUNCTION hail.issue_token(uuid, interval) IS
+'An access token for an active user, in the user''s role. For administrators. Errors: not_found, wrong_state (inactive), invalid_value (ttl).';
+GRANT EXECUTE ON FUNCTION hail.issue_token(uuid, interval) TO hail_admin;
+
+CREATE FUNCTION hail.register_user(phone text, name text, role text) RETURNS hail.users
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    u hail.users;
+BEGIN
+    PERFORM hail.require_admin();
+    -- NULL is a phone too: partners and analysts may have none
+    IF phone !~ '^\+[1-9][0-9]{6,14}$' THEN
+        PERFORM hail.fail('invalid_value', 'phone must be in international form', 'phone',
+                          'A plus sign, the country code, 7 to 15 digits in all (E.164).');
+    ELSIF (length(name) BETWEEN 1 AND 200) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'name must have 1 to 200 characters', 'name');
+    ELSIF (role IN ('customer', 'driver', 'admin', 'partner', 'analyst')) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'unknown role', 'role',
+                          'One of customer, driver, admin, partner, analyst.');
+    END IF;
+    INSERT INTO hail.users AS added (phone, name, role)
+    VALUES (register_user.phone, register_user.name, register_user.role)
+    ON CONFLICT DO NOTHING RETURNING added.* INTO u;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('already_exists', 'phone is registered already', 'phone');
+    END IF;
+    RETURN u;
+END
+$$;
+COMMENT ON FUNCTION hail.register_user(text, text, text) IS
+'Make a user: phone (E.164; NULL: none), name, role. For administrators. Errors: invalid_value, already_exists (phone).';
+GRANT EXECUTE ON FUNCTION hail.register_user(text, text, text) TO hail_admin;
+
+GRANT EXECUTE ON FUNCTION hail.authenticate(text), hail.current_subject(), hail.current_role_name()
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst, hail_front;
 GRANT SELECT ON hail.users TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 CREATE POLICY users_self ON hail.users FOR SELECT USING (id = hail.current_subject());

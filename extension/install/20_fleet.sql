@@ -88,3 +88,372 @@ CREATE TABLE hail.customer_drivers (
     PRIMARY KEY (customer_id, driver_id)
 );
 COMMENT ON TABLE hail.customer_drivers IS 'What a customer and a driver have had to do with each other: completed trips, favourite, blocked.';
+
+-- Who reads what. Policies ask for the verified identity, so that a role set without a token shows nothing.
+GRANT SELECT ON hail.regions, hail.service_classes TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
+CREATE POLICY regions_everybody ON hail.regions FOR SELECT USING (hail.current_role_name() IS NOT NULL);
+CREATE POLICY service_classes_everybody ON hail.service_classes FOR SELECT USING (hail.current_role_name() IS NOT NULL);
+
+GRANT SELECT ON hail.drivers, hail.vehicles TO hail_driver, hail_admin;
+GRANT SELECT (id, region_id, service_classes, class_mask, status, online, trip_id, rating, rating_count, offers_total,
+              offers_accepted, trips_total, trips_completed, vehicle_score, idle_since, created_at)
+    ON hail.drivers TO hail_analyst;
+CREATE POLICY drivers_self ON hail.drivers FOR SELECT TO hail_driver USING (id = hail.current_subject());
+CREATE POLICY drivers_admin ON hail.drivers FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
+CREATE POLICY drivers_analyst ON hail.drivers FOR SELECT TO hail_analyst USING (hail.current_role_name() = 'analyst');
+CREATE POLICY vehicles_self ON hail.vehicles FOR SELECT TO hail_driver USING (driver_id = hail.current_subject());
+CREATE POLICY vehicles_admin ON hail.vehicles FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
+
+-- Drivers don't learn who blocked them.
+GRANT SELECT ON hail.customer_drivers TO hail_customer, hail_admin;
+CREATE POLICY customer_drivers_self ON hail.customer_drivers FOR SELECT TO hail_customer
+    USING (customer_id = hail.current_subject());
+CREATE POLICY customer_drivers_admin ON hail.customer_drivers FOR SELECT TO hail_admin
+    USING (hail.current_role_name() = 'admin');
+
+-- Regions
+
+CREATE FUNCTION hail.create_region(code text, name text, currency text, timezone text, boundary public.geometry)
+RETURNS hail.regions
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    region hail.regions;
+BEGIN
+    PERFORM hail.require_admin();
+    IF (code ~ '^[a-z0-9_-]{2,32}$') IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'code must have 2 to 32 of a-z, 0-9, _ and -', 'code');
+    ELSIF (length(name) BETWEEN 1 AND 200) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'name must have 1 to 200 characters', 'name');
+    ELSIF (currency ~ '^[A-Z]{3}$') IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'currency must be an ISO 4217 code', 'currency',
+                          'Three capital letters, such as EGP.');
+    ELSIF NOT hail.is_timezone(timezone) THEN
+        PERFORM hail.fail('invalid_value', 'unknown time zone', 'timezone', 'A name of the IANA database, such as Africa/Cairo.');
+    END IF;
+    PERFORM hail.check_boundary(boundary);
+
+    INSERT INTO hail.regions AS added (code, name, currency, timezone, boundary)
+    VALUES (create_region.code, create_region.name, create_region.currency, create_region.timezone, create_region.boundary)
+    ON CONFLICT DO NOTHING RETURNING added.* INTO region;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('already_exists', 'a region with this code exists already', 'code');
+    END IF;
+    RETURN region;
+END
+$$;
+COMMENT ON FUNCTION hail.create_region(text, text, text, text, public.geometry) IS
+'Make a service area: boundary is a polygon or multipolygon in WGS84 (SRID 4326), timezone an IANA name. For administrators. Errors: invalid_value, already_exists (code).';
+GRANT EXECUTE ON FUNCTION hail.create_region(text, text, text, text, public.geometry) TO hail_admin;
+
+CREATE FUNCTION hail.is_timezone(timezone text) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- A POSIX string such as XYZ3 is accepted by AT TIME ZONE too; names of the database have a slash, but for UTC.
+    RETURN coalesce((timezone LIKE '%/%' OR timezone = 'UTC') AND timezone ~ '^[A-Za-z0-9_+/-]+$'
+                    AND (hail.clock() AT TIME ZONE timezone) IS NOT NULL, false);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION hail.is_timezone(text) IS 'Whether the server knows a time zone of this name. Internal.';
+
+CREATE FUNCTION hail.check_boundary(boundary public.geometry) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    problem text;
+BEGIN
+    problem := CASE
+        WHEN boundary IS NULL THEN 'it is null'
+        WHEN public.ST_SRID(boundary) <> 4326 THEN 'its SRID is not 4326'
+        WHEN public.GeometryType(boundary) NOT IN ('POLYGON', 'MULTIPOLYGON') THEN 'it is no polygon or multipolygon'
+        WHEN public.ST_IsEmpty(boundary) THEN 'it is empty'
+        WHEN public.ST_CoordDim(boundary) <> 2 THEN 'it has more than two dimensions'
+        WHEN (public.ST_XMin(boundary) >= -180 AND public.ST_XMax(boundary) <= 180
+              AND public.ST_YMin(boundary) >= -90 AND public.ST_YMax(boundary) <= 90) IS NOT TRUE
+            THEN 'it reaches beyond longitude 180 or latitude 90'
+        WHEN NOT public.ST_IsValid(boundary) THEN 'its rings cross or touch themselves'
+    END;
+    IF problem IS NOT NULL THEN
+        PERFORM hail.fail('invalid_value', 'boundary is no usable area: ' || problem, 'boundary');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.check_boundary(public.geometry) IS
+'Error unless the geometry is a valid, non-empty polygon or multipolygon in WGS84. Internal.';
+
+CREATE FUNCTION hail.region_at(lat float8, lng float8) RETURNS hail.regions
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r FROM hail.regions r
+    WHERE public.ST_Covers(r.boundary, public.ST_SetSRID(public.ST_MakePoint(lng, lat), 4326))
+    ORDER BY public.ST_Area(r.boundary), r.id LIMIT 1
+$$;
+COMMENT ON FUNCTION hail.region_at(float8, float8) IS
+'The region a point is in, the smallest where several overlap, its edge included; NULL outside of all. Internal.';
+
+-- Drivers
+
+CREATE FUNCTION hail.class_mask(service_classes text[]) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(bit_or(1::bigint << served.id), 0)
+    FROM hail.service_classes own
+    JOIN hail.service_classes served ON served.ladder = own.ladder AND served.tier <= own.tier
+    WHERE own.code = ANY (service_classes)
+$$;
+COMMENT ON FUNCTION hail.class_mask(text[]) IS
+'Bits (1 << id) of every class that a driver registered for these classes serves: the same ladder, no higher tier. Internal.';
+
+CREATE FUNCTION hail.register_driver(user_id uuid, region text, service_classes text[]) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    u hail.users;
+    driver hail.drivers;
+    area_id smallint;
+    classes text[];
+BEGIN
+    PERFORM hail.require_self('driver', user_id);
+    SELECT * INTO u FROM hail.users WHERE id = register_driver.user_id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('not_found', 'user does not exist', 'user_id');
+    ELSIF u.role <> 'driver' OR NOT u.active THEN
+        PERFORM hail.fail('wrong_state', 'user is no active user of role driver', 'user_id');
+    END IF;
+    SELECT r.id INTO area_id FROM hail.regions r WHERE r.code = register_driver.region;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('not_found', 'region does not exist', 'region');
+    END IF;
+    SELECT array_agg(DISTINCT c ORDER BY c) INTO classes FROM unnest(register_driver.service_classes) c;
+    IF (cardinality(classes) BETWEEN 1 AND 16) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'name 1 to 16 service classes', 'service_classes');
+    ELSIF EXISTS (SELECT FROM unnest(classes) c
+                  WHERE NOT EXISTS (SELECT FROM hail.service_classes s WHERE s.code = c)) THEN
+        PERFORM hail.fail('unknown_class', 'no such service class', 'service_classes');
+    END IF;
+
+    INSERT INTO hail.drivers AS added (id, region_id, service_classes, class_mask, event_version)
+    VALUES (u.id, area_id, classes, hail.class_mask(classes), 1)
+    ON CONFLICT DO NOTHING RETURNING added.* INTO driver;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('already_exists', 'user is registered as a driver already', 'user_id');
+    END IF;
+    RETURN driver;
+END
+$$;
+COMMENT ON FUNCTION hail.register_driver(uuid, text, text[]) IS
+'Register a user of role driver in a region (its code) for service classes (their codes; lower tiers come with them); pending until approved. For the user itself and administrators. Errors: not_found (user, region), wrong_state, invalid_value, unknown_class, already_exists.';
+GRANT EXECUTE ON FUNCTION hail.register_driver(uuid, text, text[]) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.lock_driver(driver_id uuid) RETURNS hail.drivers
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    driver hail.drivers;
+BEGIN
+    SELECT d.* INTO driver FROM hail.drivers d WHERE d.id = driver_id FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('not_found', 'driver does not exist', 'driver_id');
+    END IF;
+    RETURN driver;
+END
+$$;
+COMMENT ON FUNCTION hail.lock_driver(uuid) IS 'The driver''s row, locked until the transaction ends. Error: not_found. Internal.';
+
+CREATE FUNCTION hail.set_driver_status(driver_id uuid, from_states text[], to_state text, reason text, event text)
+RETURNS hail.drivers
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    driver hail.drivers;
+    before hail.drivers;
+BEGIN
+    before := hail.lock_driver(driver_id);
+    IF before.status <> ALL (from_states) THEN
+        PERFORM hail.fail('wrong_state', format('driver is %s', before.status), 'driver_id',
+                          format('Possible for a driver that is %s.', array_to_string(from_states, ' or ')));
+    END IF;
+    -- A trip under way goes on; nothing new is offered from this commit on.
+    UPDATE hail.drivers d
+    SET status = to_state, status_reason = reason, online = d.online AND to_state = 'approved',
+        event_version = d.event_version + 1
+    WHERE d.id = driver_id RETURNING d.* INTO driver;
+    RETURN driver;
+END
+$$;
+COMMENT ON FUNCTION hail.set_driver_status(uuid, text[], text, text, text) IS
+'Move a driver from one of these states to another, with the event of it. Errors: not_found, wrong_state. Internal.';
+
+CREATE FUNCTION hail.approve_driver(driver_id uuid) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    RETURN hail.set_driver_status(driver_id, '{pending,rejected}', 'approved', NULL, 'DriverVerified');
+END
+$$;
+COMMENT ON FUNCTION hail.approve_driver(uuid) IS
+'Approve a pending or rejected driver, who may then go online. For administrators. Errors: not_found, wrong_state.';
+
+CREATE FUNCTION hail.reject_driver(driver_id uuid, reason text) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    PERFORM hail.check_reason(reason);
+    RETURN hail.set_driver_status(driver_id, '{pending}', 'rejected', reason, 'VerificationRejected');
+END
+$$;
+COMMENT ON FUNCTION hail.reject_driver(uuid, text) IS
+'Reject a pending driver, with the reason. For administrators. Errors: not_found, wrong_state, invalid_value.';
+
+CREATE FUNCTION hail.suspend_driver(driver_id uuid, reason text) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    PERFORM hail.check_reason(reason);
+    RETURN hail.set_driver_status(driver_id, '{approved}', 'suspended', reason, 'DriverSuspended');
+END
+$$;
+COMMENT ON FUNCTION hail.suspend_driver(uuid, text) IS
+'Suspend an approved driver: offline and out of every search from this commit on; a trip under way may be finished. For administrators. Errors: not_found, wrong_state, invalid_value.';
+
+CREATE FUNCTION hail.reinstate_driver(driver_id uuid) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    RETURN hail.set_driver_status(driver_id, '{suspended}', 'approved', NULL, 'DriverReinstated');
+END
+$$;
+COMMENT ON FUNCTION hail.reinstate_driver(uuid) IS
+'End a driver''s suspension; the driver is offline. For administrators. Errors: not_found, wrong_state.';
+GRANT EXECUTE ON FUNCTION hail.approve_driver(uuid), hail.reject_driver(uuid, text), hail.suspend_driver(uuid, text),
+    hail.reinstate_driver(uuid) TO hail_admin;
+
+CREATE FUNCTION hail.check_reason(reason text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF (length(btrim(reason)) BETWEEN 1 AND 500) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'give a reason of 1 to 500 characters', 'reason');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.check_reason(text) IS 'Error unless there is a reason. Internal.';
+
+CREATE FUNCTION hail.set_availability(driver_id uuid, online boolean, lat float8 DEFAULT NULL, lng float8 DEFAULT NULL)
+RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    driver hail.drivers;
+BEGIN
+    PERFORM hail.require_self('driver', driver_id);
+    IF online IS NULL THEN
+        PERFORM hail.fail('invalid_value', 'online must be true or false', 'online');
+    ELSIF (lat IS NULL) <> (lng IS NULL) THEN
+        PERFORM hail.fail('invalid_value', 'lat and lng come together', CASE WHEN lat IS NULL THEN 'lat' ELSE 'lng' END);
+    ELSIF NOT (lat BETWEEN -90 AND 90) THEN
+        PERFORM hail.fail('invalid_value', 'lat must be between -90 and 90', 'lat');
+    ELSIF NOT (lng BETWEEN -180 AND 180) THEN
+        PERFORM hail.fail('invalid_value', 'lng must be between -180 and 180', 'lng');
+    END IF;
+    driver := hail.lock_driver(driver_id);
+    IF online AND driver.status <> 'approved' THEN
+        PERFORM hail.fail('driver_not_eligible', format('driver is %s', driver.status), 'driver_id',
+                          'Only approved drivers can go online.');
+    ELSIF online AND lat IS NULL
+          AND NOT EXISTS (SELECT FROM hail.driver_positions p WHERE p.driver_id = set_availability.driver_id) THEN
+        PERFORM hail.fail('invalid_value', 'a position is needed to go online', 'lat', 'Give lat and lng.');
+    ELSIF NOT online AND driver.trip_id IS NOT NULL THEN
+        PERFORM hail.fail('driver_busy', 'driver is on a trip', 'driver_id', 'Complete or cancel the trip first.');
+    END IF;
+
+    IF online <> driver.online THEN
+        UPDATE hail.drivers d
+        SET online = set_availability.online, event_version = d.event_version + 1,
+            idle_since = CASE WHEN set_availability.online THEN hail.clock() ELSE d.idle_since END
+        WHERE d.id = set_availability.driver_id RETURNING d.* INTO driver;
+    END IF;
+    RETURN driver;
+END
+$$;
+COMMENT ON FUNCTION hail.set_availability(uuid, boolean, float8, float8) IS
+'Go online or offline; a position given is reported. Repeating it changes nothing. For the driver itself and administrators. Errors: driver_not_eligible (not approved), driver_busy (offline during a trip), invalid_value, not_found.';
+GRANT EXECUTE ON FUNCTION hail.set_availability(uuid, boolean, float8, float8) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.add_vehicle(driver_id uuid, plate text, model text, colour text DEFAULT NULL,
+                                 year integer DEFAULT NULL, seats integer DEFAULT 4) RETURNS hail.vehicles
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    vehicle hail.vehicles;
+BEGIN
+    PERFORM hail.require_self('driver', driver_id);
+    IF (length(btrim(plate)) BETWEEN 1 AND 20) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'plate must have 1 to 20 characters', 'plate');
+    ELSIF (length(btrim(model)) BETWEEN 1 AND 100) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'model must have 1 to 100 characters', 'model');
+    ELSIF length(colour) > 50 THEN
+        PERFORM hail.fail('invalid_value', 'colour must have 50 characters at most', 'colour');
+    ELSIF NOT (year BETWEEN 1950 AND 2100) THEN
+        PERFORM hail.fail('invalid_value', 'year must be between 1950 and 2100', 'year');
+    ELSIF (seats BETWEEN 0 AND 60) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'seats must be between 0 and 60', 'seats');
+    END IF;
+    PERFORM hail.lock_driver(driver_id);
+    INSERT INTO hail.vehicles AS added (driver_id, plate, model, colour, year, seats, active)
+    VALUES (add_vehicle.driver_id, btrim(add_vehicle.plate), btrim(add_vehicle.model), add_vehicle.colour,
+            add_vehicle.year, add_vehicle.seats,
+            NOT EXISTS (SELECT FROM hail.vehicles v WHERE v.driver_id = add_vehicle.driver_id AND v.active))
+    RETURNING added.* INTO vehicle;
+    RETURN vehicle;
+END
+$$;
+COMMENT ON FUNCTION hail.add_vehicle(uuid, text, text, text, integer, integer) IS
+'Add a vehicle to a driver; the first is the active one. For the driver itself and administrators. Errors: invalid_value, not_found.';
+GRANT EXECUTE ON FUNCTION hail.add_vehicle(uuid, text, text, text, integer, integer) TO hail_driver, hail_admin;
+
+-- Customers' favourites and blocks
+
+CREATE FUNCTION hail.check_customer_driver(customer_id uuid, driver_id uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_self('customer', customer_id);
+    IF NOT EXISTS (SELECT FROM hail.users u WHERE u.id = customer_id AND u.role = 'customer') THEN
+        PERFORM hail.fail('not_found', 'customer does not exist', 'customer_id');
+    ELSIF NOT EXISTS (SELECT FROM hail.drivers d WHERE d.id = driver_id) THEN
+        PERFORM hail.fail('not_found', 'driver does not exist', 'driver_id');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.check_customer_driver(uuid, uuid) IS
+'Error unless the caller may speak for this customer about this driver. Internal.';
+
+CREATE FUNCTION hail.block_driver(customer_id uuid, driver_id uuid, blocked boolean DEFAULT true)
+RETURNS hail.customer_drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    pair hail.customer_drivers;
+BEGIN
+    PERFORM hail.check_customer_driver(customer_id, driver_id);
+    INSERT INTO hail.customer_drivers AS cd (customer_id, driver_id, blocked)
+    VALUES (block_driver.customer_id, block_driver.driver_id, coalesce(block_driver.blocked, false))
+    ON CONFLICT ON CONSTRAINT customer_drivers_pkey
+        DO UPDATE SET blocked = excluded.blocked, favourite = cd.favourite AND NOT excluded.blocked
+    RETURNING cd.* INTO pair;
+    RETURN pair;
+END
+$$;
+COMMENT ON FUNCTION hail.block_driver(uuid, uuid, boolean) IS
+'A customer no longer wants a driver (or does again): a blocked driver is never offered the customer''s trips, and is no favourite. For the customer itself and administrators. Errors: not_found.';
+
+CREATE FUNCTION hail.favourite_driver(customer_id uuid, driver_id uuid, favourite boolean DEFAULT true)
+RETURNS hail.customer_drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    pair hail.customer_drivers;
+BEGIN
+    PERFORM hail.check_customer_driver(customer_id, driver_id);
+    INSERT INTO hail.customer_drivers AS cd (customer_id, driver_id, favourite)
+    VALUES (favourite_driver.customer_id, favourite_driver.driver_id, coalesce(favourite_driver.favourite, false))
+    ON CONFLICT ON CONSTRAINT customer_drivers_pkey
+        DO UPDATE SET favourite = excluded.favourite, blocked = cd.blocked AND NOT excluded.favourite
+    RETURNING cd.* INTO pair;
+    RETURN pair;
+END
+$$;
+COMMENT ON FUNCTION hail.favourite_driver(uuid, uuid, boolean) IS
+'A customer likes a driver (or no longer does); a favourite is not blocked. For the customer itself and administrators. Errors: not_found.';
+GRANT EXECUTE ON FUNCTION hail.block_driver(uuid, uuid, boolean), hail.favourite_driver(uuid, uuid, boolean)
+    TO hail_customer, hail_admin;

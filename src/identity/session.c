@@ -91,9 +91,9 @@ const char *hail_role_name(HailRole role)
 
 HailRole hail_role_from_name(const char *name)
 {
-    for (int i = 1; i < (int) lengthof(role_names); i++)
+    for (int i = 1; i < (int)lengthof(role_names); i++)
         if (strcmp(role_names[i], name) == 0)
-            return (HailRole) i;
+            return (HailRole)i;
     return HAIL_ROLE_NONE;
 }
 
@@ -120,7 +120,8 @@ void hail_require_self(HailRole role, const pg_uuid_t *user_id)
     if (actor.role == HAIL_ROLE_ADMIN)
         return;
     if (actor.role != role || memcmp(&actor.subject, user_id, sizeof(pg_uuid_t)) != 0)
-        ereport(ERROR, hail_error(HAIL_FORBIDDEN), errmsg("only the %s itself may do this", hail_role_name(role)));
+        ereport(ERROR, hail_error(HAIL_FORBIDDEN),
+                errmsg("only the %s itself may do this", hail_role_name(role)));
 }
 
 PG_FUNCTION_INFO_V1(hail_current_subject);
@@ -152,12 +153,14 @@ Datum hail_current_role_name(PG_FUNCTION_ARGS)
 /* hail.require_self(role, user_id) */
 Datum hail_require_self_sql(PG_FUNCTION_ARGS)
 {
-    HailRole role = PG_ARGISNULL(0) ? HAIL_ROLE_NONE : hail_role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+    HailRole role =
+        PG_ARGISNULL(0) ? HAIL_ROLE_NONE : hail_role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
     if (role == HAIL_ROLE_NONE)
         ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("unknown role"), hail_field("role"));
     if (PG_ARGISNULL(1))
-        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s_id must not be null", hail_role_name(role)));
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE),
+                errmsg("%s_id must not be null", hail_role_name(role)));
     hail_require_self(role, PG_GETARG_UUID_P(1));
     PG_RETURN_VOID();
 }

@@ -24,8 +24,8 @@ typedef enum HailRole {
 
 typedef struct HailActor {
     HailRole role;
-    bool has_subject;   /* false: a database administrator, or nobody */
-    pg_uuid_t subject;  /* users.id */
+    bool has_subject;  /* false: a database administrator, or nobody */
+    pg_uuid_t subject; /* users.id */
 } HailActor;
 
 /* The caller. Never errors. */
