@@ -1,0 +1,2 @@
+-- The state machine: every move there is.
+SELECT * FROM hail.trip_transitions ORDER BY from_state, action, actor;
