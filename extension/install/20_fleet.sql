@@ -138,6 +138,7 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM hail.fail('already_exists', 'a region with this code exists already', 'code');
     END IF;
+    PERFORM hail.maintain_partitions();
     RETURN region;
 END
 $$;
@@ -235,6 +236,8 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM hail.fail('already_exists', 'user is registered as a driver already', 'user_id');
     END IF;
+    PERFORM hail.write_event('driver', driver.id, driver.event_version, 'DriverRegistered',
+                             jsonb_build_object('region', register_driver.region, 'service_classes', classes));
     RETURN driver;
 END
 $$;
@@ -273,6 +276,9 @@ BEGIN
     SET status = to_state, status_reason = reason, online = d.online AND to_state = 'approved',
         event_version = d.event_version + 1
     WHERE d.id = driver_id RETURNING d.* INTO driver;
+    PERFORM hail.write_event('driver', driver.id, driver.event_version, event,
+                             jsonb_strip_nulls(jsonb_build_object('from', before.status, 'reason', reason,
+                                                                  'was_online', before.online)));
     RETURN driver;
 END
 $$;
@@ -365,6 +371,9 @@ BEGIN
         SET online = set_availability.online, event_version = d.event_version + 1,
             idle_since = CASE WHEN set_availability.online THEN hail.clock() ELSE d.idle_since END
         WHERE d.id = set_availability.driver_id RETURNING d.* INTO driver;
+        PERFORM hail.write_event('driver', driver.id, driver.event_version,
+                                 CASE WHEN driver.online THEN 'DriverOnline' ELSE 'DriverOffline' END,
+                                 jsonb_strip_nulls(jsonb_build_object('lat', lat, 'lng', lng)));
     END IF;
     RETURN driver;
 END

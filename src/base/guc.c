@@ -24,6 +24,8 @@ char *hail_jwt_issuer = NULL;
 char *hail_jwt_audience = NULL;
 int hail_jwt_leeway_s = 30;
 
+static char *request_id = NULL;
+
 static const struct config_enum_entry jwt_algorithms[] = {{"HS256", HAIL_JWT_HS256, false},
                                                           {"RS256", HAIL_JWT_RS256, false},
                                                           {"EdDSA", HAIL_JWT_EDDSA, false},
@@ -45,7 +47,26 @@ typedef struct StringSetting {
     const char *boot;
     GucContext context;
     int flags;
+    GucStringCheckHook check;
 } StringSetting;
+
+const char *hail_request_id(void)
+{
+    return request_id != NULL && request_id[0] != '\0' ? request_id : NULL;
+}
+
+/* What goes into logs must be short and of one line. */
+static bool check_request_id(char **value, void **extra, GucSource source)
+{
+    const char *c = *value;
+
+    while (*c > ' ' && *c <= '~')
+        c++;
+    if (*c == '\0' && c - *value <= 128)
+        return true;
+    GUC_check_errdetail("A request id has at most 128 printable ASCII characters and no spaces.");
+    return false;
+}
 
 #define SECRET (GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE)
 
@@ -78,6 +99,8 @@ static const StringSetting string_settings[] = {
      &hail_jwt_public_key, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY},
     {"hail.jwt_issuer", "Issuer that tokens must name.", &hail_jwt_issuer, "pg_hail", PGC_SIGHUP, 0},
     {"hail.jwt_audience", "Audience that tokens must name.", &hail_jwt_audience, "hail", PGC_SIGHUP, 0},
+    {"hail.request_id", "Id of the request being served, for events and logs; set per transaction.",
+     &request_id, "", PGC_USERSET, GUC_NOT_IN_SAMPLE, check_request_id},
 };
 /* clang-format on */
 
@@ -101,7 +124,7 @@ void hail_guc_init(void)
 
         if (definable(s->context))
             DefineCustomStringVariable(s->name, s->description, NULL, s->variable, s->boot, s->context, s->flags,
-                                       NULL, NULL, NULL);
+                                       s->check, NULL, NULL);
     }
     DefineCustomEnumVariable("hail.jwt_algorithm", "The one signature algorithm accepted in tokens.", NULL,
                              &hail_jwt_algorithm, HAIL_JWT_HS256, jwt_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);

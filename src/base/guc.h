@@ -25,6 +25,12 @@ extern int hail_jwt_leeway_s;        /* hail.jwt_leeway: clock skew accepted, 60
 
 typedef enum HailJwtAlgorithm { HAIL_JWT_HS256, HAIL_JWT_RS256, HAIL_JWT_EDDSA } HailJwtAlgorithm;
 
+/*
+ * hail.request_id, which any caller may set for its transaction: 1 to 128 printable ASCII characters that events
+ * and logs carry, so that a request can be followed. No identity. NULL when not set.
+ */
+extern const char *hail_request_id(void);
+
 extern void hail_guc_init(void);
 
 #endif

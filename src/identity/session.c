@@ -7,20 +7,24 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "base/error.h"
 #include "identity/session.h"
 
 static const char *const role_names[] = {NULL, "customer", "driver", "admin", "partner", "analyst"};
 
-static HailActor verified; /* role NONE: nobody has authenticated in this transaction */
-static SubTransactionId verified_in = InvalidSubTransactionId;
+/*
+ * Subjects verified in this transaction, newest first; the newest counts. A token verified inside a savepoint
+ * hides the one from before it until that savepoint is rolled back, as the role set with it does.
+ */
+typedef struct Verified {
+    HailActor actor;
+    SubTransactionId since;
+    struct Verified *hidden;
+} Verified;
 
-static void end_session(void)
-{
-    memset(&verified, 0, sizeof(verified));
-    verified_in = InvalidSubTransactionId;
-}
+static Verified *verified = NULL; /* in TopTransactionContext; NULL: nobody has authenticated */
 
 static void at_transaction_end(XactEvent event, void *arg)
 {
@@ -30,22 +34,24 @@ static void at_transaction_end(XactEvent event, void *arg)
     case XACT_EVENT_ABORT:
     case XACT_EVENT_PARALLEL_ABORT:
     case XACT_EVENT_PREPARE:
-        end_session();
+        verified = NULL; /* its memory goes with the transaction */
         break;
     default:
         break;
     }
 }
 
-/* The role set by authenticate goes back with its subtransaction; so does the subject. */
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
-    if (id != verified_in)
+    if (verified == NULL || verified->since != id)
         return;
     if (event == SUBXACT_EVENT_ABORT_SUB)
-        end_session();
-    else if (event == SUBXACT_EVENT_COMMIT_SUB)
-        verified_in = parent;
+        verified = verified->hidden;
+    else if (event == SUBXACT_EVENT_COMMIT_SUB) {
+        verified->since = parent;
+        if (verified->hidden != NULL && verified->hidden->since == parent)
+            verified->hidden = verified->hidden->hidden;
+    }
 }
 
 void hail_session_init(void)
@@ -56,10 +62,16 @@ void hail_session_init(void)
 
 void hail_session_begin(HailRole role, const pg_uuid_t *subject)
 {
-    verified.role = role;
-    verified.has_subject = true;
-    verified.subject = *subject;
-    verified_in = GetCurrentSubTransactionId();
+    SubTransactionId now = GetCurrentSubTransactionId();
+
+    if (verified == NULL || verified->since != now) {
+        Verified *newest = MemoryContextAllocZero(TopTransactionContext, sizeof(Verified));
+
+        newest->since = now;
+        newest->hidden = verified;
+        verified = newest;
+    }
+    verified->actor = (HailActor){role, true, *subject};
 }
 
 static bool is_database_admin(void)
@@ -77,8 +89,8 @@ HailActor hail_actor(void)
 {
     HailActor nobody = {HAIL_ROLE_NONE};
 
-    if (verified.role != HAIL_ROLE_NONE)
-        return verified;
+    if (verified != NULL)
+        return verified->actor;
     if (is_database_admin())
         nobody.role = HAIL_ROLE_ADMIN;
     return nobody;
