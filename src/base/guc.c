@@ -16,6 +16,8 @@ int hail_presence_ttl_s = 30;
 int hail_history_interval_s = 60;
 int hail_write_through_ms = 1000;
 int hail_quote_ttl_s = 600;
+int hail_min_trip_m = 50;
+int hail_max_trip_km = 300;
 int hail_max_speed_kmh = 250;
 char *hail_jwt_secret = NULL;
 char *hail_jwt_public_key = NULL;
@@ -84,6 +86,10 @@ static const IntSetting int_settings[] = {
      &hail_write_through_ms, 1000, 10, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
     {"hail.quote_ttl", "How long a quote locks its price.",
      &hail_quote_ttl_s, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.min_trip_distance", "Pickup and dropoff nearer than this (m) are refused as the same place.",
+     &hail_min_trip_m, 50, 0, 100000, PGC_SIGHUP, 0},
+    {"hail.max_trip_distance", "Trips longer than this (km, great circle) are not priced.",
+     &hail_max_trip_km, 300, 1, 20000, PGC_SIGHUP, 0},
     {"hail.max_speed", "A move faster than this (km/h) is flagged and not applied.",
      &hail_max_speed_kmh, 250, 1, 100000, PGC_SIGHUP, 0},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",

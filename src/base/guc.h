@@ -15,6 +15,8 @@ extern int hail_presence_ttl_s;      /* hail.presence_ttl: a driver not heard of
 extern int hail_history_interval_s;  /* hail.history_interval: off a trip, one point kept per so many seconds */
 extern int hail_write_through_ms;    /* hail.write_through_interval: positions reach driver_positions this often */
 extern int hail_quote_ttl_s;         /* hail.quote_ttl */
+extern int hail_min_trip_m;          /* hail.min_trip_distance: pickup and dropoff nearer than this are one place */
+extern int hail_max_trip_km;         /* hail.max_trip_distance: longest trip priced, great circle */
 extern int hail_max_speed_kmh;       /* hail.max_speed: faster moves are flagged, not applied */
 extern char *hail_jwt_secret;        /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
 extern char *hail_jwt_public_key;    /* hail.jwt_public_key: PEM, for RS256 and EdDSA */

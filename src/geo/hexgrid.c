@@ -1,0 +1,96 @@
+/*
+ * The hexagon grid; see hexgrid.h.
+ *
+ * A regular hexagon is the set of points nearer to its own centre than to any other, so a point's cell is the
+ * nearest centre: one candidate row in each of the two columns around it.
+ */
+#include "geo/hexgrid.h"
+
+#include <math.h>
+
+#define MERCATOR_RADIUS_M 6378137.0
+#define SQRT3             1.7320508075688772
+#define RADIANS(d)        ((d) * (M_PI / 180.0))
+#define DEGREES(r)        ((r) * (180.0 / M_PI))
+
+typedef struct Mercator {
+    double x, y; /* metres */
+} Mercator;
+
+static Mercator project(double lat, double lng)
+{
+    double clamped = fmax(-HEXGRID_MAX_LAT, fmin(HEXGRID_MAX_LAT, lat));
+    Mercator m = {MERCATOR_RADIUS_M * RADIANS(lng), MERCATOR_RADIUS_M * asinh(tan(RADIANS(clamped)))};
+
+    return m;
+}
+
+static HexPoint unproject(Mercator m)
+{
+    HexPoint p = {DEGREES(atan(sinh(m.y / MERCATOR_RADIUS_M))), DEGREES(m.x / MERCATOR_RADIUS_M)};
+
+    return p;
+}
+
+/* Rows of odd columns lie half a cell higher; i & 1 is right for negative columns too. */
+static double row_offset(int32_t i)
+{
+    return (i & 1) ? 0.5 : 0.0;
+}
+
+static Mercator centre(HexCell cell, double size_m)
+{
+    Mercator m = {1.5 * size_m * cell.i, SQRT3 * size_m * (cell.j + row_offset(cell.i))};
+
+    return m;
+}
+
+static HexCell nearest_in_column(Mercator m, int32_t i, double size_m, double *distance2)
+{
+    HexCell cell = {i, (int32_t)floor(m.y / (SQRT3 * size_m) - row_offset(i) + 0.5)};
+    Mercator c = centre(cell, size_m);
+
+    *distance2 = (m.x - c.x) * (m.x - c.x) + (m.y - c.y) * (m.y - c.y);
+    return cell;
+}
+
+HexCell hexgrid_cell(double lat, double lng, double size_m)
+{
+    Mercator m = project(lat, lng);
+    int32_t west = (int32_t)floor(m.x / (1.5 * size_m));
+    double distance2_west, distance2_east;
+    HexCell a = nearest_in_column(m, west, size_m, &distance2_west);
+    HexCell b = nearest_in_column(m, west + 1, size_m, &distance2_east);
+
+    return distance2_west <= distance2_east ? a : b;
+}
+
+HexPoint hexgrid_centre(HexCell cell, double size_m)
+{
+    return unproject(centre(cell, size_m));
+}
+
+void hexgrid_corners(HexCell cell, double size_m, HexPoint corners[6])
+{
+    static const double dx[6] = {-1, -0.5, 0.5, 1, 0.5, -0.5};
+    static const double dy[6] = {0, -SQRT3 / 2, -SQRT3 / 2, 0, SQRT3 / 2, SQRT3 / 2};
+    Mercator c = centre(cell, size_m);
+
+    for (int k = 0; k < 6; k++) {
+        Mercator corner = {c.x + dx[k] * size_m, c.y + dy[k] * size_m};
+
+        corners[k] = unproject(corner);
+    }
+}
+
+void hexgrid_neighbours(HexCell cell, HexCell neighbours[6])
+{
+    int32_t up = cell.i & 1; /* row of the neighbouring columns' cell just above this centre, less j */
+
+    neighbours[0] = (HexCell){cell.i, cell.j + 1};
+    neighbours[1] = (HexCell){cell.i - 1, cell.j + up};
+    neighbours[2] = (HexCell){cell.i - 1, cell.j + up - 1};
+    neighbours[3] = (HexCell){cell.i, cell.j - 1};
+    neighbours[4] = (HexCell){cell.i + 1, cell.j + up - 1};
+    neighbours[5] = (HexCell){cell.i + 1, cell.j + up};
+}
