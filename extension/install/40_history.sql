@@ -182,8 +182,8 @@ DECLARE
     first_kept date := hail.utc_day(hail.day_start(today) - t.retention);
     purged bigint;
 BEGIN
-    IF t.retention IS NULL THEN
-        RETURN;
+    IF t.retention IS NULL OR to_regclass(format('hail.%I', t.table_name || '_default')) IS NULL THEN
+        RETURN; -- kept for ever, or nothing there yet
     END IF;
     FOR partition IN
         SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid

@@ -2,8 +2,9 @@
  * worker.h
  *    One skeleton for all background workers: a worker is a name and a table of steps.
  *
- * A step runs in a transaction of its own, under a savepoint-free error catch: an error is logged, the other
- * steps go on. Each returns the time at which it wants to run again. In recovery steps do not run.
+ * A step runs in a transaction of its own, with the rights of hail_owner; to functions that ask who is
+ * calling it is an administrator. When it fails, the error is logged, the step is tried again a second later
+ * and the other steps go on. In recovery, and while the database has no extension pg_hail, no step runs.
  */
 #ifndef HAIL_WORKER_H
 #define HAIL_WORKER_H
@@ -11,15 +12,46 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 
+#include "base/statement.h"
+
 typedef struct WorkerStep {
     const char *name;
-    /* Do the work that is due; returns wall-clock milliseconds until the next call. Inside SPI and a transaction. */
-    long (*run)(void);
+    bool (*wanted)(void); /* worth a transaction? outside one, cheap, no errors; NULL: always */
+    int64 (*run)(void);   /* do the work that is due, inside SPI; returns rows. NULL: run `statement` */
+    const char
+        *function; /* name of the function of schema hail that `statement` calls; passed over while missing */
+    HailStatement statement; /* its one result is a bigint: rows */
+    const int *interval_ms;  /* time between two runs; read anew each time */
+    bool on_clock; /* also due when that much time of hail.clock() has passed, or the clock was set back */
+
+    /* state of the process that runs it */
+    int64 due_ms;       /* monotonic milliseconds; 0: now */
+    TimestampTz ran_at; /* hail.clock() of the last run */
 } WorkerStep;
 
 /* Wake the dispatcher when this transaction commits: a trip waits for its first round. */
 extern void worker_wake_dispatcher_at_commit(void);
 
 extern void worker_init(void);
+
+/* Main function of every worker: never returns. */
+extern void worker_main(const char *name, WorkerStep *steps, int count) pg_attribute_noreturn();
+
+/* Run a step in the transaction of the caller, inside SPI. Returns its rows; -1: its SQL function is missing.
+ */
+extern int64 worker_run_step(WorkerStep *step);
+
+/* Names of the workers, also their kinds in pg_stat_activity. */
+#define WORKER_KEEPER     "hail keeper"
+#define WORKER_DISPATCHER "hail dispatcher"
+
+/* Entry points of the background workers. */
+extern PGDLLEXPORT void hail_keeper_main(Datum arg);
+extern PGDLLEXPORT void hail_dispatcher_main(Datum arg);
+
+/* wake.c: the dispatcher makes itself known here, and asks whether it was woken since it last asked. */
+extern void wake_init(void);
+extern void wake_register_dispatcher(void);
+extern bool wake_was_requested(void);
 
 #endif

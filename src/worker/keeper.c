@@ -1,0 +1,111 @@
+/* The keeper: a table of chores. hail.keep() runs the same table in the caller's transaction. */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "base/guc.h"
+#include "history/history.h"
+#include "identity/session.h"
+#include "live/live.h"
+#include "worker/worker.h"
+
+#pragma weak live_ready
+#pragma weak live_rebuild
+#pragma weak live_write_through
+#pragma weak live_expire_presence
+
+static const int ms_250 = 250, second = 1000, ten_seconds = 10000, minute = 60000, hour = 3600000;
+
+static bool index_is_cold(void)
+{
+    return live_ready != NULL && !live_ready();
+}
+
+static int64 rebuild_index(void)
+{
+    return live_ready == NULL || live_ready() ? 0 : live_rebuild();
+}
+
+static bool points_wait(void)
+{
+    return history_waiting() > 0;
+}
+
+static int64 load_history_files(void)
+{
+    return history_load_files();
+}
+
+static int64 drain_history(void)
+{
+    return history_drain();
+}
+
+static int64 write_positions(void)
+{
+    return live_write_through ? live_write_through() : 0;
+}
+
+static int64 expire_presence(void)
+{
+    return live_expire_presence ? live_expire_presence() : 0;
+}
+
+#define C_STEP(wanted, run)                                                                                  \
+    (wanted), (run), NULL,                                                                                   \
+    {                                                                                                        \
+        NULL                                                                                                 \
+    }
+#define SQL_STEP(function, statement)                                                                        \
+    NULL, NULL, (function),                                                                                  \
+    {                                                                                                        \
+        (statement), 0,                                                                                      \
+        {                                                                                                    \
+            0                                                                                                \
+        }                                                                                                    \
+    }
+
+/* clang-format off */
+static WorkerStep steps[] = {
+    {"rebuild index", C_STEP(index_is_cold, rebuild_index), &ms_250, false},
+    {"maintain partitions", SQL_STEP("maintain_partitions", "SELECT count(*) FROM hail.maintain_partitions()"), &hour, true},
+    {"load saved history", C_STEP(NULL, load_history_files), &minute, false},
+    {"drain history", C_STEP(points_wait, drain_history), &ms_250, false},
+    {"write positions", C_STEP(NULL, write_positions), &hail_write_through_ms, false},
+    {"expire presence", C_STEP(NULL, expire_presence), &second, true},
+    {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &ten_seconds, true},
+    {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
+    {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
+};
+/* clang-format on */
+
+void hail_keeper_main(Datum arg)
+{
+    worker_main(WORKER_KEEPER, steps, lengthof(steps));
+}
+
+PG_FUNCTION_INFO_V1(hail_keep);
+
+/* hail.keep(): every step once, in this transaction; an error of one ends all. Administrators only. */
+Datum hail_keep(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result;
+
+    hail_require_admin();
+    InitMaterializedSRF(fcinfo, 0);
+    result = (ReturnSetInfo *)fcinfo->resultinfo;
+    SPI_connect();
+    for (int i = 0; i < (int)lengthof(steps); i++) {
+        int64 rows = worker_run_step(&steps[i]);
+        Datum values[2] = {CStringGetTextDatum(steps[i].name), Int64GetDatum(rows)};
+        bool nulls[2] = {false, false};
+
+        if (rows >= 0)
+            tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    SPI_finish();
+    return (Datum)0;
+}

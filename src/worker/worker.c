@@ -1,0 +1,266 @@
+/*
+ * The skeleton of the background workers; see worker.h.
+ *
+ * A worker ends with exit code 1 whatever the reason, so that the postmaster starts it again RESTART_S
+ * seconds later: that is also how it waits for its database to exist and how it comes back after DROP
+ * DATABASE (FORCE).
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/guc.h"
+#include "worker/worker.h"
+
+#define RESTART_S    2
+#define RETRY_MS     1000 /* a step that failed; also: looking for the extension again */
+#define MAX_SLEEP_MS 1000
+#define MIN_CLOCK_MS 50 /* however fast the test clock runs */
+
+typedef enum StepOutcome { STEP_DONE, STEP_FAILED, STEP_NO_EXTENSION } StepOutcome;
+
+static HailStatement bump_epoch = {
+    "INSERT INTO hail.worker_epochs AS e (worker, epoch, started_at) VALUES ($1, 1, hail.clock())"
+    " ON CONFLICT (worker) DO UPDATE SET epoch = e.epoch OPERATOR(pg_catalog.+) 1, started_at = "
+    "excluded.started_at",
+    1,
+    {TEXTOID}};
+
+static int64 monotonic_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static bool function_exists(const char *name)
+{
+    List *qualified = list_make2(makeString("hail"), makeString(pstrdup(name)));
+
+    return OidIsValid(LookupFuncName(qualified, 0, NULL, true));
+}
+
+int64 worker_run_step(WorkerStep *step)
+{
+    bool isnull = true;
+    Datum rows = 0;
+
+    if (step->run != NULL)
+        return step->run();
+    if (!function_exists(step->function))
+        return -1;
+    if (hail_execute(&step->statement, NULL, NULL, false, 0) > 0)
+        rows = hail_result(0, 1, &isnull);
+    return isnull ? 0 : DatumGetInt64(rows);
+}
+
+/* What a transaction of a worker does: a step, or the epoch. */
+typedef void (*WorkerBody)(void *arg);
+
+static void run_body(WorkerBody body, void *arg)
+{
+    Oid user;
+    int context;
+
+    GetUserIdAndSecContext(&user, &context);
+    SetUserIdAndSecContext(get_role_oid("hail_owner", false), context | SECURITY_LOCAL_USERID_CHANGE);
+    SPI_connect();
+    body(arg);
+    SPI_finish();
+    SetUserIdAndSecContext(user, context);
+}
+
+/* One transaction. An error ends here: it is logged and the transaction aborted. */
+static StepOutcome run_transaction(const char *activity, WorkerBody body, void *arg)
+{
+    MemoryContext context = CurrentMemoryContext;
+    volatile StepOutcome outcome = STEP_NO_EXTENSION;
+
+    PG_TRY();
+    {
+        SetCurrentStatementStartTimestamp();
+        StartTransactionCommand();
+        PushActiveSnapshot(GetTransactionSnapshot());
+        pgstat_report_activity(STATE_RUNNING, activity);
+        if (OidIsValid(get_extension_oid("pg_hail", true))) {
+            run_body(body, arg);
+            outcome = STEP_DONE;
+        }
+        PopActiveSnapshot();
+        CommitTransactionCommand();
+    }
+    PG_CATCH();
+    {
+        HOLD_INTERRUPTS();
+        EmitErrorReport();
+        AbortCurrentTransaction();
+        MemoryContextSwitchTo(context);
+        FlushErrorState();
+        RESUME_INTERRUPTS();
+        outcome = STEP_FAILED;
+    }
+    PG_END_TRY();
+    pgstat_report_stat(true);
+    pgstat_report_activity(STATE_IDLE, NULL);
+    MemoryContextSwitchTo(context);
+    return outcome;
+}
+
+static void step_body(void *arg)
+{
+    (void)worker_run_step(arg);
+}
+
+static void epoch_body(void *arg)
+{
+    hail_execute(&bump_epoch, (Datum[]){CStringGetTextDatum((const char *)arg)}, NULL, false, 0);
+}
+
+/* Milliseconds until a step is due; 0: now. */
+static long step_wait_ms(const WorkerStep *step)
+{
+    int64 wall = Max(step->due_ms - monotonic_ms(), 0);
+    TimestampTz clock = hail_now();
+    long test;
+
+    if (wall == 0 || !step->on_clock || step->ran_at == 0)
+        return (long)wall;
+    if (clock < step->ran_at)
+        return 0;
+    test = hail_ms_until(TimestampTzPlusMilliseconds(step->ran_at, *step->interval_ms), (long)wall);
+    return Min((long)wall, test);
+}
+
+/* Returns false when the extension is not there. */
+static bool run_when_due(WorkerStep *step)
+{
+    StepOutcome outcome;
+    TimestampTz clock = hail_now();
+
+    if (step_wait_ms(step) > 0)
+        return true;
+    if (step->wanted != NULL && !step->wanted()) {
+        step->due_ms = monotonic_ms() + *step->interval_ms;
+        step->ran_at = clock;
+        return true;
+    }
+    outcome = run_transaction(step->name, step_body, step);
+    step->due_ms = monotonic_ms() + (outcome == STEP_DONE ? *step->interval_ms : RETRY_MS);
+    step->ran_at = outcome == STEP_DONE ? clock : 0; /* 0: only wall time counts */
+    return outcome != STEP_NO_EXTENSION;
+}
+
+static long run_due_steps(WorkerStep *steps, int count, bool *have_extension)
+{
+    long wait = MAX_SLEEP_MS;
+
+    for (int i = 0; i < count && *have_extension; i++) {
+        CHECK_FOR_INTERRUPTS();
+        *have_extension = run_when_due(&steps[i]);
+    }
+    for (int i = 0; i < count && *have_extension; i++) {
+        long step = step_wait_ms(&steps[i]);
+
+        wait = Min(wait, steps[i].on_clock ? Max(step, MIN_CLOCK_MS) : step);
+    }
+    return wait;
+}
+
+/* The extension has appeared: everything is due. */
+static bool begin_service(const char *name, WorkerStep *steps, int count)
+{
+    for (int i = 0; i < count; i++)
+        steps[i].due_ms = steps[i].ran_at = 0;
+    return run_transaction("starting", epoch_body, unconstify(char *, name)) == STEP_DONE;
+}
+
+static void prepare_process(void)
+{
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    pqsignal(SIGTERM, die);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnection(hail_worker_database, NULL, 0);
+    SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+    SetConfigOption("lock_timeout", "10s", PGC_SUSET,
+                    PGC_S_OVERRIDE); /* one stuck row must not stop every step */
+    SetConfigOption("timezone", "UTC", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+void worker_main(const char *name, WorkerStep *steps, int count)
+{
+    MemoryContext context;
+    bool have_extension = false;
+
+    prepare_process();
+    if (strcmp(name, WORKER_DISPATCHER) == 0)
+        wake_register_dispatcher();
+    context = AllocSetContextCreate(TopMemoryContext, "hail worker iteration", ALLOCSET_DEFAULT_SIZES);
+    for (;;) {
+        long wait = RETRY_MS;
+
+        MemoryContextSwitchTo(context);
+        if (!have_extension)
+            have_extension = begin_service(name, steps, count);
+        if (have_extension)
+            wait = run_due_steps(steps, count, &have_extension);
+        MemoryContextReset(context);
+
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Max(wait, 1),
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+        if (ConfigReloadPending) {
+            ConfigReloadPending = false;
+            ProcessConfigFile(PGC_SIGHUP);
+        }
+        if (strcmp(name, WORKER_DISPATCHER) == 0 && wake_was_requested())
+            steps[0].due_ms = 0;
+    }
+}
+
+static void register_worker(const char *name, const char *function)
+{
+    BackgroundWorker worker;
+
+    memset(&worker, 0, sizeof(worker));
+    strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+    strlcpy(worker.bgw_type, name, BGW_MAXLEN);
+    strlcpy(worker.bgw_library_name, "pg_hail", BGW_MAXLEN);
+    strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = RESTART_S;
+    RegisterBackgroundWorker(&worker);
+}
+
+void worker_init(void)
+{
+    wake_init();
+    if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade || !hail_workers)
+        return;
+    register_worker(WORKER_KEEPER, "hail_keeper_main");
+    register_worker(WORKER_DISPATCHER, "hail_dispatcher_main");
+}
