@@ -5,7 +5,8 @@
  * A verified subject lives in a C variable of the backend from hail.authenticate() until its (sub)transaction
  * ends. Without one, a caller is an administrator when both the role it logged in as and the role it has set
  * have the rights of hail_admin (superusers do; hail_front, NOINHERIT, never does), else it is nobody.
- * The role set by SECURITY DEFINER functions plays no part.
+ * The role set by SECURITY DEFINER functions plays no part. Inside security-restricted operations (index
+ * functions run by ANALYZE, REINDEX and the like) everybody is nobody.
  */
 #ifndef HAIL_IDENTITY_SESSION_H
 #define HAIL_IDENTITY_SESSION_H
