@@ -133,6 +133,17 @@ CREATE INDEX offers_expiry ON hail.offers (expires_at) WHERE status = 'pending';
 COMMENT ON TABLE hail.offers IS
 'A trip offered to a driver. pending -> accepted | declined | expired | withdrawn (someone else won, or the trip ended); accepted -> cancelled when the driver gives the trip back.';
 
+CREATE FUNCTION hail.offers_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_offers_changed';
+COMMENT ON FUNCTION hail.offers_changed() IS
+'Trigger: the live index learns at commit how many pending offers a driver has. Internal.';
+CREATE TRIGGER offers_pending_in AFTER INSERT ON hail.offers FOR EACH ROW
+    WHEN (NEW.status = 'pending') EXECUTE FUNCTION hail.offers_changed();
+CREATE TRIGGER offers_pending_change AFTER UPDATE OF status ON hail.offers FOR EACH ROW
+    WHEN ((OLD.status = 'pending') <> (NEW.status = 'pending')) EXECUTE FUNCTION hail.offers_changed();
+CREATE TRIGGER offers_pending_out AFTER DELETE ON hail.offers FOR EACH ROW
+    WHEN (OLD.status = 'pending') EXECUTE FUNCTION hail.offers_changed();
+
 -- The state machine: the table above decides, these functions ask it.
 
 CREATE FUNCTION hail.next_state(from_state text, action text, actor text) RETURNS text
@@ -249,6 +260,91 @@ CREATE FUNCTION hail.make_pickup_code() RETURNS text
 LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_make_pickup_code';
 COMMENT ON FUNCTION hail.make_pickup_code() IS 'Four random digits from the system''s strong source. Internal.';
 
+CREATE FUNCTION hail.match_trip(trip_id uuid) RETURNS integer
+LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'hail_match_trip';
+COMMENT ON FUNCTION hail.match_trip(uuid) IS
+'One matching round of a searching trip that the caller has locked: the number of offers made. Internal.';
+
+CREATE FUNCTION hail.step_trip(trip_id uuid, moment timestamptz) RETURNS uuid[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    trip hail.trips;
+    expired uuid[];
+BEGIN
+    WITH gone AS (
+        UPDATE hail.offers o SET status = 'expired', responded_at = moment
+        WHERE o.trip_id = step_trip.trip_id AND o.status = 'pending' AND o.expires_at <= moment RETURNING o.driver_id)
+    SELECT array_agg(g.driver_id ORDER BY g.driver_id) INTO expired FROM gone g;
+    IF expired IS NOT NULL THEN
+        UPDATE hail.trips t SET event_version = t.event_version + 1 WHERE t.id = step_trip.trip_id RETURNING * INTO trip;
+        PERFORM hail.trip_event(trip, 'OfferExpired', jsonb_build_object('round', trip.round, 'drivers', to_jsonb(expired)));
+    ELSE
+        SELECT * INTO trip FROM hail.trips t WHERE t.id = step_trip.trip_id;
+    END IF;
+    IF trip.search_until <= moment THEN
+        PERFORM hail.withdraw_offers(trip.id, moment);
+        UPDATE hail.trips t SET state = hail.next_state(trip.state, 'give_up', 'system'), next_round_at = NULL,
+               event_version = t.event_version + 1
+        WHERE t.id = trip.id RETURNING * INTO trip;
+        PERFORM hail.trip_event(trip, 'TripNoDrivers', jsonb_build_object('rounds', trip.round));
+    ELSE
+        PERFORM hail.match_trip(trip.id);
+    END IF;
+    RETURN coalesce(expired, '{}');
+END
+$$;
+COMMENT ON FUNCTION hail.step_trip(uuid, timestamptz) IS
+'What is due for a locked searching trip: offers past their time expire, then the next round, or the end of the search. Returns the drivers who let an offer go by. Internal.';
+
+CREATE FUNCTION hail.dispatch_tick() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    moment timestamptz := hail.clock();
+    due uuid[];
+    trip_id uuid;
+    gone uuid[] := '{}';
+BEGIN
+    PERFORM hail.require_admin();
+    -- Trips that somebody is changing right now can wait for the next tick: it never waits for them.
+    SELECT array_agg(l.id) INTO due FROM (
+        SELECT t.id FROM hail.trips t WHERE t.state = 'searching' AND t.next_round_at <= moment
+        ORDER BY t.next_round_at, t.id LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED) l;
+    IF due IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- Offers of several trips: all their locks now, in the one order.
+    PERFORM FROM hail.offers o WHERE o.trip_id = ANY (due) AND o.status = 'pending' ORDER BY o.id FOR NO KEY UPDATE;
+    FOREACH trip_id IN ARRAY due LOOP
+        BEGIN
+            gone := gone || hail.step_trip(trip_id, moment);
+        EXCEPTION WHEN OTHERS THEN
+            -- One bad trip must not stop the others; it is tried again later.
+            RAISE WARNING 'matching trip %: %', trip_id, SQLERRM USING ERRCODE = SQLSTATE;
+            UPDATE hail.trips t SET next_round_at = moment + p.retry_after FROM hail.dispatch_policies p
+            WHERE t.id = trip_id AND p.id = t.policy_id;
+        END;
+    END LOOP;
+    -- Driver rows come after trips and offers, in the order of their ids.
+    PERFORM FROM hail.drivers d WHERE d.id = ANY (gone) ORDER BY d.id FOR NO KEY UPDATE;
+    UPDATE hail.drivers d SET offers_total = d.offers_total + g.offers
+    FROM (SELECT u.id, count(*) AS offers FROM unnest(gone) AS u (id) GROUP BY u.id) g WHERE d.id = g.id;
+    RETURN cardinality(due);
+END
+$$;
+COMMENT ON FUNCTION hail.dispatch_tick() IS
+'Do what is due for searching trips, at most 100 of them: expire offers, run rounds, give up. Returns how many trips were looked at; call again while it is 100. The dispatcher worker calls it; administrators may.';
+GRANT EXECUTE ON FUNCTION hail.dispatch_tick() TO hail_admin;
+
+CREATE FUNCTION hail.rank_drivers(trip_id uuid, max_results integer DEFAULT 20)
+RETURNS TABLE (driver_id uuid, score float8, distance_m float8, pickup_eta_s integer, distance_term float8, rating_term float8,
+               acceptance_term float8, completion_term float8, vehicle_term float8, repeat_term float8, gate text)
+LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'hail_rank_drivers';
+COMMENT ON FUNCTION hail.rank_drivers(uuid, integer) IS
+'Available drivers within the radius of the trip''s newest round, best first, with each weighted term of the score (they add up to it); gate tells why a driver is passed over: self, gave_back, blocked, declined, asked, pending_offers. Administrators only. Errors: not_found, warming.';
+GRANT EXECUTE ON FUNCTION hail.rank_drivers(uuid, integer) TO hail_admin;
+
 -- A trip's life
 
 CREATE FUNCTION hail.check_trip_request(quote hail.quotes, payment_method text) RETURNS void
@@ -350,6 +446,9 @@ BEGIN
     PERFORM hail.trip_event(trip, 'TripRequested', jsonb_build_object('service_class', trip.service_class, 'price', trip.price,
         'currency', trip.currency, 'payment_method', trip.payment_method, 'pickup_lat', trip.pickup_lat,
         'pickup_lng', trip.pickup_lng, 'dropoff_lat', trip.dropoff_lat, 'dropoff_lng', trip.dropoff_lng));
+    -- The first round belongs to the request: its offers are out when the customer has the answer.
+    PERFORM hail.match_trip(trip.id);
+    SELECT * INTO trip FROM hail.trips t WHERE t.id = trip.id;
     RETURN trip;
 END
 $$;

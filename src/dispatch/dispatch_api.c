@@ -1,12 +1,24 @@
-/* dispatch_api.c: SQL entry points of the dispatch module that are C. */
+/* SQL entry points of the dispatch module that are C: rounds, ranking, pickup codes, the offers trigger. */
 #include "postgres.h"
 
+#include "commands/trigger.h"
+#include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "dispatch/matching.h"
+#include "identity/session.h"
+#include "live/live.h"
+#include "pricing/eta.h"
 
 PG_FUNCTION_INFO_V1(hail_make_pickup_code);
+PG_FUNCTION_INFO_V1(hail_match_trip);
+PG_FUNCTION_INFO_V1(hail_rank_drivers);
+PG_FUNCTION_INFO_V1(hail_offers_changed);
 
 /* hail.make_pickup_code(): four digits, each code equally likely (values past the last whole 10,000 are
  * redrawn). */
@@ -21,4 +33,90 @@ Datum hail_make_pickup_code(PG_FUNCTION_ARGS)
     } while (random >= PG_UINT32_MAX - PG_UINT32_MAX % 10000);
     snprintf(code, sizeof(code), "%04u", random % 10000);
     PG_RETURN_TEXT_P(cstring_to_text(code));
+}
+
+/* hail.match_trip(trip_id): one round; the caller has locked the trip and knows that it is searching. */
+Datum hail_match_trip(PG_FUNCTION_ARGS)
+{
+    int made;
+
+    SPI_connect();
+    made = match_round(PG_GETARG_UUID_P(0), hail_now());
+    SPI_finish();
+    PG_RETURN_INT32(made);
+}
+
+static void put_ranked(ReturnSetInfo *result, const MatchTrip *trip, const MatchCandidate *candidate)
+{
+    const LiveHit *hit = &candidate->hit;
+    Datum values[4 + SCORE_TERMS + 1];
+    bool nulls[lengthof(values)] = {false};
+
+    values[0] = UUIDPGetDatum(&hit->driver_id);
+    values[1] = Float8GetDatum(candidate->score.total);
+    values[2] = Float8GetDatum(hit->distance_m);
+    values[3] =
+        Int32GetDatum((int32)rint(eta_seconds(hit->distance_m, trip->distance_factor, trip->speed_kmh)));
+    for (int i = 0; i < SCORE_TERMS; i++)
+        values[4 + i] = Float8GetDatum(candidate->score.term[i]);
+    nulls[4 + SCORE_TERMS] = candidate->gate == GATE_NONE;
+    values[4 + SCORE_TERMS] = CStringGetTextDatum(match_gate_names[candidate->gate]);
+    tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* hail.rank_drivers(trip_id, max_results) */
+Datum hail_rank_drivers(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    int max_results = PG_GETARG_INT32(1);
+    MatchTrip trip;
+    MatchCandidate *candidates;
+    int found;
+
+    hail_require_admin();
+    if (max_results < 1 || max_results > 1000)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("max_results must be from 1 to 1000"),
+                hail_field("max_results"));
+    InitMaterializedSRF(fcinfo, 0);
+    SPI_connect();
+    if (!match_load(PG_GETARG_UUID_P(0), &trip))
+        ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("there is no such trip"), hail_field("trip_id"));
+    trip.candidates = Max(trip.candidates, max_results);
+    found = match_candidates(&trip, Max(trip.round - trip.rounds_before, 1), true, &candidates);
+    for (int i = 0; i < Min(found, max_results); i++)
+        put_ranked(result, &trip, &candidates[i]);
+    SPI_finish();
+    return (Datum)0;
+}
+
+static bool is_pending(HeapTuple tuple, TupleDesc desc)
+{
+    char *status = SPI_getvalue(tuple, desc, SPI_fnumber(desc, "status"));
+
+    return strcmp(status, "pending") == 0;
+}
+
+/* Trigger of hail.offers: the one place that tells the live index how many pending offers a driver has. */
+Datum hail_offers_changed(PG_FUNCTION_ARGS)
+{
+    TriggerData *trigger = (TriggerData *)fcinfo->context;
+    TupleDesc desc;
+    HeapTuple before = NULL, after = NULL;
+    int delta = 0;
+
+    if (!CALLED_AS_TRIGGER(fcinfo))
+        elog(ERROR, "hail_offers_changed is a trigger");
+    desc = RelationGetDescr(trigger->tg_relation);
+    if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+        before = trigger->tg_trigtuple;
+    if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+        after = before ? trigger->tg_newtuple : trigger->tg_trigtuple;
+    delta = (after && is_pending(after, desc)) - (before && is_pending(before, desc));
+    if (delta != 0) {
+        bool isnull;
+        Datum driver = SPI_getbinval(after ? after : before, desc, SPI_fnumber(desc, "driver_id"), &isnull);
+
+        live_queue_offers(DatumGetUUIDP(driver), delta);
+    }
+    return PointerGetDatum(after ? after : before);
 }

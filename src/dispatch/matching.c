@@ -1,0 +1,428 @@
+/*
+ * One matching round; see matching.h.
+ *
+ * A round never waits for another one. Two rounds that want the same driver would meet in the unique index
+ * offers_pending_slots and wait for each other's transactions, in opposite order perhaps: a deadlock. So a
+ * round first takes the driver's offer lock, a transaction-level advisory lock, by trying: a driver whose
+ * lock another round holds is passed over, the next best takes its place. Slots are then free for the taking;
+ * the unique index stays the law (ON CONFLICT DO NOTHING passes over whom it refuses).
+ *
+ * Driver rows are not locked: inserting an offer takes FOR KEY SHARE on them (foreign key), which nobody's
+ * FOR NO KEY UPDATE conflicts with. That the driver is still free is decided when the offer is accepted.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "lib/stringinfo.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "base/statement.h"
+#include "dispatch/matching.h"
+#include "dispatch/rounds.h"
+#include "events/events.h"
+#include "pricing/eta.h"
+
+const char *const match_gate_names[GATE_COUNT] = {
+    [GATE_NONE] = "none",
+    [GATE_SELF] = "self",
+    [GATE_GAVE_BACK] = "gave_back",
+    [GATE_BLOCKED] = "blocked",
+    [GATE_DECLINED] = "declined",
+    [GATE_ASKED] = "asked",
+    [GATE_OFFERS] = "pending_offers",
+};
+
+/* Statements run under the callers' search_path = pg_catalog, pg_temp. */
+
+/* Columns of load_trip, in order. */
+enum {
+    COL_CUSTOMER = 1,
+    COL_LAT,
+    COL_LNG,
+    COL_CLASS,
+    COL_ROUND,
+    COL_ROUNDS_BEFORE,
+    COL_VERSION,
+    COL_UNTIL,
+    COL_WEIGHTS,
+    COL_OFFERS,
+    COL_PER_RADIUS,
+    COL_MAX_PENDING,
+    COL_CANDIDATES,
+    COL_TTL,
+    COL_RETRY,
+    COL_RADII,
+    COL_FACTOR,
+    COL_SPEED,
+    COL_GAVE_BACK,
+    COL_BLOCKED,
+    COL_REPEAT,
+    COL_ASKED,
+    COL_ASKED_ROUNDS,
+    COL_DECLINED
+};
+
+static HailStatement load_trip = {
+    "SELECT t.customer_id, t.pickup_lat, t.pickup_lng, c.id::int4, t.round, t.rounds_before, t.event_version,"
+    " coalesce(t.search_until, 'infinity'),"
+    " ARRAY[p.weight_distance, p.weight_rating, p.weight_acceptance, p.weight_completion, p.weight_vehicle,"
+    "       p.weight_repeat]::float8[],"
+    " p.offers_per_round::int4, p.rounds_per_radius::int4, p.max_pending_offers::int4, p.candidates::int4,"
+    " (extract(epoch FROM p.offer_ttl) * 1000000)::int8,"
+    " (extract(epoch FROM p.retry_after) * 1000000)::int8,"
+    " p.radius_m, r.distance_factor, r.speed_kmh, t.excluded_drivers,"
+    " ARRAY(SELECT d.driver_id FROM hail.customer_drivers d WHERE d.customer_id = t.customer_id"
+    "       AND d.blocked),"
+    " ARRAY(SELECT d.driver_id FROM hail.customer_drivers d WHERE d.customer_id = t.customer_id"
+    "       AND NOT d.blocked AND (d.favourite OR d.trips > 0)),"
+    " coalesce(o.drivers, '{}'), coalesce(o.rounds, '{}'),"
+    " ARRAY(SELECT d.driver_id FROM hail.offers d WHERE d.trip_id = t.id"
+    "       AND d.status = 'declined')"
+    " FROM hail.trips t"
+    " JOIN hail.dispatch_policies p ON p.id = t.policy_id"
+    " JOIN hail.regions r ON r.id = t.region_id"
+    " JOIN hail.service_classes c ON c.code = t.service_class"
+    " LEFT JOIN LATERAL (SELECT array_agg(a.driver_id) AS drivers, array_agg(a.round) AS rounds"
+    "   FROM hail.offers a WHERE a.trip_id = t.id) o ON true"
+    " WHERE t.id = $1",
+    1,
+    {UUIDOID}};
+
+/* Offers of one round to some drivers, best first: each in its lowest free slot; none free: passed over. */
+static HailStatement insert_offers = {
+    "INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, "
+    "created_at,"
+    " expires_at)"
+    " SELECT $1, c.driver_id, $2, s.slot, c.score, c.distance, c.eta, $3, $4"
+    " FROM ROWS FROM (unnest($5), unnest($6), unnest($7), unnest($8))"
+    "   WITH ORDINALITY AS c(driver_id, score, distance, eta, n)"
+    " CROSS JOIN LATERAL (SELECT g.slot FROM generate_series(1, $9) AS g(slot)"
+    "   WHERE NOT EXISTS (SELECT FROM hail.offers p WHERE p.driver_id = c.driver_id"
+    "     AND p.slot = g.slot AND p.status = 'pending')"
+    "   ORDER BY g.slot LIMIT 1) s"
+    " ORDER BY c.n"
+    " ON CONFLICT (driver_id, slot) WHERE status = 'pending' DO NOTHING"
+    " RETURNING id, driver_id, pickup_distance_m, pickup_eta_s",
+    9,
+    {UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID,
+     INT4ARRAYOID, INT4OID}};
+
+static HailStatement advance_trip = {
+    "UPDATE hail.trips SET round = $2, next_round_at = $3, event_version = $4 WHERE id = $1",
+    4,
+    {UUIDOID, INT4OID, TIMESTAMPTZOID, INT4OID}};
+
+/* A not-null column of the loaded row. */
+static Datum column(int col)
+{
+    bool isnull;
+    Datum value = hail_result(0, col, &isnull);
+
+    if (isnull)
+        elog(ERROR, "column %d of a trip being matched is null", col);
+    return value;
+}
+
+static int array_elements(int col, Oid type, int16 length, bool by_value, char align, Datum **elements)
+{
+    int count;
+
+    deconstruct_array(DatumGetArrayTypeP(column(col)), type, length, by_value, align, elements, NULL, &count);
+    return count;
+}
+
+static int uuid_elements(int col, Datum **elements)
+{
+    return array_elements(col, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, elements);
+}
+
+static void exclude(MatchTrip *trip, const pg_uuid_t *driver_id, MatchGate gate, int round)
+{
+    trip->exclusions[trip->exclusion_count++] = (MatchExclusion){*driver_id, gate, round};
+}
+
+/* Exclusions in the order in which they explain: the first that applies to a driver is its gate. */
+static void load_exclusions(MatchTrip *trip)
+{
+    Datum *gave_back, *blocked, *declined, *asked, *rounds;
+    int gave_back_count = uuid_elements(COL_GAVE_BACK, &gave_back);
+    int blocked_count = uuid_elements(COL_BLOCKED, &blocked);
+    int declined_count = uuid_elements(COL_DECLINED, &declined);
+    int asked_count = uuid_elements(COL_ASKED, &asked);
+
+    array_elements(COL_ASKED_ROUNDS, INT4OID, 4, true, TYPALIGN_INT, &rounds);
+    trip->exclusions =
+        palloc(sizeof(MatchExclusion) * (1 + gave_back_count + blocked_count + declined_count + asked_count));
+    trip->exclusion_count = 0;
+    exclude(trip, &trip->customer_id, GATE_SELF, 0);
+    for (int i = 0; i < gave_back_count; i++)
+        exclude(trip, DatumGetUUIDP(gave_back[i]), GATE_GAVE_BACK, 0);
+    for (int i = 0; i < blocked_count; i++)
+        exclude(trip, DatumGetUUIDP(blocked[i]), GATE_BLOCKED, 0);
+    for (int i = 0; i < declined_count; i++)
+        exclude(trip, DatumGetUUIDP(declined[i]), GATE_DECLINED, 0);
+    for (int i = 0; i < asked_count; i++)
+        exclude(trip, DatumGetUUIDP(asked[i]), GATE_ASKED, DatumGetInt32(rounds[i]));
+}
+
+static void load_policy(MatchTrip *trip)
+{
+    Datum *weights, *radii;
+
+    array_elements(COL_WEIGHTS, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &weights);
+    for (int i = 0; i < SCORE_TERMS; i++)
+        trip->weights.weight[i] = DatumGetFloat8(weights[i]);
+    trip->offers_per_round = DatumGetInt32(column(COL_OFFERS));
+    trip->rounds_per_radius = DatumGetInt32(column(COL_PER_RADIUS));
+    trip->max_pending_offers = DatumGetInt32(column(COL_MAX_PENDING));
+    trip->candidates = DatumGetInt32(column(COL_CANDIDATES));
+    trip->offer_ttl_us = DatumGetInt64(column(COL_TTL));
+    trip->retry_after_us = DatumGetInt64(column(COL_RETRY));
+    trip->radius_count =
+        Min(array_elements(COL_RADII, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &radii), MATCH_MAX_RADII);
+    for (int i = 0; i < trip->radius_count; i++)
+        trip->radius_m[i] = DatumGetFloat8(radii[i]);
+}
+
+bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
+{
+    Datum *repeat;
+
+    if (hail_execute(&load_trip, (Datum[]){UUIDPGetDatum(trip_id)}, NULL, false, 1) == 0)
+        return false;
+    memset(trip, 0, sizeof(*trip));
+    trip->id = *trip_id;
+    trip->customer_id = *DatumGetUUIDP(column(COL_CUSTOMER));
+    trip->pickup_lat = DatumGetFloat8(column(COL_LAT));
+    trip->pickup_lng = DatumGetFloat8(column(COL_LNG));
+    trip->class_id = DatumGetInt32(column(COL_CLASS));
+    trip->round = DatumGetInt32(column(COL_ROUND));
+    trip->rounds_before = DatumGetInt32(column(COL_ROUNDS_BEFORE));
+    trip->event_version = DatumGetInt32(column(COL_VERSION));
+    trip->search_until = DatumGetTimestampTz(column(COL_UNTIL));
+    trip->distance_factor = DatumGetFloat8(column(COL_FACTOR));
+    trip->speed_kmh = DatumGetFloat8(column(COL_SPEED));
+    load_policy(trip);
+    load_exclusions(trip);
+    trip->repeat_count = uuid_elements(COL_REPEAT, &repeat);
+    trip->repeat = palloc(sizeof(pg_uuid_t) * (trip->repeat_count + 1));
+    for (int i = 0; i < trip->repeat_count; i++)
+        trip->repeat[i] = *DatumGetUUIDP(repeat[i]);
+    return true;
+}
+
+/* The exclusion holds in this round of the search: what was asked in an earlier pass may be asked again. */
+static bool exclusion_holds(const MatchTrip *trip, const MatchExclusion *exclusion, int round)
+{
+    return exclusion->gate != GATE_ASKED ||
+           exclusion->round - trip->rounds_before >=
+               round_pass_start(round, trip->rounds_per_radius, trip->radius_count);
+}
+
+static MatchGate gate_of(const MatchTrip *trip, const LiveHit *hit, int round)
+{
+    for (int i = 0; i < trip->exclusion_count; i++) {
+        const MatchExclusion *exclusion = &trip->exclusions[i];
+
+        if (memcmp(&exclusion->driver_id, &hit->driver_id, UUID_LEN) == 0 &&
+            exclusion_holds(trip, exclusion, round))
+            return exclusion->gate;
+    }
+    return hit->pending_offers >= trip->max_pending_offers ? GATE_OFFERS : GATE_NONE;
+}
+
+static bool drove_before(const MatchTrip *trip, const pg_uuid_t *driver_id)
+{
+    for (int i = 0; i < trip->repeat_count; i++)
+        if (memcmp(&trip->repeat[i], driver_id, UUID_LEN) == 0)
+            return true;
+    return false;
+}
+
+static int by_score(const void *left, const void *right)
+{
+    const MatchCandidate *a = left, *b = right;
+
+    if ((a->gate == GATE_NONE) != (b->gate == GATE_NONE))
+        return a->gate == GATE_NONE ? -1 : 1;
+    return score_order(a->score.total, a->hit.distance_m, a->hit.driver_id.data, b->score.total,
+                       b->hit.distance_m, b->hit.driver_id.data);
+}
+
+int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCandidate **candidates)
+{
+    double radius = trip->radius_m[round_radius_index(round, trip->rounds_per_radius, trip->radius_count)];
+    pg_uuid_t *excluded = palloc(sizeof(pg_uuid_t) * (trip->exclusion_count + 1));
+    LiveHit *hits = palloc(sizeof(LiveHit) * trip->candidates);
+    LiveSearch search = {.lat = trip->pickup_lat,
+                         .lng = trip->pickup_lng,
+                         .radius_m = radius,
+                         .max_results = trip->candidates,
+                         .class_id = trip->class_id,
+                         .max_pending_offers = with_gated ? 0 : trip->max_pending_offers,
+                         .excluded = excluded};
+    int found;
+
+    for (int i = 0; i < trip->exclusion_count && !with_gated; i++)
+        if (exclusion_holds(trip, &trip->exclusions[i], round))
+            excluded[search.excluded_count++] = trip->exclusions[i].driver_id;
+    found = live_search(&search, hits);
+    *candidates = palloc(sizeof(MatchCandidate) * (found + 1));
+    for (int i = 0; i < found; i++) {
+        ScoreInput input = {hits[i].distance_m,
+                            radius,
+                            hits[i].rating,
+                            hits[i].acceptance,
+                            hits[i].completion,
+                            hits[i].vehicle_score,
+                            drove_before(trip, &hits[i].driver_id)};
+
+        (*candidates)[i].hit = hits[i];
+        (*candidates)[i].score = score_driver(&trip->weights, &input);
+        (*candidates)[i].gate = with_gated ? gate_of(trip, &hits[i], round) : GATE_NONE;
+    }
+    pfree(hits);
+    pfree(excluded);
+    qsort(*candidates, found, sizeof(MatchCandidate), by_score);
+    return found;
+}
+
+/* Somebody was asked in the pass that this round belongs to. */
+static bool asked_in_pass(const MatchTrip *trip, int round)
+{
+    for (int i = 0; i < trip->exclusion_count; i++)
+        if (trip->exclusions[i].gate == GATE_ASKED && exclusion_holds(trip, &trip->exclusions[i], round))
+            return true;
+    return false;
+}
+
+/*
+ * Find the round to run next and its candidates: a radius with nobody left is skipped, and so is the rest of
+ * a pass at the widest; a new pass asks again who let offers go by. Ends: the passes skipped to have asked
+ * nobody.
+ */
+static int next_candidates(const MatchTrip *trip, int *round, MatchCandidate **candidates)
+{
+    *round = trip->round - trip->rounds_before + 1;
+    for (;;) {
+        int found = match_candidates(trip, *round, false, candidates);
+        bool widest =
+            round_radius_index(*round, trip->rounds_per_radius, trip->radius_count) == trip->radius_count - 1;
+
+        if (found > 0 || (widest && !asked_in_pass(trip, *round)))
+            return found;
+        *round = round_next_group(*round, trip->rounds_per_radius);
+    }
+}
+
+/* Take a driver's offer lock if nobody has it; kept until the transaction ends. */
+static bool try_offer_lock(const pg_uuid_t *driver_id)
+{
+    uint64 key = hash_bytes_extended(driver_id->data, UUID_LEN, 0x6861696c);
+
+    return DatumGetBool(DirectFunctionCall1(pg_try_advisory_xact_lock_int8, Int64GetDatum((int64)key)));
+}
+
+typedef struct Round {
+    const MatchTrip *trip;
+    int number; /* trips.round */
+    TimestampTz now, expires_at;
+    StringInfoData offers; /* JSON of the offers made */
+    int made;
+} Round;
+
+static void note_offers(Round *round, uint64 rows)
+{
+    for (uint64 i = 0; i < rows; i++) {
+        bool isnull;
+        char *id = DatumGetCString(DirectFunctionCall1(uuid_out, hail_result(i, 1, &isnull)));
+        char *driver = DatumGetCString(DirectFunctionCall1(uuid_out, hail_result(i, 2, &isnull)));
+
+        appendStringInfo(
+            &round->offers,
+            "%s{\"offer_id\":\"%s\",\"driver_id\":\"%s\",\"pickup_distance_m\":%d,\"pickup_eta_s\":%d}",
+            round->made++ > 0 ? "," : "", id, driver, DatumGetInt32(hail_result(i, 3, &isnull)),
+            DatumGetInt32(hail_result(i, 4, &isnull)));
+    }
+}
+
+/* Offer the trip to the first `wanted` of the candidates who can be had; returns how many candidates were
+ * used up. */
+static int send_offers(Round *round, const MatchCandidate *candidates, int count, int wanted)
+{
+    const MatchTrip *trip = round->trip;
+    Datum *drivers = palloc(sizeof(Datum) * 4 * wanted);
+    Datum *scores = drivers + wanted, *distances = scores + wanted, *etas = distances + wanted;
+    int taken = 0, next = 0;
+
+    for (; next < count && taken < wanted; next++) {
+        const LiveHit *hit = &candidates[next].hit;
+
+        if (!try_offer_lock(&hit->driver_id))
+            continue;
+        drivers[taken] = UUIDPGetDatum(&hit->driver_id);
+        scores[taken] = Float4GetDatum((float4)candidates[next].score.total);
+        distances[taken] = Int32GetDatum((int32)rint(hit->distance_m));
+        etas[taken] =
+            Int32GetDatum((int32)rint(eta_seconds(hit->distance_m, trip->distance_factor, trip->speed_kmh)));
+        taken++;
+    }
+    if (taken > 0) {
+        Datum args[9] = {
+            UUIDPGetDatum(&trip->id),
+            Int32GetDatum(round->number),
+            TimestampTzGetDatum(round->now),
+            TimestampTzGetDatum(round->expires_at),
+            PointerGetDatum(construct_array(drivers, taken, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)),
+            PointerGetDatum(construct_array(scores, taken, FLOAT4OID, 4, true, TYPALIGN_INT)),
+            PointerGetDatum(construct_array(distances, taken, INT4OID, 4, true, TYPALIGN_INT)),
+            PointerGetDatum(construct_array(etas, taken, INT4OID, 4, true, TYPALIGN_INT)),
+            Int32GetDatum(trip->max_pending_offers)};
+
+        note_offers(round, hail_execute(&insert_offers, args, NULL, false, 0));
+    }
+    return next;
+}
+
+static void write_offers_event(const Round *round, double radius_m)
+{
+    StringInfoData payload;
+
+    initStringInfo(&payload);
+    appendStringInfo(&payload, "{\"state\":\"searching\",\"round\":%d,\"radius_m\":%.0f,\"offers\":[%s]}",
+                     round->number, radius_m, round->offers.data);
+    event_write("trip", &round->trip->id, round->trip->event_version + 1, "OfferCreated", payload.data);
+}
+
+int match_round(const pg_uuid_t *trip_id, TimestampTz now)
+{
+    MatchTrip trip;
+    MatchCandidate *candidates;
+    Round round = {.trip = &trip, .now = now};
+    int found, number, used = 0;
+    TimestampTz next_at;
+
+    if (!match_load(trip_id, &trip))
+        elog(ERROR, "trip to be matched is gone");
+    found = next_candidates(&trip, &number, &candidates);
+    round.number = trip.rounds_before + number;
+    round.expires_at = Min(now + trip.offer_ttl_us, trip.search_until);
+    initStringInfo(&round.offers);
+    while (used < found && round.made < trip.offers_per_round)
+        used += send_offers(&round, candidates + used, found - used, trip.offers_per_round - round.made);
+
+    next_at = round.made > 0 ? round.expires_at : Min(now + trip.retry_after_us, trip.search_until);
+    hail_execute(&advance_trip,
+                 (Datum[]){UUIDPGetDatum(trip_id), Int32GetDatum(round.number), TimestampTzGetDatum(next_at),
+                           Int32GetDatum(trip.event_version + (round.made > 0))},
+                 NULL, false, 0);
+    if (round.made > 0)
+        write_offers_event(
+            &round, trip.radius_m[round_radius_index(number, trip.rounds_per_radius, trip.radius_count)]);
+    return round.made;
+}

@@ -1,0 +1,87 @@
+/*
+ * matching.h
+ *    One matching round of a searching trip: gather, gate, score, offer.
+ *
+ * The index proposes drivers; the rows decide later, when one of them accepts. A round therefore locks no
+ * driver row and waits for nobody: see matching.c.
+ */
+#ifndef HAIL_DISPATCH_MATCHING_H
+#define HAIL_DISPATCH_MATCHING_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+#include "dispatch/score.h"
+#include "live/live.h"
+
+#define MATCH_MAX_RADII 20
+
+/* Why a driver near the pickup is passed over. Approval, presence, class and freshness are the index's gates.
+ */
+typedef enum MatchGate {
+    GATE_NONE,
+    GATE_SELF,      /* the driver is the customer */
+    GATE_GAVE_BACK, /* took this trip and cancelled, or was excluded by hand */
+    GATE_BLOCKED,   /* by the customer */
+    GATE_DECLINED,  /* this trip */
+    GATE_ASKED,     /* has had an offer in this pass over the radii */
+    GATE_OFFERS,    /* holds as many pending offers as the policy allows */
+    GATE_COUNT
+} MatchGate;
+
+extern const char *const match_gate_names[GATE_COUNT];
+
+typedef struct MatchExclusion {
+    pg_uuid_t driver_id;
+    MatchGate gate;
+    int round; /* GATE_ASKED: newest round that asked this driver; it counts within one pass only */
+} MatchExclusion;
+
+/* Everything a round decides by; the trip's row is locked while it is used for offers. */
+typedef struct MatchTrip {
+    pg_uuid_t id, customer_id;
+    double pickup_lat, pickup_lng;
+    int class_id;
+    int round, rounds_before; /* newest round so far; rounds of searches before this one */
+    int event_version;
+    TimestampTz search_until;
+    /* policy */
+    ScoreWeights weights;
+    int offers_per_round, rounds_per_radius, max_pending_offers, candidates;
+    int64 offer_ttl_us, retry_after_us;
+    int radius_count;
+    double radius_m[MATCH_MAX_RADII];
+    /* region: road over great-circle distance, speed */
+    double distance_factor, speed_kmh;
+    /* drivers */
+    MatchExclusion *exclusions;
+    int exclusion_count;
+    pg_uuid_t *repeat; /* drivers who have driven the customer, and favourites */
+    int repeat_count;
+} MatchTrip;
+
+typedef struct MatchCandidate {
+    LiveHit hit;
+    Score score;
+    MatchGate gate; /* GATE_NONE: can be offered the trip */
+} MatchCandidate;
+
+/* Read all of it (inside SPI, result in the caller's memory context). False: no such trip. */
+extern bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip);
+
+/*
+ * The candidates of a round (counted from 1 within the search), best score first; `with_gated` keeps those
+ * who are passed over, marked, behind the others. Returns how many, in *candidates (palloc'd). Errors:
+ * warming.
+ */
+extern int match_candidates(const MatchTrip *trip, int round_in_search, bool with_gated,
+                            MatchCandidate **candidates);
+
+/*
+ * Run the next round of a searching trip whose row the caller has locked: offers, trip row, event. Returns
+ * the number of offers made. Inside SPI. Errors: warming.
+ */
+extern int match_round(const pg_uuid_t *trip_id, TimestampTz now);
+
+#endif
