@@ -260,6 +260,10 @@ CREATE FUNCTION hail.make_pickup_code() RETURNS text
 LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_make_pickup_code';
 COMMENT ON FUNCTION hail.make_pickup_code() IS 'Four random digits from the system''s strong source. Internal.';
 
+CREATE FUNCTION hail.wake_dispatcher() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_wake_dispatcher';
+COMMENT ON FUNCTION hail.wake_dispatcher() IS 'The dispatcher looks at searching trips as soon as this transaction commits. Internal.';
+
 CREATE FUNCTION hail.match_trip(trip_id uuid) RETURNS integer
 LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'hail_match_trip';
@@ -658,6 +662,9 @@ BEGIN
                next_round_at = NULL, event_version = t.event_version + 1
         WHERE t.id = old.id RETURNING * INTO trip;
     END IF;
+    IF to_state = 'searching' THEN
+        PERFORM hail.wake_dispatcher();
+    END IF;
     IF old.driver_id IS NOT NULL THEN
         UPDATE hail.drivers d SET trip_id = NULL, idle_since = moment,
                trips_total = d.trips_total + CASE WHEN who = 'driver' THEN 1 ELSE 0 END
@@ -705,6 +712,9 @@ BEGIN
                            THEN t.next_round_at ELSE moment END
     WHERE t.id = trip.id RETURNING * INTO trip;
     UPDATE hail.drivers d SET offers_total = d.offers_total + 1 WHERE d.id = offer.driver_id;
+    IF trip.next_round_at <= moment THEN
+        PERFORM hail.wake_dispatcher();
+    END IF;
     PERFORM hail.trip_event(trip, 'OfferRejected',
         jsonb_build_object('offer_id', offer.id, 'offered_to', offer.driver_id, 'reason', offer.reason));
     RETURN offer;

@@ -1,6 +1,8 @@
 /* SQL entry points of the dispatch module that are C: rounds, ranking, pickup codes, the offers trigger. */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -14,10 +16,14 @@
 #include "identity/session.h"
 #include "live/live.h"
 #include "pricing/eta.h"
+#include "worker/worker.h"
+
+#pragma weak live_queue_offers
 
 PG_FUNCTION_INFO_V1(hail_make_pickup_code);
 PG_FUNCTION_INFO_V1(hail_match_trip);
 PG_FUNCTION_INFO_V1(hail_rank_drivers);
+PG_FUNCTION_INFO_V1(hail_wake_dispatcher);
 PG_FUNCTION_INFO_V1(hail_offers_changed);
 
 /* hail.make_pickup_code(): four digits, each code equally likely (values past the last whole 10,000 are
@@ -44,6 +50,13 @@ Datum hail_match_trip(PG_FUNCTION_ARGS)
     made = match_round(PG_GETARG_UUID_P(0), hail_now());
     SPI_finish();
     PG_RETURN_INT32(made);
+}
+
+/* hail.wake_dispatcher() */
+Datum hail_wake_dispatcher(PG_FUNCTION_ARGS)
+{
+    worker_wake_dispatcher_at_commit();
+    PG_RETURN_VOID();
 }
 
 static void put_ranked(ReturnSetInfo *result, const MatchTrip *trip, const MatchCandidate *candidate)
@@ -116,7 +129,8 @@ Datum hail_offers_changed(PG_FUNCTION_ARGS)
         bool isnull;
         Datum driver = SPI_getbinval(after ? after : before, desc, SPI_fnumber(desc, "driver_id"), &isnull);
 
-        live_queue_offers(DatumGetUUIDP(driver), delta);
+        if (live_queue_offers)
+            live_queue_offers(DatumGetUUIDP(driver), delta);
     }
     return PointerGetDatum(after ? after : before);
 }

@@ -12,6 +12,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
@@ -26,6 +28,8 @@
 #include "dispatch/rounds.h"
 #include "events/events.h"
 #include "pricing/eta.h"
+
+#pragma weak live_search
 
 const char *const match_gate_names[GATE_COUNT] = {
     [GATE_NONE] = "none",
@@ -271,7 +275,7 @@ int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCan
     for (int i = 0; i < trip->exclusion_count && !with_gated; i++)
         if (exclusion_holds(trip, &trip->exclusions[i], round))
             excluded[search.excluded_count++] = trip->exclusions[i].driver_id;
-    found = live_search(&search, hits);
+    found = live_search ? live_search(&search, hits) : 0;
     *candidates = palloc(sizeof(MatchCandidate) * (found + 1));
     for (int i = 0; i < found; i++) {
         ScoreInput input = {hits[i].distance_m,
