@@ -1,0 +1,492 @@
+/* What came in; see request.h. */
+#include "request.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+#include "values.h"
+
+void request_error(Request *request, const char *field, const char *format, ...)
+{
+    va_list args;
+    char message[512];
+
+    if (request->error_count == REQUEST_MAX_FIELD_ERRORS)
+        return;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    request->errors[request->error_count].field = arena_copy(request->arena, field, strlen(field));
+    request->errors[request->error_count++].message = arena_copy(request->arena, message, strlen(message));
+}
+
+/* A Content-Length of digits alone, at most 18 of them. */
+static bool is_length(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+
+    return n > 0 && n <= 18 && text[n] == '\0';
+}
+
+const char *request_framing_fault(const Request *request)
+{
+    int lengths = 0;
+
+    /* civetweb keeps 64 headers and drops the rest unseen: what was dropped could have been framing. */
+    if (request->info->num_headers >= MG_MAX_HEADERS)
+        return "too many headers";
+    for (int i = 0; i < request->info->num_headers; i++) {
+        const struct mg_header *header = &request->info->http_headers[i];
+
+        if (strcasecmp(header->name, "Transfer-Encoding") == 0)
+            return "Transfer-Encoding is not accepted; send Content-Length";
+        if (strcasecmp(header->name, "Content-Length") == 0) {
+            if (++lengths > 1)
+                return "more than one Content-Length";
+            if (!is_length(header->value))
+                return "Content-Length must be digits";
+        }
+        /* A space before the colon is another classic of request smuggling. */
+        if (strpbrk(header->name, " \t") != NULL)
+            return "a header name contains a space";
+    }
+    return NULL;
+}
+
+static void make_id(char *id)
+{
+    static _Thread_local unsigned char pool[512];
+    static _Thread_local size_t left = 0;
+    const unsigned char *r;
+
+    if (left < 16) {
+        if (getrandom(pool, sizeof(pool), 0) != (ssize_t) sizeof(pool))
+            abort();
+        left = sizeof(pool);
+    }
+    left -= 16;
+    r = pool + left;
+    for (int i = 0; i < 16; i++) {
+        id[2 * i] = "0123456789abcdef"[r[i] >> 4];
+        id[2 * i + 1] = "0123456789abcdef"[r[i] & 15];
+    }
+    id[32] = '\0';
+}
+
+void request_take_id(Request *request)
+{
+    const char *given = mg_get_header(request->connection, "Request-Id");
+    size_t length = given != NULL ? strlen(given) : 0;
+
+    for (size_t i = 0; i < length && length < REQUEST_ID_SIZE; i++)
+        if (given[i] <= 0x20 || given[i] >= 0x7F || given[i] == '"' || given[i] == '\\')
+            length = 0;
+    if (length == 0 || length >= REQUEST_ID_SIZE)
+        make_id(request->id);
+    else
+        memcpy(request->id, given, length + 1);
+}
+
+bool request_take_token(Request *request)
+{
+    const char *header = mg_get_header(request->connection, "Authorization");
+
+    if (header == NULL || strncasecmp(header, "Bearer ", 7) != 0)
+        return false;
+    header += 7 + strspn(header + 7, " ");
+    if (*header == '\0' || strlen(header) > TOKEN_LIMIT)
+        return false;
+    for (const char *s = header; *s; s++)
+        if (*s <= 0x20 || *s >= 0x7F)
+            return false;
+    request->token = header;
+    return true;
+}
+
+bool request_accepts(const Request *request, const char *media_type)
+{
+    const char *accept = mg_get_header(request->connection, "Accept");
+
+    return accept != NULL && strcasestr(accept, media_type) != NULL;
+}
+
+static bool is_json_type(const char *type)
+{
+    size_t n = strlen("application/json");
+
+    if (type == NULL || strncasecmp(type, "application/json", n) != 0)
+        return false;
+    type += n;
+    return type[strspn(type, " \t")] == '\0' || type[strspn(type, " \t")] == ';';
+}
+
+static BodyResult read_body(Request *request, size_t length)
+{
+    Buffer *body = request->body_in;
+    const char *expect = mg_get_header(request->connection, "Expect");
+
+    if (expect != NULL && strcasecmp(expect, "100-continue") == 0)
+        mg_write(request->connection, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+    buffer_reserve(body, length);
+    while (body->length < length) {
+        int n = mg_read(request->connection, body->data + body->length, length - body->length);
+
+        if (n <= 0)
+            return BODY_INCOMPLETE;
+        body->length += (size_t) n;
+    }
+    body->data[length] = '\0';
+    return BODY_OK;
+}
+
+BodyResult request_take_body(Request *request)
+{
+    long long length = request->info->content_length;
+    json_error_t error;
+
+    if (length > REQUEST_BODY_LIMIT)
+        return BODY_TOO_LARGE;
+    if (length <= 0)
+        return BODY_OK;
+    if (!is_json_type(mg_get_header(request->connection, "Content-Type")))
+        return BODY_NOT_JSON_TYPE;
+    if (read_body(request, (size_t) length) != BODY_OK)
+        return BODY_INCOMPLETE;
+    request->body = json_loadb(request->body_in->data, (size_t) length, JSON_REJECT_DUPLICATES, &error);
+    if (request->body == NULL) {
+        request_error(request, "", "%s (line %d, column %d)", error.text, error.line, error.column);
+        return BODY_INVALID;
+    }
+    if (!json_is_object(request->body)) {
+        request_error(request, "", "the body must be an object");
+        return BODY_INVALID;
+    }
+    return BODY_OK;
+}
+
+/* The member of an object that a dotted name means; NULL when it or an object on the way is missing or null. */
+static const json_t *body_member(const json_t *object, const char *name)
+{
+    while (object != NULL) {
+        const char *dot = strchr(name, '.');
+        char part[64];
+        size_t length = dot ? (size_t) (dot - name) : strlen(name);
+
+        if (!json_is_object(object) || length >= sizeof(part))
+            return NULL;
+        memcpy(part, name, length);
+        part[length] = '\0';
+        object = json_object_get(object, part);
+        if (dot == NULL)
+            return json_is_null(object) ? NULL : object;
+        name = dot + 1;
+    }
+    return NULL;
+}
+
+bool request_choose_route(Request *request, int first, int variants)
+{
+    const Route *row = router.routes[first];
+    const json_t *value;
+    Buffer allowed = {0};
+
+    request->route_index = first;
+    request->route = row;
+    if (variants == 1 && row->choice == NULL)
+        return true;
+    value = body_member(request->body, row->choice);
+    for (int i = first; i < first + variants; i++) {
+        if (json_is_string(value) && strcmp(json_string_value(value), router.routes[i]->chosen) == 0) {
+            request->route_index = i;
+            request->route = router.routes[i];
+            buffer_free(&allowed);
+            return true;
+        }
+        buffer_format(&allowed, "%s%s", i > first ? ", " : "", router.routes[i]->chosen);
+    }
+    request_error(request, row->choice, value ? "must be one of %s" : "is required: one of %s", allowed.data);
+    buffer_free(&allowed);
+    return false;
+}
+
+/* Is there a parameter of this full name, or one below it? */
+static bool body_name_is_known(const Route *route, const char *name, bool *has_members)
+{
+    size_t length = strlen(name);
+    bool known = false;
+
+    *has_members = false;
+    for (int i = 0; i < route_param_count(route); i++) {
+        const Param *param = &route->params[i];
+
+        if (param->source != IN_BODY || strncmp(param->name, name, length) != 0)
+            continue;
+        if (param->name[length] == '\0')
+            known = true;
+        else if (param->name[length] == '.')
+            known = *has_members = true;
+    }
+    return known || (route->choice != NULL && strcmp(route->choice, name) == 0);
+}
+
+/* Refuse what the row does not declare. `prefix` is the dotted name of `object`, "" for the body itself. */
+static void refuse_unknown_members(Request *request, json_t *object, const char *prefix)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(object, key, value)
+    {
+        char *name = arena_format(request->arena, "%s%s%.64s", prefix, *prefix ? "." : "", key);
+        bool has_members;
+
+        if (!body_name_is_known(request->route, name, &has_members))
+            request_error(request, name, "is not known here");
+        else if (has_members && json_is_object(value))
+            refuse_unknown_members(request, value, name);
+        else if (has_members && !json_is_null(value))
+            request_error(request, name, "must be an object");
+    }
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* Percent-decoded copy; NULL for a broken escape or an encoded zero byte. */
+static char *url_decode(Arena *arena, const char *text, size_t length)
+{
+    char *copy = arena_alloc(arena, length + 1), *to = copy;
+
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+
+        if (c == '+') {
+            c = ' ';
+        } else if (c == '%') {
+            int high = i + 2 < length ? hex_digit(text[i + 1]) : -1;
+            int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+
+            if (low < 0 || high * 16 + low == 0)
+                return NULL;
+            c = (char) (high * 16 + low);
+            i += 2;
+        }
+        *to++ = c;
+    }
+    *to = '\0';
+    return copy;
+}
+
+typedef struct QueryPair {
+    const char *name, *value;
+} QueryPair;
+
+#define MAX_QUERY_PAIRS 32
+
+/* Split the query; faults become errors. Returns the number of pairs. */
+static int take_query(Request *request, QueryPair *pairs)
+{
+    const char *at = request->info->query_string;
+    int count = 0;
+
+    while (at != NULL && *at != '\0') {
+        size_t length = strcspn(at, "&"), name_length = strcspn(at, "=&");
+        char *name = url_decode(request->arena, at, name_length);
+        char *value = name_length < length ? url_decode(request->arena, at + name_length + 1, length - name_length - 1)
+                                           : arena_copy(request->arena, "", 0);
+
+        if (name == NULL || value == NULL || count == MAX_QUERY_PAIRS) {
+            request_error(request, name ? name : "", name && value ? "is one too many" : "has a broken escape");
+        } else if (length > 0) {
+            for (int i = 0; i < count; i++)
+                if (strcmp(pairs[i].name, name) == 0)
+                    request_error(request, name, "is given twice");
+            pairs[count].name = name;
+            pairs[count++].value = value;
+        }
+        at += length;
+        at += *at == '&';
+    }
+    return count;
+}
+
+static void refuse_unknown_query(Request *request, const QueryPair *pairs, int count)
+{
+    for (int i = 0; i < count; i++) {
+        bool known = false;
+
+        for (int p = 0; p < route_param_count(request->route); p++)
+            known |= request->route->params[p].source == IN_QUERY &&
+                     strcmp(request->route->params[p].name, pairs[i].name) == 0;
+        if (!known)
+            request_error(request, pairs[i].name, "is not known here");
+    }
+}
+
+/* A header's value, bare or as a quoted string. */
+static const char *header_value(Request *request, const char *name)
+{
+    const char *value = mg_get_header(request->connection, name);
+    size_t length = value != NULL ? strlen(value) : 0;
+
+    if (length >= 2 && value[0] == '"' && value[length - 1] == '"')
+        return arena_copy(request->arena, value + 1, length - 2);
+    return length > 0 ? value : NULL;
+}
+
+static const char *path_value(Request *request, const char *name)
+{
+    const PathValues *values = &request->path_values;
+
+    for (int i = 0; i < values->count; i++)
+        if (strncmp(values->name[i], name, strlen(name)) == 0)
+            return arena_copy(request->arena, values->value[i], values->length[i]);
+    return NULL;
+}
+
+/* A member of each object of an array, as one array literal: "locations[].lat". */
+static const char *bind_column(Request *request, const Param *param)
+{
+    const char *bracket = strstr(param->name, "[].");
+    char array_name[64];
+    const json_t *array;
+    Buffer literal = {0};
+    const char *result;
+
+    snprintf(array_name, sizeof(array_name), "%.*s", (int) (bracket - param->name), param->name);
+    array = body_member(request->body, array_name);
+    buffer_text(&literal, "{");
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *value = body_member(json_array_get(array, i), bracket + 3);
+        char *field = arena_format(request->arena, "%s[%zu].%s", array_name, i, bracket + 3);
+        const char *reason = "", *text = NULL;
+
+        if (value != NULL && (text = value_from_json(param, value, request->arena, &reason)) == NULL)
+            request_error(request, field, "%s", reason);
+        else if (value == NULL && param->required)
+            request_error(request, field, "is required");
+        buffer_format(&literal, "%s%s", i ? "," : "", text ? text : "NULL");
+    }
+    buffer_text(&literal, "}");
+    result = arena_copy(request->arena, literal.data, literal.length);
+    buffer_free(&literal);
+    return result;
+}
+
+/* The array of objects itself: its size, and that each item is an object of known members. */
+static void check_objects(Request *request, const Param *param)
+{
+    json_t *array = (json_t *) body_member(request->body, param->name);
+    size_t index;
+    json_t *item;
+
+    if (array == NULL || !json_is_array(array)) {
+        if (array != NULL || param->required)
+            request_error(request, param->name, array ? "must be an array of objects" : "is required");
+        return;
+    }
+    if (json_array_size(array) < (size_t) param->min || json_array_size(array) > (size_t) param->max)
+        request_error(request, param->name, "must have from %.0f to %.0f items", param->min, param->max);
+    json_array_foreach(array, index, item)
+    {
+        const char *key;
+        json_t *value;
+
+        if (!json_is_object(item)) {
+            request_error(request, arena_format(request->arena, "%s[%zu]", param->name, index), "must be an object");
+            continue;
+        }
+        json_object_foreach(item, key, value)
+        {
+            bool has_members;
+
+            if (!body_name_is_known(request->route,
+                                    arena_format(request->arena, "%s[].%.64s", param->name, key), &has_members))
+                request_error(request, arena_format(request->arena, "%s[%zu].%.64s", param->name, index, key),
+                              "is not known here");
+        }
+    }
+}
+
+static const char *bind_body(Request *request, const Param *param, const char **reason)
+{
+    const json_t *value = body_member(request->body, param->name);
+
+    *reason = NULL;
+    return value != NULL ? value_from_json(param, value, request->arena, reason) : NULL;
+}
+
+/* The text to bind; `*reason` is set when there is a value and it is wrong. */
+static const char *bind_param(Request *request, const Param *param, const QueryPair *pairs, int count,
+                              const char **reason)
+{
+    const char *text = NULL;
+
+    *reason = NULL;
+    switch (param->source) {
+    case IN_BODY:
+        return bind_body(request, param, reason);
+    case IN_QUERY:
+        for (int i = 0; i < count; i++)
+            if (strcmp(pairs[i].name, param->name) == 0)
+                text = pairs[i].value;
+        break;
+    case IN_PATH:
+        text = path_value(request, param->name);
+        break;
+    case IN_HEADER:
+        text = header_value(request, param->name);
+        break;
+    }
+    if (text == NULL)
+        return NULL;
+    text = value_from_text(param, text, request->arena, reason);
+    if (text != NULL)
+        *reason = NULL;
+    return text;
+}
+
+bool request_bind(Request *request)
+{
+    QueryPair pairs[MAX_QUERY_PAIRS];
+    int pair_count = take_query(request, pairs);
+
+    refuse_unknown_query(request, pairs, pair_count);
+    if (request->body != NULL)
+        refuse_unknown_members(request, request->body, "");
+    request->value_count = 0;
+    for (int i = 0; i < route_param_count(request->route); i++) {
+        const Param *param = &request->route->params[i];
+        const char *reason, *text;
+
+        if (!param_binds(request->route, param)) {
+            if (param->type == TYPE_OBJECTS)
+                check_objects(request, param);
+            continue;
+        }
+        if (strstr(param->name, "[].") != NULL) {
+            request->values[request->value_count++] = bind_column(request, param);
+            continue;
+        }
+        text = bind_param(request, param, pairs, pair_count, &reason);
+        if (text == NULL && reason != NULL)
+            request_error(request, param->name, "%s", reason);
+        else if (text == NULL && param->required)
+            request_error(request, param->name, "is required");
+        request->values[request->value_count++] = text ? text : param->fallback;
+    }
+    return request->error_count == 0;
+}

@@ -1,0 +1,75 @@
+/*
+ * request.h
+ *    One request: what came in, checked, and the values it binds.
+ *
+ * Order of work (server.c): framing, path, token, body, values, the database call, the answer. Whatever is wrong is
+ * answered at the first step that sees it, all wrong fields of a request together.
+ */
+#ifndef HAILD_REQUEST_H
+#define HAILD_REQUEST_H
+
+#include <civetweb.h>
+#include <jansson.h>
+
+#include "config.h"
+#include "memory.h"
+#include "router.h"
+
+#define REQUEST_BODY_LIMIT (1024 * 1024)
+#define REQUEST_MAX_FIELD_ERRORS 50
+#define REQUEST_ID_SIZE 129
+#define TOKEN_LIMIT 8192
+
+typedef struct FieldError {
+    const char *field, *message; /* arena */
+} FieldError;
+
+typedef struct Request {
+    struct mg_connection *connection;
+    const struct mg_request_info *info;
+    const Config *config;
+    Arena *arena;
+    Buffer *body_in;  /* the raw body */
+    Buffer *body_out; /* the answer's body */
+    Buffer *head_out;
+    char id[REQUEST_ID_SIZE];
+    const char *token;           /* after "Bearer "; NULL: none */
+    PathValues path_values;
+    json_t *body;                /* an object, or NULL */
+    int route_index;             /* of the row being served; -1: none found */
+    const Route *route;
+    const char *values[ROUTE_MAX_PARAMS];
+    int value_count;
+    FieldError errors[REQUEST_MAX_FIELD_ERRORS];
+    int error_count;
+    bool close;                  /* the connection can't be used for another request */
+    int status;                  /* what was answered */
+} Request;
+
+/* What is wrong with the framing (answer 400 and close), or NULL. The smuggling tricks end here. */
+extern const char *request_framing_fault(const Request *request);
+
+/* Keep the client's Request-Id when it is printable and at most 128 bytes, else make one. */
+extern void request_take_id(Request *request);
+
+/* The bearer token: false when there is none. */
+extern bool request_take_token(Request *request);
+
+/* True when the Accept header names the media type. */
+extern bool request_accepts(const Request *request, const char *media_type);
+
+typedef enum BodyResult { BODY_OK, BODY_TOO_LARGE, BODY_NOT_JSON_TYPE, BODY_INCOMPLETE, BODY_INVALID } BodyResult;
+
+/* Read and parse the body into request->body. BODY_INVALID leaves the reason in errors[0] (field ""). */
+extern BodyResult request_take_body(Request *request);
+
+/* Choose among rows that share method and path. False: errors name the field that should choose. */
+extern bool request_choose_route(Request *request, int first, int variants);
+
+/* Check every parameter and bind it; refuse what is not declared. False: errors say why. */
+extern bool request_bind(Request *request);
+
+extern void request_error(Request *request, const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

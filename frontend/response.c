@@ -1,0 +1,264 @@
+/* Answers; see response.h. */
+#include "response.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "json_case.h"
+#include "log.h"
+
+#define API_VERSION "v1"
+
+static atomic_bool draining;
+
+void response_set_draining(void)
+{
+    atomic_store(&draining, true);
+}
+
+bool origin_is_allowed(const Request *request)
+{
+    const char *origin = mg_get_header(request->connection, "Origin");
+
+    for (int i = 0; origin != NULL && i < request->config->origin_count; i++)
+        if (strcmp(origin, request->config->origins[i]) == 0)
+            return true;
+    return false;
+}
+
+/* As civetweb decides it: the client's wish, else what its HTTP version means. */
+static bool keeps_alive(const Request *request)
+{
+    const char *connection = mg_get_header(request->connection, "Connection");
+
+    if (request->close || atomic_load_explicit(&draining, memory_order_relaxed))
+        return false;
+    if (connection != NULL)
+        return strcasestr(connection, "keep-alive") != NULL;
+    return request->info->http_version != NULL && strcmp(request->info->http_version, "1.1") == 0;
+}
+
+/* Send head and body in one write. `extra` holds further header lines, each with its CRLF. */
+static void send_answer(Request *request, int status, const char *content_type, const char *extra)
+{
+    Buffer *head = request->head_out, *body = request->body_out;
+    bool alive = keeps_alive(request);
+
+    buffer_reset(head);
+    buffer_format(head, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
+    if (status != 204)
+        buffer_format(head, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body->length);
+    buffer_format(head,
+                  "Connection: %s\r\n"
+                  "Request-Id: %s\r\n"
+                  "Cache-Control: no-store\r\n"
+                  "X-Content-Type-Options: nosniff\r\n"
+                  "X-Frame-Options: DENY\r\n"
+                  "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n",
+                  alive ? "keep-alive" : "close", request->id);
+    if (request->config->origin_count > 0)
+        buffer_text(head, "Vary: Origin\r\n");
+    if (origin_is_allowed(request))
+        buffer_format(head,
+                      "Access-Control-Allow-Origin: %s\r\n"
+                      "Access-Control-Expose-Headers: Request-Id, Retry-After, Allow\r\n",
+                      mg_get_header(request->connection, "Origin"));
+    buffer_text(head, extra);
+    buffer_text(head, "\r\n");
+    if (!alive)
+        mg_disable_connection_keep_alive(request->connection);
+    if (status != 204 && strcmp(request->info->request_method, "HEAD") != 0)
+        buffer_add(head, body->data ? body->data : "", body->length);
+    mg_write(request->connection, head->data, head->length);
+    request->status = status;
+}
+
+static void add_meta(Request *request)
+{
+    static _Thread_local time_t second;
+    static _Thread_local char stamp[32];
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (now.tv_sec != second || stamp[0] == '\0') {
+        struct tm utc;
+
+        gmtime_r(&now.tv_sec, &utc);
+        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
+        second = now.tv_sec;
+    }
+    buffer_format(request->body_out,
+                  ",\"meta\":{\"requestId\":\"%s\",\"timestamp\":\"%s.%03ldZ\",\"version\":\"" API_VERSION "\"}}",
+                  request->id, stamp, now.tv_nsec / 1000000);
+}
+
+void respond_plain(Request *request, int status, const char *content_type, const char *body)
+{
+    buffer_reset(request->body_out);
+    buffer_text(request->body_out, body ? body : "");
+    send_answer(request, status, content_type, "");
+}
+
+void respond_data(Request *request, int status, const char *json)
+{
+    buffer_reset(request->body_out);
+    buffer_text(request->body_out, "{\"success\":true,\"data\":");
+    buffer_text(request->body_out, json);
+    add_meta(request);
+    send_answer(request, status, "application/json", "");
+}
+
+static void add_value(Buffer *out, const PGresult *rows, int row)
+{
+    if (PQgetisnull(rows, row, 0))
+        buffer_text(out, "null");
+    else
+        json_camel_case(out, PQgetvalue(rows, row, 0), (size_t) PQgetlength(rows, row, 0));
+}
+
+void respond_rows(Request *request, const PGresult *rows)
+{
+    const Route *route = request->route;
+    Buffer *out = request->body_out;
+    int count = PQntuples(rows), status = route->status ? route->status : 200;
+
+    if (route->shape != RESULT_LIST && count == 0) {
+        respond_error(request, error_registry(HAIL_NOT_FOUND), "not found", NULL);
+        return;
+    }
+    buffer_reset(out);
+    if (route->shape == RESULT_GEOJSON && request_accepts(request, "application/geo+json")) {
+        add_value(out, rows, 0);
+        send_answer(request, status, "application/geo+json", "");
+        return;
+    }
+    buffer_text(out, "{\"success\":true,\"data\":");
+    if (route->shape == RESULT_LIST) {
+        buffer_format(out, "{\"%s\":[", route->list_name);
+        for (int i = 0; i < count; i++) {
+            if (i > 0)
+                buffer_add(out, ",", 1);
+            add_value(out, rows, i);
+        }
+        buffer_text(out, "]}");
+    } else {
+        add_value(out, rows, 0);
+    }
+    add_meta(request);
+    send_answer(request, status, "application/json", "");
+}
+
+static void add_details(Request *request)
+{
+    Buffer *out = request->body_out;
+
+    buffer_text(out, "[");
+    for (int i = 0; i < request->error_count; i++) {
+        buffer_text(out, i ? ",{\"field\":" : "{\"field\":");
+        buffer_json_string(out, request->errors[i].field);
+        buffer_text(out, ",\"message\":");
+        buffer_json_string(out, request->errors[i].message);
+        buffer_text(out, "}");
+    }
+    buffer_text(out, "]");
+}
+
+/* RFC 9457. The type is the code word, under the path that lists them all. */
+static void add_problem(Request *request, ErrorKind kind, const char *message, const char *hint)
+{
+    Buffer *out = request->body_out;
+
+    buffer_format(out, "{\"type\":\"/openapi.json#%s\",\"title\":\"%s\",\"status\":%d,\"detail\":", kind.code,
+                  http_status_text(kind.http_status), kind.http_status);
+    buffer_json_string(out, message);
+    buffer_format(out, ",\"code\":\"%s\",\"requestId\":\"%s\",\"errors\":", kind.code, request->id);
+    add_details(request);
+    if (hint != NULL) {
+        buffer_text(out, ",\"hint\":");
+        buffer_json_string(out, hint);
+    }
+    buffer_text(out, "}");
+}
+
+static void send_error(Request *request, ErrorKind kind, const char *message, const char *hint, const char *extra)
+{
+    Buffer *out = request->body_out;
+
+    buffer_reset(out);
+    if (request_accepts(request, "application/problem+json")) {
+        add_problem(request, kind, message, hint);
+        send_answer(request, kind.http_status, "application/problem+json", extra);
+        return;
+    }
+    buffer_format(out, "{\"success\":false,\"error\":{\"code\":\"%s\",\"message\":", kind.code);
+    buffer_json_string(out, message);
+    buffer_text(out, ",\"details\":");
+    add_details(request);
+    if (hint != NULL) {
+        buffer_text(out, ",\"hint\":");
+        buffer_json_string(out, hint);
+    }
+    buffer_text(out, "}");
+    add_meta(request);
+    send_answer(request, kind.http_status, "application/json", extra);
+}
+
+void respond_error(Request *request, ErrorKind kind, const char *message, const char *hint)
+{
+    const char *extra = "";
+
+    if (message == NULL || message[0] == '\0')
+        message = kind.message ? kind.message : kind.code;
+    if (hint != NULL && hint[0] == '\0')
+        hint = NULL;
+    if (kind.http_status == 401)
+        extra = request->token != NULL ? "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
+                                       : "WWW-Authenticate: Bearer\r\n";
+    else if (kind.http_status == 429 || kind.http_status == 503)
+        extra = "Retry-After: 1\r\n";
+    send_error(request, kind, message, hint, extra);
+}
+
+void respond_db_error(Request *request, const DbReply *reply)
+{
+    if (reply->field[0] != '\0') {
+        Buffer field = {0};
+
+        json_camel_name(&field, reply->field, strlen(reply->field));
+        request_error(request, field.data, "%s", reply->message[0] ? reply->message : reply->error.message);
+        buffer_free(&field);
+    }
+    respond_error(request, reply->error, reply->message, reply->hint);
+}
+
+void respond_method_not_allowed(Request *request, const char *allow)
+{
+    char extra[256];
+
+    snprintf(extra, sizeof(extra), "Allow: %s\r\n", allow);
+    send_error(request, error_front(FRONT_METHOD_NOT_ALLOWED), error_front(FRONT_METHOD_NOT_ALLOWED).message, NULL,
+               extra);
+}
+
+void respond_options(Request *request, const char *allow)
+{
+    char extra[512];
+
+    buffer_reset(request->body_out);
+    if (mg_get_header(request->connection, "Access-Control-Request-Method") == NULL) {
+        snprintf(extra, sizeof(extra), "Allow: %s\r\n", allow);
+    } else if (origin_is_allowed(request)) {
+        snprintf(extra, sizeof(extra),
+                 "Access-Control-Allow-Methods: %s\r\n"
+                 "Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, Request-Id\r\n"
+                 "Access-Control-Max-Age: 600\r\n",
+                 allow);
+    } else {
+        respond_error(request, error_registry(HAIL_FORBIDDEN), "this origin is not on the allow-list", NULL);
+        return;
+    }
+    send_answer(request, 204, "", extra);
+}

@@ -1,0 +1,148 @@
+/* From method and path to a row; see router.h. */
+#include "router.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "routes/routes.h"
+
+Router router;
+
+int timeout_ms(TimeoutClass timeout)
+{
+    static const int ms[] = {
+        [TIMEOUT_DEFAULT] = 30000, [TIMEOUT_POSITION] = 5000, [TIMEOUT_PRICING] = 10000, [TIMEOUT_REPORT] = 120000};
+
+    return ms[timeout];
+}
+
+int route_param_count(const Route *route)
+{
+    int n = 0;
+
+    while (n < ROUTE_MAX_PARAMS && route->params[n].name != NULL)
+        n++;
+    return n;
+}
+
+bool param_binds(const Route *route, const Param *param)
+{
+    return param->type != TYPE_OBJECTS && !(route->choice != NULL && strcmp(route->choice, param->name) == 0);
+}
+
+static bool same_endpoint(const Route *a, const Route *b)
+{
+    return strcmp(a->method, b->method) == 0 && strcmp(a->path, b->path) == 0;
+}
+
+/* Every $n up to the number of bound parameters is used and none beyond. */
+static bool sql_matches_params(const Route *route)
+{
+    int bound = 0;
+    char name[16];
+
+    for (int i = 0; i < route_param_count(route); i++)
+        bound += param_binds(route, &route->params[i]);
+    for (int i = 1; i <= bound; i++) {
+        snprintf(name, sizeof(name), "$%d", i);
+        if (strstr(route->sql, name) == NULL)
+            return false;
+    }
+    snprintf(name, sizeof(name), "$%d", bound + 1);
+    return strstr(route->sql, name) == NULL;
+}
+
+static bool row_is_sound(const Route *route, const Route *before)
+{
+    if ((route->sql == NULL) == (route->handler == NULL))
+        return false;
+    if (route->sql != NULL && !sql_matches_params(route))
+        return false;
+    if (route->shape == RESULT_LIST && route->list_name == NULL)
+        return false;
+    if ((route->choice == NULL) != (route->chosen == NULL))
+        return false;
+    return before == NULL || !same_endpoint(route, before) || (route->choice != NULL && before->choice != NULL);
+}
+
+bool router_init(void)
+{
+    static const Route *const tables[] = {identity_routes, fleet_routes,    live_routes,      pricing_routes,
+                                          dispatch_routes, ledger_routes,   operations_routes};
+
+    router.count = 0;
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+        for (const Route *route = tables[t]; route->method != NULL; route++) {
+            const Route *before = router.count > 0 ? router.routes[router.count - 1] : NULL;
+
+            if (router.count == ROUTER_MAX_ROUTES || !row_is_sound(route, before)) {
+                fprintf(stderr, "haild: the row of %s %s contradicts itself\n", route->method, route->path);
+                return false;
+            }
+            router.routes[router.count++] = route;
+        }
+    }
+    return true;
+}
+
+/* Does the path fit the pattern? Fills the path values. */
+static bool path_fits(const char *pattern, const char *path, PathValues *values)
+{
+    values->count = 0;
+    for (;;) {
+        if (*pattern == ':') {
+            size_t name = strcspn(pattern, "/"), value = strcspn(path, "/");
+
+            if (value == 0 || values->count == ROUTE_MAX_SEGMENTS)
+                return false;
+            values->name[values->count] = pattern + 1;
+            values->value[values->count] = path;
+            values->length[values->count++] = value;
+            pattern += name;
+            path += value;
+        }
+        if (*pattern != *path)
+            return false;
+        if (*pattern == '\0')
+            return true;
+        pattern++;
+        path++;
+    }
+}
+
+static void add_method(char *allow, size_t size, const char *method)
+{
+    size_t length = strlen(allow);
+
+    if (strstr(allow, method) == NULL)
+        snprintf(allow + length, size - length, "%s%s", length ? ", " : "", method);
+}
+
+Found router_find(const char *method, const char *path, int *first, int *variants, PathValues *values, char *allow,
+                  size_t allow_size)
+{
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+
+    allow[0] = '\0';
+    for (int i = 0; i < router.count; i++) {
+        const Route *route = router.routes[i];
+
+        if (!path_fits(route->path, path, values))
+            continue;
+        if (strcmp(route->method, wanted) != 0) {
+            add_method(allow, allow_size, route->method);
+            continue;
+        }
+        *first = i;
+        *variants = 1;
+        while (i + *variants < router.count && same_endpoint(route, router.routes[i + *variants]))
+            (*variants)++;
+        return FOUND;
+    }
+    if (allow[0] == '\0')
+        return FOUND_NO_PATH;
+    if (strstr(allow, "GET") != NULL)
+        add_method(allow, allow_size, "HEAD");
+    add_method(allow, allow_size, "OPTIONS");
+    return FOUND_NO_METHOD;
+}

@@ -1,0 +1,108 @@
+/*
+ * router.h
+ *    What an endpoint is: one row. Dispatch, validation, the SQL call, OpenAPI and the tests' inventory come from it.
+ *
+ * A row's parameters bind to $1, $2, ... of its SQL in the order they are declared; one that the request doesn't
+ * give is NULL. Names are those of the JSON: "pickup.lat" is a member of an object, "locations[].lat" a member of
+ * each object of an array (bound as one SQL array). Everything that isn't declared is refused by name.
+ * The SQL returns one column of JSON with snake_case keys (see json_case.h), under the caller's own role: whether
+ * it may is decided in the database, `roles` is documentation.
+ *
+ * Several rows may share method and path: then each names a `choice` parameter (an enum of the body) and the value
+ * that selects the row.
+ */
+#ifndef HAILD_ROUTER_H
+#define HAILD_ROUTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum ParamSource { IN_BODY, IN_QUERY, IN_PATH, IN_HEADER } ParamSource;
+
+typedef enum ParamType {
+    TYPE_NUMBER,    /* min, max: limits of the value */
+    TYPE_INTEGER,   /* the same */
+    TYPE_STRING,    /* min, max: length in bytes */
+    TYPE_UUID,
+    TYPE_BOOLEAN,
+    TYPE_ENUM,      /* values: "wallet|cash" */
+    TYPE_TIMESTAMP, /* RFC 3339 */
+    TYPE_STRINGS,   /* array of strings; min, max: how many, each of at most 200 bytes */
+    TYPE_OBJECTS    /* array of objects, whose members are declared as "name[].member"; not bound itself */
+} ParamType;
+
+typedef struct Param {
+    const char *name;
+    ParamSource source;
+    ParamType type;
+    bool required;
+    double min, max; /* both 0: no limits */
+    const char *values;
+    const char *fallback; /* bound when the request doesn't give it; NULL: SQL NULL */
+    const char *about;
+} Param;
+
+typedef enum ResultShape {
+    RESULT_ROW,    /* one row: data is its object; no row: 404 */
+    RESULT_LIST,   /* rows: data is {list_name: [...]} */
+    RESULT_GEOJSON /* one value, a GeoJSON object; bare when the client accepts application/geo+json */
+} ResultShape;
+
+typedef enum TimeoutClass { TIMEOUT_DEFAULT, TIMEOUT_POSITION, TIMEOUT_PRICING, TIMEOUT_REPORT } TimeoutClass;
+
+struct Request;
+
+#define ROUTE_MAX_PARAMS 24
+#define ROUTE_MAX_SEGMENTS 12
+
+typedef struct Route {
+    const char *method;
+    const char *path; /* ":name" is a path parameter, declared like the others */
+    const char *summary;
+    const char *sql;
+    Param params[ROUTE_MAX_PARAMS]; /* ends with a NULL name */
+    ResultShape shape;
+    const char *list_name;
+    int status;              /* on success; 0: 200 */
+    const char *roles;       /* "customer driver admin"; NULL: no token needed */
+    bool read_only;          /* runs in a read-only transaction */
+    bool repeatable;         /* safe to send again when the connection broke (true of every read_only row) */
+    TimeoutClass timeout;
+    const char *choice, *chosen;
+    void (*handler)(struct Request *request); /* answers without the database call; sql is NULL then */
+} Route;
+
+#define ROUTER_MAX_ROUTES 256
+
+typedef struct Router {
+    const Route *routes[ROUTER_MAX_ROUTES];
+    int count;
+} Router;
+
+extern Router router; /* filled once at start, read by every thread */
+
+/* Collect the tables of routes/; false with a line on stderr when a row contradicts itself. */
+extern bool router_init(void);
+
+typedef struct PathValues {
+    const char *name[ROUTE_MAX_SEGMENTS], *value[ROUTE_MAX_SEGMENTS];
+    size_t length[ROUTE_MAX_SEGMENTS];
+    int count;
+} PathValues;
+
+typedef enum Found { FOUND, FOUND_NO_PATH, FOUND_NO_METHOD } Found;
+
+/*
+ * The rows for a method and path: router.routes[first .. first + *variants - 1], more than one when a choice selects.
+ * HEAD finds the GET row. FOUND_NO_METHOD: the path exists; `allow` gets its methods ("GET, POST").
+ */
+extern Found router_find(const char *method, const char *path, int *first, int *variants, PathValues *values,
+                         char *allow, size_t allow_size);
+
+extern int timeout_ms(TimeoutClass timeout);
+
+/* Parameter count; the number of the $n that it binds, 0 when none (choices and TYPE_OBJECTS). */
+extern int route_param_count(const Route *route);
+extern bool param_binds(const Route *route, const Param *param);
+
+#endif

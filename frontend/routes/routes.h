@@ -1,0 +1,20 @@
+/*
+ * routes.h
+ *    The tables of endpoints, one per module; each ends with a row without method.
+ */
+#ifndef HAILD_ROUTES_H
+#define HAILD_ROUTES_H
+
+#include "router.h"
+
+extern const Route identity_routes[];
+extern const Route fleet_routes[];
+extern const Route live_routes[];
+extern const Route pricing_routes[];
+extern const Route dispatch_routes[];
+extern const Route ledger_routes[];
+extern const Route operations_routes[];
+
+#define API "/api/v1"
+
+#endif

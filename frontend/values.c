@@ -1,0 +1,227 @@
+/* Typed values; see values.h. */
+#include "values.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *digits(const char *s)
+{
+    while (isdigit((unsigned char) *s))
+        s++;
+    return s;
+}
+
+bool text_is_number(const char *text, double *value)
+{
+    const char *s = text + (*text == '-'), *start = s;
+
+    s = digits(s);
+    if (s == start || (*start == '0' && s - start > 1))
+        return false;
+    if (*s == '.') {
+        start = ++s;
+        s = digits(s);
+        if (s == start)
+            return false;
+    }
+    if (*s == 'e' || *s == 'E') {
+        s++;
+        s += *s == '+' || *s == '-';
+        start = s;
+        s = digits(s);
+        if (s == start)
+            return false;
+    }
+    if (*s != '\0' || s - text > 64)
+        return false;
+    *value = strtod(text, NULL);
+    return isfinite(*value);
+}
+
+bool text_is_uuid(const char *text)
+{
+    for (int i = 0; i < 36; i++) {
+        bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+
+        if (hyphen ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
+            return false;
+    }
+    return text[36] == '\0';
+}
+
+/* Does the text begin with the form: 0 stands for a digit? Returns what follows, or NULL. */
+static const char *follows_form(const char *text, const char *form)
+{
+    for (; *form; form++, text++)
+        if (*form == '0' ? !isdigit((unsigned char) *text) : toupper((unsigned char) *text) != *form)
+            return NULL;
+    return text;
+}
+
+bool text_is_timestamp(const char *text)
+{
+    const char *s = follows_form(text, "0000-00-00T00:00:00");
+
+    if (s == NULL)
+        return false;
+    if (*s == '.') {
+        const char *fraction = ++s;
+
+        s = digits(s);
+        if (s == fraction || s - fraction > 9)
+            return false;
+    }
+    if (*s == 'Z' || *s == 'z')
+        return s[1] == '\0';
+    if (*s != '+' && *s != '-')
+        return false;
+    s = follows_form(s + 1, "00:00");
+    return s != NULL && *s == '\0';
+}
+
+bool value_in(const char *values, const char *text)
+{
+    size_t length = strlen(text);
+
+    for (const char *s = values; s != NULL; s = strchr(s, '|') ? strchr(s, '|') + 1 : NULL)
+        if (strcspn(s, "|") == length && memcmp(s, text, length) == 0)
+            return true;
+    return false;
+}
+
+static bool has_limits(const Param *param)
+{
+    return param->min != 0 || param->max != 0;
+}
+
+static const char *check_number(const Param *param, double value, const char *text, Arena *arena, const char **reason)
+{
+    if (has_limits(param) && !(value >= param->min && value <= param->max)) {
+        *reason = arena_format(arena, "must be from %.15g to %.15g", param->min, param->max);
+        return NULL;
+    }
+    return text;
+}
+
+static const char *check_string(const Param *param, const char *text, Arena *arena, const char **reason)
+{
+    size_t length = strlen(text);
+
+    if (has_limits(param) && (length < (size_t) param->min || length > (size_t) param->max)) {
+        *reason = arena_format(arena, "must have from %.0f to %.0f bytes", param->min, param->max);
+        return NULL;
+    }
+    for (const char *s = text; *s; s++) {
+        if ((unsigned char) *s < 0x20 || *s == 0x7F) {
+            *reason = "must not contain control characters";
+            return NULL;
+        }
+    }
+    return text;
+}
+
+const char *value_from_text(const Param *param, const char *text, Arena *arena, const char **reason)
+{
+    double number;
+
+    switch (param->type) {
+    case TYPE_NUMBER:
+    case TYPE_INTEGER:
+        *reason = param->type == TYPE_INTEGER ? "must be an integer" : "must be a number";
+        if (!text_is_number(text, &number))
+            return NULL;
+        if (param->type == TYPE_INTEGER && (strpbrk(text, ".eE") != NULL || strlen(text) > 18))
+            return NULL;
+        return check_number(param, number, text, arena, reason);
+    case TYPE_STRING:
+        return check_string(param, text, arena, reason);
+    case TYPE_UUID:
+        *reason = "must be a UUID";
+        return text_is_uuid(text) ? text : NULL;
+    case TYPE_BOOLEAN:
+        *reason = "must be true or false";
+        return strcmp(text, "true") == 0 || strcmp(text, "false") == 0 ? text : NULL;
+    case TYPE_ENUM:
+        *reason = arena_format(arena, "must be one of %s", param->values);
+        return value_in(param->values, text) ? text : NULL;
+    case TYPE_TIMESTAMP:
+        *reason = "must be an RFC 3339 time such as 2030-01-31T12:00:00Z";
+        return text_is_timestamp(text) ? text : NULL;
+    case TYPE_STRINGS:
+    case TYPE_OBJECTS:
+        break;
+    }
+    *reason = "can only be given in the body";
+    return NULL;
+}
+
+/* A JSON array of strings as a PostgreSQL array literal. */
+static const char *strings_from_json(const Param *param, const json_t *array, Arena *arena, const char **reason)
+{
+    Buffer literal = {0};
+    const char *result;
+    size_t count = json_array_size(array);
+
+    *reason = "must be an array of strings";
+    if (!json_is_array(array))
+        return NULL;
+    if (has_limits(param) && (count < (size_t) param->min || count > (size_t) param->max)) {
+        *reason = arena_format(arena, "must have from %.0f to %.0f items", param->min, param->max);
+        return NULL;
+    }
+    buffer_text(&literal, "{");
+    for (size_t i = 0; i < count; i++) {
+        const char *text = json_string_value(json_array_get(array, i));
+
+        if (text == NULL || strlen(text) > 200) {
+            *reason = "must be an array of strings of at most 200 bytes";
+            buffer_free(&literal);
+            return NULL;
+        }
+        buffer_text(&literal, i ? ",\"" : "\"");
+        for (; *text; text++) {
+            if (*text == '"' || *text == '\\')
+                buffer_text(&literal, "\\");
+            buffer_add(&literal, text, 1);
+        }
+        buffer_text(&literal, "\"");
+    }
+    buffer_text(&literal, "}");
+    result = arena_copy(arena, literal.data, literal.length);
+    buffer_free(&literal);
+    return result;
+}
+
+static const char *number_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason)
+{
+    if (json_is_integer(value))
+        return check_number(param, (double) json_integer_value(value),
+                            arena_format(arena, "%lld", (long long) json_integer_value(value)), arena, reason);
+    if (json_is_real(value) && param->type == TYPE_NUMBER)
+        return check_number(param, json_real_value(value), arena_format(arena, "%.17g", json_real_value(value)), arena,
+                            reason);
+    *reason = param->type == TYPE_INTEGER ? "must be an integer" : "must be a number";
+    return NULL;
+}
+
+const char *value_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason)
+{
+    switch (param->type) {
+    case TYPE_NUMBER:
+    case TYPE_INTEGER:
+        return number_from_json(param, value, arena, reason);
+    case TYPE_BOOLEAN:
+        *reason = "must be true or false";
+        return json_is_boolean(value) ? (json_is_true(value) ? "true" : "false") : NULL;
+    case TYPE_STRINGS:
+        return strings_from_json(param, value, arena, reason);
+    case TYPE_OBJECTS:
+        *reason = "must be an array of objects";
+        return NULL;
+    default:
+        *reason = "must be a string";
+        return json_is_string(value) ? value_from_text(param, json_string_value(value), arena, reason) : NULL;
+    }
+}

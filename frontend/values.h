@@ -1,0 +1,27 @@
+/*
+ * values.h
+ *    Is a value of the declared type and within its limits? Pure: text or JSON in, SQL text or a reason out.
+ */
+#ifndef HAILD_VALUES_H
+#define HAILD_VALUES_H
+
+#include <jansson.h>
+
+#include "memory.h"
+#include "router.h"
+
+/* The text to bind for a value of a query, path or header; NULL: `*reason` says what is wrong (arena). */
+extern const char *value_from_text(const Param *param, const char *text, Arena *arena, const char **reason);
+
+/* The same for a JSON value that is not null. */
+extern const char *value_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason);
+
+/* A number as JSON writes it: no NaN, infinity, hex, leading plus or zeros; finite as a double. */
+extern bool text_is_number(const char *text, double *value);
+extern bool text_is_uuid(const char *text);
+extern bool text_is_timestamp(const char *text);
+
+/* One of "a|b|c"? */
+extern bool value_in(const char *values, const char *text);
+
+#endif
