@@ -53,7 +53,7 @@ static bool load_ints(Config *config, FILE *faults)
                 continue;
             }
         }
-        *(int *) ((char *) config + s->offset) = (int) value;
+        *(int *)((char *)config + s->offset) = (int)value;
     }
     return good;
 }
@@ -82,7 +82,8 @@ static bool load_database_url(Config *config, FILE *faults)
     if (file != NULL) {
         config->database_url = first_line(file);
         if (config->database_url == NULL)
-            return fault(faults, "HAIL_DATABASE_URL_FILE", "the file can't be read or its first line is empty");
+            return fault(faults, "HAIL_DATABASE_URL_FILE",
+                         "the file can't be read or its first line is empty");
         return true;
     }
     if (url == NULL || url[0] == '\0')
@@ -144,7 +145,7 @@ static bool load_log_level(Config *config, FILE *faults)
         return true;
     for (int i = 0; i < 4; i++) {
         if (strcmp(text, names[i]) == 0) {
-            config->log_level = (LogLevel) i;
+            config->log_level = (LogLevel)i;
             return true;
         }
     }
@@ -176,5 +177,6 @@ void config_describe(FILE *out)
           "  HAIL_LOG_LEVEL         error, warn, info (a line a request) or debug (warn)\n",
           out);
     for (size_t i = 0; i < INT_SETTINGS; i++)
-        fprintf(out, "  %-22s %s (%d)\n", int_settings[i].name, int_settings[i].meaning, int_settings[i].fallback);
+        fprintf(out, "  %-22s %s (%d)\n", int_settings[i].name, int_settings[i].meaning,
+                int_settings[i].fallback);
 }

@@ -1,9 +1,9 @@
 /*
  * The pool and the one-round-trip call; see db.h.
  *
- * A Slot (connection, and which statements it has prepared) belongs to one thread from slot_take() to slot_give();
- * the free ones are a stack under pool.lock, so that the most recently used one is used again: under light load few
- * connections are open and all their statements are prepared.
+ * A Slot (connection, and which statements it has prepared) belongs to one thread from slot_take() to
+ * slot_give(); the free ones are a stack under pool.lock, so that the most recently used one is used again:
+ * under light load few connections are open and all their statements are prepared.
  */
 #include "db.h"
 
@@ -19,14 +19,14 @@
 #include "log.h"
 #include "metrics.h"
 
-#define RETRIES 3
+#define RETRIES         3
 #define CONNECT_TIMEOUT "5" /* s */
-#define GRACE_MS 5000        /* the server cancels at its statement_timeout; past that and this it is given up */
-#define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 2000
+#define GRACE_MS        5000 /* the server cancels at its statement_timeout; past that and this it is given up */
+#define BACKOFF_MIN_MS  100
+#define BACKOFF_MAX_MS  2000
 
 typedef struct Slot {
-    PGconn *connection; /* NULL: not connected */
+    PGconn *connection;     /* NULL: not connected */
     bool begin_prepared[2]; /* read-write, read-only */
     bool prepared[ROUTER_MAX_ROUTES];
     struct Slot *next_free;
@@ -71,7 +71,7 @@ void db_init(const Config *config)
     pool.size = config->db_connections;
     pool.wait_ms = config->pool_wait_ms;
     pool.url = config->database_url;
-    pool.slots = must_alloc(sizeof(Slot) * (size_t) pool.size);
+    pool.slots = must_alloc(sizeof(Slot) * (size_t)pool.size);
     for (int i = pool.size - 1; i >= 0; i--) {
         pool.slots[i].next_free = pool.free;
         pool.free = &pool.slots[i];
@@ -125,8 +125,8 @@ static void slot_disconnect(Slot *slot)
 
 static void ignore_notice(void *arg, const PGresult *result)
 {
-    (void) arg;
-    (void) result;
+    (void)arg;
+    (void)result;
 }
 
 static void note_connect(bool connected)
@@ -146,8 +146,9 @@ static void note_connect(bool connected)
 static bool slot_connect(Slot *slot)
 {
     /* What the conninfo says later in the list wins over our defaults. */
-    const char *names[] = {"connect_timeout", "fallback_application_name", "keepalives_idle", "tcp_user_timeout",
-                           "dbname", NULL};
+    const char *names[] = {"connect_timeout", "fallback_application_name",
+                           "keepalives_idle", "tcp_user_timeout",
+                           "dbname",          NULL};
     const char *values[] = {CONNECT_TIMEOUT, "haild", "30", "20000", pool.url, NULL};
     bool wait;
 
@@ -159,7 +160,8 @@ static bool slot_connect(Slot *slot)
     slot_disconnect(slot);
     slot->connection = PQconnectdbParams(names, values, 1);
     if (PQstatus(slot->connection) != CONNECTION_OK || !PQenterPipelineMode(slot->connection)) {
-        log_write(LOG_LEVEL_WARN, "cannot connect to the database", "reason", PQerrorMessage(slot->connection), NULL);
+        log_write(LOG_LEVEL_WARN, "cannot connect to the database", "reason",
+                  PQerrorMessage(slot->connection), NULL);
         slot_disconnect(slot);
         note_connect(false);
         return false;
@@ -182,18 +184,21 @@ static bool slot_is_alive(const Slot *slot)
 }
 
 static const char *const begin_names[2] = {"begin_read_write", "begin_read_only"};
-/* $1 milliseconds, $2 request id, $3 token. Settings first: authentication is under the time limit as well. */
+/* $1 milliseconds, $2 request id, $3 token. Settings first: authentication is under the time limit as well.
+ */
 static const char *const begin_sql[2] = {
-    "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('hail.request_id', $2, true), "
+    "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('hail.request_id', "
+    "$2, true), "
     "hail.authenticate($3)",
-    "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('hail.request_id', $2, true), "
+    "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('hail.request_id', "
+    "$2, true), "
     "pg_catalog.set_config('transaction_read_only', 'on', true), hail.authenticate($3)"};
 
 typedef struct Plan {
     const Route *route;
     char name[16];
     char timeout[16];
-    int mode;            /* of begin_names */
+    int mode; /* of begin_names */
     bool prepare_begin, prepare_call;
 } Plan;
 
@@ -208,7 +213,8 @@ static bool send_pipeline(Slot *slot, const DbCall *call, const Plan *plan)
         return false;
     if (plan->prepare_call && !PQsendPrepare(c, plan->name, plan->route->sql, 0, NULL))
         return false;
-    return PQsendQueryPrepared(c, plan->name, call->value_count, call->values, NULL, NULL, 0) && PQpipelineSync(c);
+    return PQsendQueryPrepared(c, plan->name, call->value_count, call->values, NULL, NULL, 0) &&
+           PQpipelineSync(c);
 }
 
 /* Wait until the next result can be had without blocking. False: broken, or `deadline` has passed (*late). */
@@ -223,7 +229,7 @@ static bool wait_for_result(PGconn *c, long long deadline, bool *late)
             *late = true;
             return false;
         }
-        n = poll(&fd, 1, (int) left);
+        n = poll(&fd, 1, (int)left);
         if (n < 0 && errno != EINTR)
             return false;
         if (n > 0 && !PQconsumeInput(c))
@@ -246,18 +252,20 @@ static void take_error(DbReply *reply, const PGresult *result, const DbCall *cal
     reply->failed = true;
     reply->error = error_from_sqlstate(sqlstate);
     if (reply->error.message == NULL) {
-        copy_text(reply->message, sizeof(reply->message), PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+        copy_text(reply->message, sizeof(reply->message),
+                  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
         copy_text(reply->hint, sizeof(reply->hint), PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
         copy_text(reply->field, sizeof(reply->field), PQresultErrorField(result, PG_DIAG_COLUMN_NAME));
     }
     if (!reply->error.expected)
-        log_write(LOG_LEVEL_ERROR, "unexpected error of the database", "requestId", call->request_id, "sqlstate",
-                  sqlstate, "route", router.routes[call->route]->path, "detail",
+        log_write(LOG_LEVEL_ERROR, "unexpected error of the database", "requestId", call->request_id,
+                  "sqlstate", sqlstate, "route", router.routes[call->route]->path, "detail",
                   PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY), "context",
                   PQresultErrorField(result, PG_DIAG_CONTEXT), NULL);
 }
 
-/* Read every result up to the sync. Results come in the order of sending: [prepare] begin [prepare] call, sync. */
+/* Read every result up to the sync. Results come in the order of sending: [prepare] begin [prepare] call,
+ * sync. */
 static Outcome read_pipeline(Slot *slot, const DbCall *call, const Plan *plan, DbReply *reply, char *sqlstate)
 {
     PGconn *c = slot->connection;
@@ -294,7 +302,8 @@ static Outcome read_pipeline(Slot *slot, const DbCall *call, const Plan *plan, D
         if (status == PGRES_FATAL_ERROR && !reply->failed) {
             take_error(reply, result, call, sqlstate);
             if (PQstatus(c) != CONNECTION_OK) {
-                /* An error that came with the end of the connection: the server's farewell, or libpq's own words. */
+                /* An error that came with the end of the connection: the server's farewell, or libpq's own
+                 * words. */
                 bool farewell = PQresultErrorField(result, PG_DIAG_SQLSTATE) != NULL;
 
                 PQclear(result);
@@ -343,7 +352,7 @@ void db_reply_free(DbReply *reply)
 
 static void pause_before_retry(int attempt)
 {
-    struct timespec pause = {0, (long) ((1 << attempt) * 2000000L + rand() % 3000000)};
+    struct timespec pause = {0, (long)((1 << attempt) * 2000000L + rand() % 3000000)};
 
     nanosleep(&pause, NULL);
 }

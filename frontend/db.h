@@ -2,13 +2,14 @@
  * db.h
  *    The database side of a request: a pool of connections and one call, one round trip.
  *
- * A call is a pipeline: settings and hail.authenticate in one statement, the route's own statement, sync. Up to the
- * sync it is one transaction: on any error nothing took effect. Statements are prepared on each connection at
- * first use, within the same round trip.
+ * A call is a pipeline: settings and hail.authenticate in one statement, the route's own statement, sync. Up
+ * to the sync it is one transaction: on any error nothing took effect. Statements are prepared on each
+ * connection at first use, within the same round trip.
  *
- * A connection is taken last and given back as soon as the answer is read. Serialization failures and deadlocks are
- * sent again up to 3 times. When a connection breaks under a call, the call is sent again (once, on a new
- * connection) only if nothing can have been committed or the route says that it may be repeated.
+ * A connection is taken last and given back as soon as the answer is read. Serialization failures and
+ * deadlocks are sent again up to 3 times. When a connection breaks under a call, the call is sent again
+ * (once, on a new connection) only if nothing can have been committed or the route says that it may be
+ * repeated.
  */
 #ifndef HAILD_DB_H
 #define HAILD_DB_H
@@ -20,21 +21,21 @@
 #include "router.h"
 
 typedef struct DbCall {
-    int route;             /* index into router.routes: names the prepared statement */
+    int route; /* index into router.routes: names the prepared statement */
     const char *token;
     const char *request_id;
     const char *const *values; /* $1 ... of the route's SQL, text; NULL: SQL NULL */
     int value_count;
-    bool repeatable;       /* may be sent again even if it may have been committed */
+    bool repeatable; /* may be sent again even if it may have been committed */
 } DbCall;
 
 typedef struct DbReply {
-    PGresult *result;      /* on success, the rows; release with db_reply_free */
+    PGresult *result; /* on success, the rows; release with db_reply_free */
     bool failed;
-    ErrorKind error;       /* what follows is set on failure */
-    char message[512];     /* the database's message if meant for callers, else "" */
-    char hint[512];        /* "" : none */
-    char field[64];        /* argument at fault, snake_case; "" : none */
+    ErrorKind error;   /* what follows is set on failure */
+    char message[512]; /* the database's message if meant for callers, else "" */
+    char hint[512];    /* "" : none */
+    char field[64];    /* argument at fault, snake_case; "" : none */
 } DbReply;
 
 extern void db_init(const Config *config);

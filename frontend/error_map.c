@@ -57,14 +57,14 @@ ErrorKind error_from_sqlstate(const char *sqlstate)
         return error_front(FRONT_INTERNAL);
     for (int i = 0; i < HAIL_ERROR_COUNT; i++)
         if (strcmp(hail_error_rows[i].sqlstate, sqlstate) == 0)
-            return error_registry((HailError) i);
+            return error_registry((HailError)i);
     for (size_t i = 0; i < sizeof(standard_rows) / sizeof(standard_rows[0]); i++) {
         const StandardRow *row = &standard_rows[i];
         ErrorKind kind;
 
         if (strncmp(row->sqlstate, sqlstate, strlen(row->sqlstate)) != 0)
             continue;
-        kind = row->registry ? error_registry((HailError) row->error) : error_front((FrontError) row->error);
+        kind = row->registry ? error_registry((HailError)row->error) : error_front((FrontError)row->error);
         if (row->message != NULL)
             kind.message = row->message;
         return kind;

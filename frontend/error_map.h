@@ -1,7 +1,7 @@
 /*
  * error_map.h
- *    From what went wrong to a code word and an HTTP status. The registry (src/base/sqlstate.h) comes first; what
- *    only HTTP knows, and what PostgreSQL says with SQLSTATEs of its own, is listed here.
+ *    From what went wrong to a code word and an HTTP status. The registry (src/base/sqlstate.h) comes first;
+ * what only HTTP knows, and what PostgreSQL says with SQLSTATEs of its own, is listed here.
  */
 #ifndef HAILD_ERROR_MAP_H
 #define HAILD_ERROR_MAP_H
@@ -33,7 +33,7 @@ typedef enum FrontError {
 #define X(symbol, code, http, message) symbol,
     FRONT_ERRORS(X)
 #undef X
-    FRONT_ERROR_COUNT
+        FRONT_ERROR_COUNT
 } FrontError;
 
 typedef struct ErrorKind {

@@ -12,12 +12,12 @@ void json_camel_name(Buffer *out, const char *name, size_t length)
     to = out->data + out->length;
     for (size_t i = 0; i < length; i++) {
         /* A leading underscore stays: it is part of the word. */
-        if (name[i] == '_' && i > 0 && i + 1 < length && isalnum((unsigned char) name[i + 1]))
-            *to++ = (char) toupper((unsigned char) name[++i]);
+        if (name[i] == '_' && i > 0 && i + 1 < length && isalnum((unsigned char)name[i + 1]))
+            *to++ = (char)toupper((unsigned char)name[++i]);
         else
             *to++ = name[i];
     }
-    out->length = (size_t) (to - out->data);
+    out->length = (size_t)(to - out->data);
     *to = '\0';
 }
 
@@ -43,14 +43,14 @@ void json_camel_case(Buffer *out, const char *json, size_t length)
         }
         text = at + 1;
         at = string_end(text, end);
-        for (after = at; after < end && isspace((unsigned char) *after);)
+        for (after = at; after < end && isspace((unsigned char)*after);)
             after++;
         /* A string is a key exactly when a colon follows it. */
-        if (after < end && *after == ':' && memchr(text, '_', (size_t) (at - text)) != NULL) {
-            buffer_add(out, copied, (size_t) (text - copied));
-            json_camel_name(out, text, (size_t) (at - 1 - text));
+        if (after < end && *after == ':' && memchr(text, '_', (size_t)(at - text)) != NULL) {
+            buffer_add(out, copied, (size_t)(text - copied));
+            json_camel_name(out, text, (size_t)(at - 1 - text));
             copied = at - 1;
         }
     }
-    buffer_add(out, copied, (size_t) (end - copied));
+    buffer_add(out, copied, (size_t)(end - copied));
 }

@@ -7,10 +7,12 @@
 
 #include "memory.h"
 
-/* Append `json` (valid JSON text, as PostgreSQL prints it) with every object key in camelCase; values stay as they are. */
+/* Append `json` (valid JSON text, as PostgreSQL prints it) with every object key in camelCase; values stay as
+ * they are. */
 extern void json_camel_case(Buffer *out, const char *json, size_t length);
 
-/* Append a snake_case name in camelCase: an underscore before a letter or digit goes, that letter becomes a capital. */
+/* Append a snake_case name in camelCase: an underscore before a letter or digit goes, that letter becomes a
+ * capital. */
 extern void json_camel_name(Buffer *out, const char *name, size_t length);
 
 #endif

@@ -34,8 +34,8 @@ void log_write(LogLevel level, const char *message, ...)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
-    buffer_format(&line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"message\":", stamp, now.tv_nsec / 1000000,
-                  level_names[level]);
+    buffer_format(&line, "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"message\":", stamp,
+                  now.tv_nsec / 1000000, level_names[level]);
     buffer_json_string(&line, message);
     va_start(pairs, message);
     for (const char *name; (name = va_arg(pairs, const char *)) != NULL;) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define KEPT_CAPACITY (256 * 1024)
-#define BLOCK_SIZE (32 * 1024)
+#define BLOCK_SIZE    (32 * 1024)
 
 static void *checked(void *memory)
 {
@@ -74,13 +74,13 @@ void buffer_format(Buffer *buffer, const char *format, ...)
     va_start(args, format);
     length = vsnprintf(buffer->data + buffer->length, buffer->capacity - buffer->length, format, args);
     va_end(args);
-    if ((size_t) length >= buffer->capacity - buffer->length) {
-        buffer_reserve(buffer, (size_t) length);
+    if ((size_t)length >= buffer->capacity - buffer->length) {
+        buffer_reserve(buffer, (size_t)length);
         va_start(args, format);
         vsnprintf(buffer->data + buffer->length, buffer->capacity - buffer->length, format, args);
         va_end(args);
     }
-    buffer->length += (size_t) length;
+    buffer->length += (size_t)length;
 }
 
 /* Bytes of the UTF-8 sequence at `s`; 0 when it is none (overlong forms and surrogates are none). */
@@ -103,7 +103,7 @@ static int utf8_sequence(const unsigned char *s)
 
 void buffer_json_string(Buffer *buffer, const char *text)
 {
-    const unsigned char *s = (const unsigned char *) text;
+    const unsigned char *s = (const unsigned char *)text;
 
     buffer_add(buffer, "\"", 1);
     while (*s) {
@@ -113,7 +113,7 @@ void buffer_json_string(Buffer *buffer, const char *text)
         while (*s >= 0x20 && *s < 0x80 && *s != '"' && *s != '\\')
             s++;
         if (s > plain)
-            buffer_add(buffer, (const char *) plain, (size_t) (s - plain));
+            buffer_add(buffer, (const char *)plain, (size_t)(s - plain));
         if (*s == '\0')
             break;
         if (*s == '"' || *s == '\\') {
@@ -121,7 +121,7 @@ void buffer_json_string(Buffer *buffer, const char *text)
         } else if (*s < 0x80) {
             buffer_format(buffer, "\\u%04x", *s++);
         } else if ((sequence = utf8_sequence(s)) > 0) {
-            buffer_add(buffer, (const char *) s, (size_t) sequence);
+            buffer_add(buffer, (const char *)s, (size_t)sequence);
             s += sequence;
         } else {
             buffer_text(buffer, "\xEF\xBF\xBD");
@@ -152,7 +152,7 @@ void *arena_alloc(Arena *arena, size_t size)
         block->size = room;
         arena->blocks = block;
     }
-    result = (char *) block->memory + block->used;
+    result = (char *)block->memory + block->used;
     block->used += size;
     return result;
 }
@@ -175,9 +175,9 @@ char *arena_format(Arena *arena, const char *format, ...)
     va_start(args, format);
     length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    text = arena_alloc(arena, (size_t) length + 1);
+    text = arena_alloc(arena, (size_t)length + 1);
     va_start(args, format);
-    vsnprintf(text, (size_t) length + 1, format, args);
+    vsnprintf(text, (size_t)length + 1, format, args);
     va_end(args);
     return text;
 }

@@ -7,10 +7,11 @@
 #include "router.h"
 
 static const double bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
-#define BUCKETS ((int) (sizeof(bounds) / sizeof(bounds[0])))
+#define BUCKETS ((int)(sizeof(bounds) / sizeof(bounds[0])))
 
-static const int statuses[] = {200, 201, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 500, 503, 504};
-#define STATUSES ((int) (sizeof(statuses) / sizeof(statuses[0])))
+static const int statuses[] = {200, 201, 204, 400, 401, 403, 404, 405, 408,
+                               409, 413, 415, 422, 429, 431, 500, 503, 504};
+#define STATUSES ((int)(sizeof(statuses) / sizeof(statuses[0])))
 
 /* The last row counts requests that found no route. */
 static atomic_uint_fast64_t by_status[ROUTER_MAX_ROUTES + 1][STATUSES];
@@ -20,7 +21,7 @@ static atomic_uint_fast64_t counters[METRIC_COUNTERS];
 static atomic_int in_flight;
 
 #define ADD(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
-#define GET(counter) ((unsigned long long) atomic_load_explicit(&(counter), memory_order_relaxed))
+#define GET(counter)    ((unsigned long long)atomic_load_explicit(&(counter), memory_order_relaxed))
 
 void metrics_begin(void)
 {
@@ -48,7 +49,7 @@ void metrics_end(int route, int status, double seconds)
     while (bucket < BUCKETS && seconds > bounds[bucket])
         bucket++;
     ADD(by_time[row][bucket], 1);
-    ADD(microseconds[row], (uint_fast64_t) (seconds * 1e6));
+    ADD(microseconds[row], (uint_fast64_t)(seconds * 1e6));
     atomic_fetch_sub(&in_flight, 1);
 }
 
@@ -92,19 +93,21 @@ static void render_times(Buffer *out, int row)
     }
     buffer_text(out, "hail_http_request_seconds_sum{");
     label_route(out, row);
-    buffer_format(out, "} %.6f\nhail_http_request_seconds_count{", (double) GET(microseconds[row]) / 1e6);
+    buffer_format(out, "} %.6f\nhail_http_request_seconds_count{", (double)GET(microseconds[row]) / 1e6);
     label_route(out, row);
     buffer_format(out, "} %llu\n", total);
 }
 
 static void render_counter(Buffer *out, MetricsCounter counter, const char *name, const char *help)
 {
-    buffer_format(out, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name, GET(counters[counter]));
+    buffer_format(out, "# HELP %s %s\n# TYPE %s counter\n%s %llu\n", name, help, name, name,
+                  GET(counters[counter]));
 }
 
 void metrics_render(Buffer *out)
 {
-    buffer_text(out, "# HELP hail_http_requests_total Requests answered.\n# TYPE hail_http_requests_total counter\n");
+    buffer_text(
+        out, "# HELP hail_http_requests_total Requests answered.\n# TYPE hail_http_requests_total counter\n");
     for (int i = 0; i <= ROUTER_MAX_ROUTES; i++)
         if (i < router.count || i == ROUTER_MAX_ROUTES)
             render_requests(out, i);
@@ -118,7 +121,9 @@ void metrics_render(Buffer *out)
                   "hail_http_in_flight %d\n",
                   metrics_in_flight());
     render_counter(out, METRIC_DB_CONNECTS, "hail_db_connects_total", "Connections made to the database.");
-    render_counter(out, METRIC_DB_CONNECT_FAILURES, "hail_db_connect_failures_total", "Attempts that failed.");
+    render_counter(out, METRIC_DB_CONNECT_FAILURES, "hail_db_connect_failures_total",
+                   "Attempts that failed.");
     render_counter(out, METRIC_DB_RETRIES, "hail_db_retries_total", "Calls sent to the database again.");
-    render_counter(out, METRIC_DB_POOL_FULL, "hail_db_pool_full_total", "Requests refused: no free connection.");
+    render_counter(out, METRIC_DB_POOL_FULL, "hail_db_pool_full_total",
+                   "Requests refused: no free connection.");
 }

@@ -65,7 +65,7 @@ static void make_id(char *id)
     const unsigned char *r;
 
     if (left < 16) {
-        if (getrandom(pool, sizeof(pool), 0) != (ssize_t) sizeof(pool))
+        if (getrandom(pool, sizeof(pool), 0) != (ssize_t)sizeof(pool))
             abort();
         left = sizeof(pool);
     }
@@ -138,7 +138,7 @@ static BodyResult read_body(Request *request, size_t length)
 
         if (n <= 0)
             return BODY_INCOMPLETE;
-        body->length += (size_t) n;
+        body->length += (size_t)n;
     }
     body->data[length] = '\0';
     return BODY_OK;
@@ -155,9 +155,9 @@ BodyResult request_take_body(Request *request)
         return BODY_OK;
     if (!is_json_type(mg_get_header(request->connection, "Content-Type")))
         return BODY_NOT_JSON_TYPE;
-    if (read_body(request, (size_t) length) != BODY_OK)
+    if (read_body(request, (size_t)length) != BODY_OK)
         return BODY_INCOMPLETE;
-    request->body = json_loadb(request->body_in->data, (size_t) length, JSON_REJECT_DUPLICATES, &error);
+    request->body = json_loadb(request->body_in->data, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (request->body == NULL) {
         request_error(request, "", "%s (line %d, column %d)", error.text, error.line, error.column);
         return BODY_INVALID;
@@ -169,13 +169,14 @@ BodyResult request_take_body(Request *request)
     return BODY_OK;
 }
 
-/* The member of an object that a dotted name means; NULL when it or an object on the way is missing or null. */
+/* The member of an object that a dotted name means; NULL when it or an object on the way is missing or null.
+ */
 static const json_t *body_member(const json_t *object, const char *name)
 {
     while (object != NULL) {
         const char *dot = strchr(name, '.');
         char part[64];
-        size_t length = dot ? (size_t) (dot - name) : strlen(name);
+        size_t length = dot ? (size_t)(dot - name) : strlen(name);
 
         if (!json_is_object(object) || length >= sizeof(part))
             return NULL;
@@ -281,7 +282,7 @@ static char *url_decode(Arena *arena, const char *text, size_t length)
 
             if (low < 0 || high * 16 + low == 0)
                 return NULL;
-            c = (char) (high * 16 + low);
+            c = (char)(high * 16 + low);
             i += 2;
         }
         *to++ = c;
@@ -305,11 +306,13 @@ static int take_query(Request *request, QueryPair *pairs)
     while (at != NULL && *at != '\0') {
         size_t length = strcspn(at, "&"), name_length = strcspn(at, "=&");
         char *name = url_decode(request->arena, at, name_length);
-        char *value = name_length < length ? url_decode(request->arena, at + name_length + 1, length - name_length - 1)
-                                           : arena_copy(request->arena, "", 0);
+        char *value = name_length < length
+                          ? url_decode(request->arena, at + name_length + 1, length - name_length - 1)
+                          : arena_copy(request->arena, "", 0);
 
         if (name == NULL || value == NULL || count == MAX_QUERY_PAIRS) {
-            request_error(request, name ? name : "", name && value ? "is one too many" : "has a broken escape");
+            request_error(request, name ? name : "",
+                          name && value ? "is one too many" : "has a broken escape");
         } else if (length > 0) {
             for (int i = 0; i < count; i++)
                 if (strcmp(pairs[i].name, name) == 0)
@@ -366,7 +369,7 @@ static const char *bind_column(Request *request, const Param *param)
     Buffer literal = {0};
     const char *result;
 
-    snprintf(array_name, sizeof(array_name), "%.*s", (int) (bracket - param->name), param->name);
+    snprintf(array_name, sizeof(array_name), "%.*s", (int)(bracket - param->name), param->name);
     array = body_member(request->body, array_name);
     buffer_text(&literal, "{");
     for (size_t i = 0; i < json_array_size(array); i++) {
@@ -389,7 +392,7 @@ static const char *bind_column(Request *request, const Param *param)
 /* The array of objects itself: its size, and that each item is an object of known members. */
 static void check_objects(Request *request, const Param *param)
 {
-    json_t *array = (json_t *) body_member(request->body, param->name);
+    json_t *array = (json_t *)body_member(request->body, param->name);
     size_t index;
     json_t *item;
 
@@ -398,7 +401,7 @@ static void check_objects(Request *request, const Param *param)
             request_error(request, param->name, array ? "must be an array of objects" : "is required");
         return;
     }
-    if (json_array_size(array) < (size_t) param->min || json_array_size(array) > (size_t) param->max)
+    if (json_array_size(array) < (size_t)param->min || json_array_size(array) > (size_t)param->max)
         request_error(request, param->name, "must have from %.0f to %.0f items", param->min, param->max);
     json_array_foreach(array, index, item)
     {
@@ -406,7 +409,8 @@ static void check_objects(Request *request, const Param *param)
         json_t *value;
 
         if (!json_is_object(item)) {
-            request_error(request, arena_format(request->arena, "%s[%zu]", param->name, index), "must be an object");
+            request_error(request, arena_format(request->arena, "%s[%zu]", param->name, index),
+                          "must be an object");
             continue;
         }
         json_object_foreach(item, key, value)
@@ -414,7 +418,8 @@ static void check_objects(Request *request, const Param *param)
             bool has_members;
 
             if (!body_name_is_known(request->route,
-                                    arena_format(request->arena, "%s[].%.64s", param->name, key), &has_members))
+                                    arena_format(request->arena, "%s[].%.64s", param->name, key),
+                                    &has_members))
                 request_error(request, arena_format(request->arena, "%s[%zu].%.64s", param->name, index, key),
                               "is not known here");
         }

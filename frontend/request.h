@@ -2,8 +2,8 @@
  * request.h
  *    One request: what came in, checked, and the values it binds.
  *
- * Order of work (server.c): framing, path, token, body, values, the database call, the answer. Whatever is wrong is
- * answered at the first step that sees it, all wrong fields of a request together.
+ * Order of work (server.c): framing, path, token, body, values, the database call, the answer. Whatever is
+ * wrong is answered at the first step that sees it, all wrong fields of a request together.
  */
 #ifndef HAILD_REQUEST_H
 #define HAILD_REQUEST_H
@@ -15,10 +15,10 @@
 #include "memory.h"
 #include "router.h"
 
-#define REQUEST_BODY_LIMIT (1024 * 1024)
+#define REQUEST_BODY_LIMIT       (1024 * 1024)
 #define REQUEST_MAX_FIELD_ERRORS 50
-#define REQUEST_ID_SIZE 129
-#define TOKEN_LIMIT 8192
+#define REQUEST_ID_SIZE          129
+#define TOKEN_LIMIT              8192
 
 typedef struct FieldError {
     const char *field, *message; /* arena */
@@ -33,17 +33,17 @@ typedef struct Request {
     Buffer *body_out; /* the answer's body */
     Buffer *head_out;
     char id[REQUEST_ID_SIZE];
-    const char *token;           /* after "Bearer "; NULL: none */
+    const char *token; /* after "Bearer "; NULL: none */
     PathValues path_values;
-    json_t *body;                /* an object, or NULL */
-    int route_index;             /* of the row being served; -1: none found */
+    json_t *body;    /* an object, or NULL */
+    int route_index; /* of the row being served; -1: none found */
     const Route *route;
     const char *values[ROUTE_MAX_PARAMS];
     int value_count;
     FieldError errors[REQUEST_MAX_FIELD_ERRORS];
     int error_count;
-    bool close;                  /* the connection can't be used for another request */
-    int status;                  /* what was answered */
+    bool close; /* the connection can't be used for another request */
+    int status; /* what was answered */
 } Request;
 
 /* What is wrong with the framing (answer 400 and close), or NULL. The smuggling tricks end here. */
@@ -58,7 +58,13 @@ extern bool request_take_token(Request *request);
 /* True when the Accept header names the media type. */
 extern bool request_accepts(const Request *request, const char *media_type);
 
-typedef enum BodyResult { BODY_OK, BODY_TOO_LARGE, BODY_NOT_JSON_TYPE, BODY_INCOMPLETE, BODY_INVALID } BodyResult;
+typedef enum BodyResult {
+    BODY_OK,
+    BODY_TOO_LARGE,
+    BODY_NOT_JSON_TYPE,
+    BODY_INCOMPLETE,
+    BODY_INVALID
+} BodyResult;
 
 /* Read and parse the body into request->body. BODY_INVALID leaves the reason in errors[0] (field ""). */
 extern BodyResult request_take_body(Request *request);

@@ -91,7 +91,8 @@ static void add_meta(Request *request)
         second = now.tv_sec;
     }
     buffer_format(request->body_out,
-                  ",\"meta\":{\"requestId\":\"%s\",\"timestamp\":\"%s.%03ldZ\",\"version\":\"" API_VERSION "\"}}",
+                  ",\"meta\":{\"requestId\":\"%s\",\"timestamp\":\"%s.%03ldZ\",\"version\":\"" API_VERSION
+                  "\"}}",
                   request->id, stamp, now.tv_nsec / 1000000);
 }
 
@@ -116,7 +117,7 @@ static void add_value(Buffer *out, const PGresult *rows, int row)
     if (PQgetisnull(rows, row, 0))
         buffer_text(out, "null");
     else
-        json_camel_case(out, PQgetvalue(rows, row, 0), (size_t) PQgetlength(rows, row, 0));
+        json_camel_case(out, PQgetvalue(rows, row, 0), (size_t)PQgetlength(rows, row, 0));
 }
 
 void respond_rows(Request *request, const PGresult *rows)
@@ -183,7 +184,8 @@ static void add_problem(Request *request, ErrorKind kind, const char *message, c
     buffer_text(out, "}");
 }
 
-static void send_error(Request *request, ErrorKind kind, const char *message, const char *hint, const char *extra)
+static void send_error(Request *request, ErrorKind kind, const char *message, const char *hint,
+                       const char *extra)
 {
     Buffer *out = request->body_out;
 
@@ -239,8 +241,8 @@ void respond_method_not_allowed(Request *request, const char *allow)
     char extra[256];
 
     snprintf(extra, sizeof(extra), "Allow: %s\r\n", allow);
-    send_error(request, error_front(FRONT_METHOD_NOT_ALLOWED), error_front(FRONT_METHOD_NOT_ALLOWED).message, NULL,
-               extra);
+    send_error(request, error_front(FRONT_METHOD_NOT_ALLOWED), error_front(FRONT_METHOD_NOT_ALLOWED).message,
+               NULL, extra);
 }
 
 void respond_options(Request *request, const char *allow)

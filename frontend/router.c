@@ -10,8 +10,10 @@ Router router;
 
 int timeout_ms(TimeoutClass timeout)
 {
-    static const int ms[] = {
-        [TIMEOUT_DEFAULT] = 30000, [TIMEOUT_POSITION] = 5000, [TIMEOUT_PRICING] = 10000, [TIMEOUT_REPORT] = 120000};
+    static const int ms[] = {[TIMEOUT_DEFAULT] = 30000,
+                             [TIMEOUT_POSITION] = 5000,
+                             [TIMEOUT_PRICING] = 10000,
+                             [TIMEOUT_REPORT] = 120000};
 
     return ms[timeout];
 }
@@ -62,13 +64,14 @@ static bool row_is_sound(const Route *route, const Route *before)
         return false;
     if ((route->choice == NULL) != (route->chosen == NULL))
         return false;
-    return before == NULL || !same_endpoint(route, before) || (route->choice != NULL && before->choice != NULL);
+    return before == NULL || !same_endpoint(route, before) ||
+           (route->choice != NULL && before->choice != NULL);
 }
 
 bool router_init(void)
 {
-    static const Route *const tables[] = {identity_routes, fleet_routes,    live_routes,      pricing_routes,
-                                          dispatch_routes, ledger_routes,   operations_routes};
+    static const Route *const tables[] = {identity_routes, fleet_routes,  live_routes,      pricing_routes,
+                                          dispatch_routes, ledger_routes, operations_routes};
 
     router.count = 0;
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
@@ -118,8 +121,8 @@ static void add_method(char *allow, size_t size, const char *method)
         snprintf(allow + length, size - length, "%s%s", length ? ", " : "", method);
 }
 
-Found router_find(const char *method, const char *path, int *first, int *variants, PathValues *values, char *allow,
-                  size_t allow_size)
+Found router_find(const char *method, const char *path, int *first, int *variants, PathValues *values,
+                  char *allow, size_t allow_size)
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
 

@@ -1,15 +1,16 @@
 /*
  * router.h
- *    What an endpoint is: one row. Dispatch, validation, the SQL call, OpenAPI and the tests' inventory come from it.
+ *    What an endpoint is: one row. Dispatch, validation, the SQL call, OpenAPI and the tests' inventory come
+ * from it.
  *
- * A row's parameters bind to $1, $2, ... of its SQL in the order they are declared; one that the request doesn't
- * give is NULL. Names are those of the JSON: "pickup.lat" is a member of an object, "locations[].lat" a member of
- * each object of an array (bound as one SQL array). Everything that isn't declared is refused by name.
- * The SQL returns one column of JSON with snake_case keys (see json_case.h), under the caller's own role: whether
- * it may is decided in the database, `roles` is documentation.
+ * A row's parameters bind to $1, $2, ... of its SQL in the order they are declared; one that the request
+ * doesn't give is NULL. Names are those of the JSON: "pickup.lat" is a member of an object, "locations[].lat"
+ * a member of each object of an array (bound as one SQL array). Everything that isn't declared is refused by
+ * name. The SQL returns one column of JSON with snake_case keys (see json_case.h), under the caller's own
+ * role: whether it may is decided in the database, `roles` is documentation.
  *
- * Several rows may share method and path: then each names a `choice` parameter (an enum of the body) and the value
- * that selects the row.
+ * Several rows may share method and path: then each names a `choice` parameter (an enum of the body) and the
+ * value that selects the row.
  */
 #ifndef HAILD_ROUTER_H
 #define HAILD_ROUTER_H
@@ -20,9 +21,9 @@
 typedef enum ParamSource { IN_BODY, IN_QUERY, IN_PATH, IN_HEADER } ParamSource;
 
 typedef enum ParamType {
-    TYPE_NUMBER,    /* min, max: limits of the value */
-    TYPE_INTEGER,   /* the same */
-    TYPE_STRING,    /* min, max: length in bytes */
+    TYPE_NUMBER,  /* min, max: limits of the value */
+    TYPE_INTEGER, /* the same */
+    TYPE_STRING,  /* min, max: length in bytes */
     TYPE_UUID,
     TYPE_BOOLEAN,
     TYPE_ENUM,      /* values: "wallet|cash" */
@@ -52,7 +53,7 @@ typedef enum TimeoutClass { TIMEOUT_DEFAULT, TIMEOUT_POSITION, TIMEOUT_PRICING, 
 
 struct Request;
 
-#define ROUTE_MAX_PARAMS 24
+#define ROUTE_MAX_PARAMS   24
 #define ROUTE_MAX_SEGMENTS 12
 
 typedef struct Route {
@@ -63,10 +64,10 @@ typedef struct Route {
     Param params[ROUTE_MAX_PARAMS]; /* ends with a NULL name */
     ResultShape shape;
     const char *list_name;
-    int status;              /* on success; 0: 200 */
-    const char *roles;       /* "customer driver admin"; NULL: no token needed */
-    bool read_only;          /* runs in a read-only transaction */
-    bool repeatable;         /* safe to send again when the connection broke (true of every read_only row) */
+    int status;        /* on success; 0: 200 */
+    const char *roles; /* "customer driver admin"; NULL: no token needed */
+    bool read_only;    /* runs in a read-only transaction */
+    bool repeatable;   /* safe to send again when the connection broke (true of every read_only row) */
     TimeoutClass timeout;
     const char *choice, *chosen;
     void (*handler)(struct Request *request); /* answers without the database call; sql is NULL then */
@@ -93,8 +94,8 @@ typedef struct PathValues {
 typedef enum Found { FOUND, FOUND_NO_PATH, FOUND_NO_METHOD } Found;
 
 /*
- * The rows for a method and path: router.routes[first .. first + *variants - 1], more than one when a choice selects.
- * HEAD finds the GET row. FOUND_NO_METHOD: the path exists; `allow` gets its methods ("GET, POST").
+ * The rows for a method and path: router.routes[first .. first + *variants - 1], more than one when a choice
+ * selects. HEAD finds the GET row. FOUND_NO_METHOD: the path exists; `allow` gets its methods ("GET, POST").
  */
 extern Found router_find(const char *method, const char *path, int *first, int *variants, PathValues *values,
                          char *allow, size_t allow_size);

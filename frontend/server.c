@@ -2,8 +2,8 @@
  * The way of a request; see server.h.
  *
  * civetweb serves each client connection on a worker thread of its own; a Worker holds that thread's reusable
- * memory. Everything is answered in begin_request, before civetweb looks for files, scripts or handlers, so none of
- * those can be reached.
+ * memory. Everything is answered in begin_request, before civetweb looks for files, scripts or handlers, so
+ * none of those can be reached.
  */
 #include "server.h"
 
@@ -34,7 +34,7 @@ static double seconds_since(const struct timespec *start)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double) (now.tv_sec - start->tv_sec) + (double) (now.tv_nsec - start->tv_nsec) / 1e9;
+    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
 static void refuse(Request *request, FrontError error, const char *message)
@@ -74,7 +74,8 @@ static void refuse_values(Request *request)
 {
     if (request->error_count == 1 && strcmp(request->errors[0].field, "Idempotency-Key") == 0 &&
         strcmp(request->errors[0].message, "is required") == 0)
-        respond_error(request, error_registry(HAIL_KEY_REQUIRED), "this request needs an Idempotency-Key header",
+        respond_error(request, error_registry(HAIL_KEY_REQUIRED),
+                      "this request needs an Idempotency-Key header",
                       "Send a new random key with each new request, and the same one when you repeat it.");
     else
         respond_error(request, error_registry(HAIL_INVALID_VALUE), "the request has invalid values", NULL);
@@ -204,7 +205,9 @@ static int begin_request(struct mg_connection *connection)
 /* What civetweb itself refuses (a request that is not HTTP, headers too long) is answered in our form too. */
 static int http_error(struct mg_connection *connection, int status, const char *message)
 {
-    FrontError error = status == 413 ? FRONT_HEADERS_TOO_LARGE : status == 408 ? FRONT_READ_TIMEOUT : FRONT_BAD_REQUEST;
+    FrontError error = status == 413   ? FRONT_HEADERS_TOO_LARGE
+                       : status == 408 ? FRONT_READ_TIMEOUT
+                                       : FRONT_BAD_REQUEST;
     Worker *worker = mg_get_thread_pointer(connection);
     static const struct mg_request_info nothing = {.request_method = "GET", .http_version = "1.0"};
     Request request = {.connection = connection,
@@ -217,7 +220,7 @@ static int http_error(struct mg_connection *connection, int status, const char *
                        .route_index = -1,
                        .close = true};
 
-    (void) message;
+    (void)message;
     metrics_begin();
     request_take_id(&request);
     refuse(&request, error, NULL);
@@ -228,14 +231,14 @@ static int http_error(struct mg_connection *connection, int status, const char *
 
 static int log_message(const struct mg_connection *connection, const char *message)
 {
-    (void) connection;
+    (void)connection;
     log_write(LOG_LEVEL_DEBUG, "civetweb", "detail", message, NULL);
     return 1;
 }
 
 static void *init_thread(const struct mg_context *context, int type)
 {
-    (void) context;
+    (void)context;
     return type == 1 ? must_alloc(sizeof(Worker)) : NULL;
 }
 
@@ -243,7 +246,7 @@ static void exit_thread(const struct mg_context *context, int type, void *pointe
 {
     Worker *worker = pointer;
 
-    (void) context;
+    (void)context;
     if (type != 1 || worker == NULL)
         return;
     arena_free(&worker->arena);
@@ -261,16 +264,35 @@ static struct mg_context *listen_on(const Config *config, const char *address, i
                                                   .init_thread = init_thread,
                                                   .exit_thread = exit_thread};
     char threads[16], keep_alive[16], read_timeout[16];
-    const char *options[] = {"listening_ports", address, "num_threads", threads, "enable_keep_alive", "yes",
-                             "keep_alive_timeout_ms", keep_alive, "request_timeout_ms", read_timeout, "tcp_nodelay",
-                             "1", "connection_queue", "512", "listen_backlog", "512", "max_request_size", "16384",
-                             "decode_url", "no", "enable_directory_listing", "no", NULL};
+    const char *options[] = {"listening_ports",
+                             address,
+                             "num_threads",
+                             threads,
+                             "enable_keep_alive",
+                             "yes",
+                             "keep_alive_timeout_ms",
+                             keep_alive,
+                             "request_timeout_ms",
+                             read_timeout,
+                             "tcp_nodelay",
+                             "1",
+                             "connection_queue",
+                             "512",
+                             "listen_backlog",
+                             "512",
+                             "max_request_size",
+                             "16384",
+                             "decode_url",
+                             "no",
+                             "enable_directory_listing",
+                             "no",
+                             NULL};
     struct mg_context *context;
 
     snprintf(threads, sizeof(threads), "%d", thread_count);
     snprintf(keep_alive, sizeof(keep_alive), "%d", config->keep_alive_ms);
     snprintf(read_timeout, sizeof(read_timeout), "%d", config->read_timeout_ms);
-    context = mg_start(&callbacks, (void *) config, options);
+    context = mg_start(&callbacks, (void *)config, options);
     if (context == NULL)
         log_write(LOG_LEVEL_ERROR, "cannot listen", "address", address, NULL);
     return context;
@@ -304,8 +326,8 @@ bool server_start(const Config *config)
 }
 
 /*
- * civetweb can't stop accepting without cutting running answers short (mg_stop makes every write fail). So the
- * listening sockets are replaced, under their numbers, by a socket nobody can reach.
+ * civetweb can't stop accepting without cutting running answers short (mg_stop makes every write fail). So
+ * the listening sockets are replaced, under their numbers, by a socket nobody can reach.
  */
 static void stop_accepting(void)
 {

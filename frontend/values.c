@@ -8,7 +8,7 @@
 
 static const char *digits(const char *s)
 {
-    while (isdigit((unsigned char) *s))
+    while (isdigit((unsigned char)*s))
         s++;
     return s;
 }
@@ -45,7 +45,7 @@ bool text_is_uuid(const char *text)
     for (int i = 0; i < 36; i++) {
         bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
 
-        if (hyphen ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
+        if (hyphen ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
             return false;
     }
     return text[36] == '\0';
@@ -55,7 +55,7 @@ bool text_is_uuid(const char *text)
 static const char *follows_form(const char *text, const char *form)
 {
     for (; *form; form++, text++)
-        if (*form == '0' ? !isdigit((unsigned char) *text) : toupper((unsigned char) *text) != *form)
+        if (*form == '0' ? !isdigit((unsigned char)*text) : toupper((unsigned char)*text) != *form)
             return NULL;
     return text;
 }
@@ -96,7 +96,8 @@ static bool has_limits(const Param *param)
     return param->min != 0 || param->max != 0;
 }
 
-static const char *check_number(const Param *param, double value, const char *text, Arena *arena, const char **reason)
+static const char *check_number(const Param *param, double value, const char *text, Arena *arena,
+                                const char **reason)
 {
     if (has_limits(param) && !(value >= param->min && value <= param->max)) {
         *reason = arena_format(arena, "must be from %.15g to %.15g", param->min, param->max);
@@ -109,12 +110,12 @@ static const char *check_string(const Param *param, const char *text, Arena *are
 {
     size_t length = strlen(text);
 
-    if (has_limits(param) && (length < (size_t) param->min || length > (size_t) param->max)) {
+    if (has_limits(param) && (length < (size_t)param->min || length > (size_t)param->max)) {
         *reason = arena_format(arena, "must have from %.0f to %.0f bytes", param->min, param->max);
         return NULL;
     }
     for (const char *s = text; *s; s++) {
-        if ((unsigned char) *s < 0x20 || *s == 0x7F) {
+        if ((unsigned char)*s < 0x20 || *s == 0x7F) {
             *reason = "must not contain control characters";
             return NULL;
         }
@@ -158,7 +159,8 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
 }
 
 /* A JSON array of strings as a PostgreSQL array literal. */
-static const char *strings_from_json(const Param *param, const json_t *array, Arena *arena, const char **reason)
+static const char *strings_from_json(const Param *param, const json_t *array, Arena *arena,
+                                     const char **reason)
 {
     Buffer literal = {0};
     const char *result;
@@ -167,7 +169,7 @@ static const char *strings_from_json(const Param *param, const json_t *array, Ar
     *reason = "must be an array of strings";
     if (!json_is_array(array))
         return NULL;
-    if (has_limits(param) && (count < (size_t) param->min || count > (size_t) param->max)) {
+    if (has_limits(param) && (count < (size_t)param->min || count > (size_t)param->max)) {
         *reason = arena_format(arena, "must have from %.0f to %.0f items", param->min, param->max);
         return NULL;
     }
@@ -194,14 +196,15 @@ static const char *strings_from_json(const Param *param, const json_t *array, Ar
     return result;
 }
 
-static const char *number_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason)
+static const char *number_from_json(const Param *param, const json_t *value, Arena *arena,
+                                    const char **reason)
 {
     if (json_is_integer(value))
-        return check_number(param, (double) json_integer_value(value),
-                            arena_format(arena, "%lld", (long long) json_integer_value(value)), arena, reason);
+        return check_number(param, (double)json_integer_value(value),
+                            arena_format(arena, "%lld", (long long)json_integer_value(value)), arena, reason);
     if (json_is_real(value) && param->type == TYPE_NUMBER)
-        return check_number(param, json_real_value(value), arena_format(arena, "%.17g", json_real_value(value)), arena,
-                            reason);
+        return check_number(param, json_real_value(value),
+                            arena_format(arena, "%.17g", json_real_value(value)), arena, reason);
     *reason = param->type == TYPE_INTEGER ? "must be an integer" : "must be a number";
     return NULL;
 }

@@ -14,7 +14,8 @@
 extern const char *value_from_text(const Param *param, const char *text, Arena *arena, const char **reason);
 
 /* The same for a JSON value that is not null. */
-extern const char *value_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason);
+extern const char *value_from_json(const Param *param, const json_t *value, Arena *arena,
+                                   const char **reason);
 
 /* A number as JSON writes it: no NaN, infinity, hex, leading plus or zeros; finite as a double. */
 extern bool text_is_number(const char *text, double *value);

@@ -1,8 +1,14 @@
 /* Endpoints of dispatch: trips and offers. */
 #include "routes/routes.h"
 
-#define TRIP_ID {.name = "id", .source = IN_PATH, .type = TYPE_UUID, .required = true, .about = "trip"}
-#define REASON {.name = "reason", .type = TYPE_STRING, .min = 1, .max = 500}
+#define TRIP_ID                                                                                              \
+    {                                                                                                        \
+        .name = "id", .source = IN_PATH, .type = TYPE_UUID, .required = true, .about = "trip"                \
+    }
+#define REASON                                                                                               \
+    {                                                                                                        \
+        .name = "reason", .type = TYPE_STRING, .min = 1, .max = 500                                          \
+    }
 
 /* What the caller is to the trip; the database decides whether that is true. */
 #define CANCEL_SQL "SELECT row_to_json(t) FROM hail.cancel_trip($1, hail.current_role_name(), $2) t"

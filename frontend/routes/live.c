@@ -1,18 +1,19 @@
 /* Endpoints of live: positions now. */
 #include "routes/routes.h"
 
-#define LATITUDE .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90, .about = "degrees"
+#define LATITUDE  .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90, .about = "degrees"
 #define LONGITUDE .type = TYPE_NUMBER, .required = true, .min = -180, .max = 180, .about = "degrees"
-#define HEADING .type = TYPE_NUMBER, .min = 0, .max = 360, .about = "degrees clockwise from north"
-#define SPEED .type = TYPE_NUMBER, .min = 0, .max = 1000, .about = "km/h"
-#define ACCURACY .type = TYPE_NUMBER, .min = 0, .max = 100000, .about = "metres"
-#define RECORDED .type = TYPE_TIMESTAMP, .about = "when the device measured it"
+#define HEADING   .type = TYPE_NUMBER, .min = 0, .max = 360, .about = "degrees clockwise from north"
+#define SPEED     .type = TYPE_NUMBER, .min = 0, .max = 1000, .about = "km/h"
+#define ACCURACY  .type = TYPE_NUMBER, .min = 0, .max = 100000, .about = "metres"
+#define RECORDED  .type = TYPE_TIMESTAMP, .about = "when the device measured it"
 
 const Route live_routes[] = {
     {.method = "POST",
      .path = API "/location/update",
      .summary = "Report the driver's position",
-     .sql = "SELECT row_to_json(t) FROM hail.report_location(hail.current_subject(), $1, $2, $3, $4, $5, $6) t",
+     .sql =
+         "SELECT row_to_json(t) FROM hail.report_location(hail.current_subject(), $1, $2, $3, $4, $5, $6) t",
      .params = {{.name = "lat", LATITUDE},
                 {.name = "lng", LONGITUDE},
                 {.name = "heading", HEADING},
@@ -46,17 +47,18 @@ const Route live_routes[] = {
      .path = API "/location/nearby",
      .summary = "Available drivers nearby, nearest first",
      .sql = "SELECT row_to_json(t) FROM hail.nearby_drivers($1, $2, $3, $4, $5) t",
-     .params = {{.name = "lat", .source = IN_QUERY, LATITUDE},
-                {.name = "lng", .source = IN_QUERY, LONGITUDE},
-                {.name = "radius",
-                 .source = IN_QUERY,
-                 .type = TYPE_NUMBER,
-                 .min = 100,
-                 .max = 50000,
-                 .fallback = "5000",
-                 .about = "metres"},
-                {.name = "limit", .source = IN_QUERY, .type = TYPE_INTEGER, .min = 1, .max = 100, .fallback = "10"},
-                {.name = "class", .source = IN_QUERY, .type = TYPE_STRING, .min = 1, .max = 32}},
+     .params =
+         {{.name = "lat", .source = IN_QUERY, LATITUDE},
+          {.name = "lng", .source = IN_QUERY, LONGITUDE},
+          {.name = "radius",
+           .source = IN_QUERY,
+           .type = TYPE_NUMBER,
+           .min = 100,
+           .max = 50000,
+           .fallback = "5000",
+           .about = "metres"},
+          {.name = "limit", .source = IN_QUERY, .type = TYPE_INTEGER, .min = 1, .max = 100, .fallback = "10"},
+          {.name = "class", .source = IN_QUERY, .type = TYPE_STRING, .min = 1, .max = 32}},
      .shape = RESULT_LIST,
      .list_name = "drivers",
      .roles = "customer driver admin partner",

@@ -1,11 +1,13 @@
 /* Endpoints of pricing. */
 #include "routes/routes.h"
 
-#define PLACES                                                                                                         \
-    {.name = "pickup.lat", .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90},                              \
-        {.name = "pickup.lng", .type = TYPE_NUMBER, .required = true, .min = -180, .max = 180},                        \
-        {.name = "dropoff.lat", .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90},                         \
-        {.name = "dropoff.lng", .type = TYPE_NUMBER, .required = true, .min = -180, .max = 180}
+#define PLACES                                                                                               \
+    {.name = "pickup.lat", .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90},                    \
+        {.name = "pickup.lng", .type = TYPE_NUMBER, .required = true, .min = -180, .max = 180},              \
+        {.name = "dropoff.lat", .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90},               \
+    {                                                                                                        \
+        .name = "dropoff.lng", .type = TYPE_NUMBER, .required = true, .min = -180, .max = 180                \
+    }
 
 const Route pricing_routes[] = {
     {.method = "POST",
@@ -34,19 +36,21 @@ const Route pricing_routes[] = {
     {.method = "GET",
      .path = API "/pricing/surge-map",
      .summary = "Hexagons with raised prices",
-     .sql = "SELECT json_build_object('type', 'FeatureCollection', 'features', coalesce(json_agg(json_build_object("
+     .sql = "SELECT json_build_object('type', 'FeatureCollection', 'features', "
+            "coalesce(json_agg(json_build_object("
             "'type', 'Feature', 'geometry', public.ST_AsGeoJSON(t.hexagon)::json, 'properties', "
             "json_build_object('cell', t.cell, 'multiplier', t.multiplier)) ORDER BY t.cell), '[]')) "
             "FROM hail.surge_map($1, $2, $3) t",
-     .params = {{.name = "lat", .source = IN_QUERY, .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90},
-                {.name = "lng", .source = IN_QUERY, .type = TYPE_NUMBER, .required = true, .min = -180, .max = 180},
-                {.name = "radius",
-                 .source = IN_QUERY,
-                 .type = TYPE_NUMBER,
-                 .min = 100,
-                 .max = 50000,
-                 .fallback = "5000",
-                 .about = "metres"}},
+     .params =
+         {{.name = "lat", .source = IN_QUERY, .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90},
+          {.name = "lng", .source = IN_QUERY, .type = TYPE_NUMBER, .required = true, .min = -180, .max = 180},
+          {.name = "radius",
+           .source = IN_QUERY,
+           .type = TYPE_NUMBER,
+           .min = 100,
+           .max = 50000,
+           .fallback = "5000",
+           .about = "metres"}},
      .shape = RESULT_GEOJSON,
      .roles = "customer driver admin partner",
      .read_only = true,
