@@ -159,7 +159,9 @@ $$;
 COMMENT ON FUNCTION hail.is_timezone(text) IS 'Whether the server knows a time zone of this name. Internal.';
 
 CREATE FUNCTION hail.check_boundary(boundary public.geometry) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning -- ST_IsValid explains itself in notices
+AS $$
 DECLARE
     problem text;
 BEGIN
@@ -183,10 +185,15 @@ COMMENT ON FUNCTION hail.check_boundary(public.geometry) IS
 'Error unless the geometry is a valid, non-empty polygon or multipolygon in WGS84. Internal.';
 
 CREATE FUNCTION hail.region_at(lat float8, lng float8) RETURNS hail.regions
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT r FROM hail.regions r
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    region hail.regions;
+BEGIN
+    SELECT r.* INTO region FROM hail.regions r
     WHERE public.ST_Covers(r.boundary, public.ST_SetSRID(public.ST_MakePoint(lng, lat), 4326))
-    ORDER BY public.ST_Area(r.boundary), r.id LIMIT 1
+    ORDER BY public.ST_Area(r.boundary), r.id LIMIT 1;
+    RETURN region;
+END
 $$;
 COMMENT ON FUNCTION hail.region_at(float8, float8) IS
 'The region a point is in, the smallest where several overlap, its edge included; NULL outside of all. Internal.';
@@ -278,7 +285,7 @@ BEGIN
     WHERE d.id = driver_id RETURNING d.* INTO driver;
     PERFORM hail.write_event('driver', driver.id, driver.event_version, event,
                              jsonb_strip_nulls(jsonb_build_object('from', before.status, 'reason', reason,
-                                                                  'was_online', before.online)));
+                                                                  'was_online', nullif(before.online, false))));
     RETURN driver;
 END
 $$;

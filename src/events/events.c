@@ -8,6 +8,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/guc.h"
 #include "base/statement.h"
 #include "events/events.h"
 #include "identity/session.h"
@@ -24,6 +25,7 @@ static void write_row(Datum aggregate_type, Datum aggregate_id, Datum version, D
 {
     HailActor actor = hail_actor();
     const char *role = actor.has_subject ? hail_role_name(actor.role) : "system";
+    const char *request_id = hail_request_id();
     Datum args[9] = {aggregate_type,
                      aggregate_id,
                      version,
@@ -31,12 +33,14 @@ static void write_row(Datum aggregate_type, Datum aggregate_id, Datum version, D
                      payload,
                      CStringGetTextDatum(role),
                      UUIDPGetDatum(&actor.subject),
-                     (Datum)0,
+                     request_id ? CStringGetTextDatum(request_id) : (Datum)0,
                      TimestampTzGetDatum(hail_now())};
-    char nulls[] = "       n ";
+    char nulls[] = "         ";
 
     if (!actor.has_subject)
         nulls[6] = 'n';
+    if (request_id == NULL)
+        nulls[7] = 'n';
     hail_execute(&insert_event, args, nulls, false, 0);
 }
 
