@@ -45,14 +45,14 @@ stack_use() {
 
 # stack_start_haild DIR: on the first free port from 8080 up.
 stack_start_haild() {
-    local dir=$1 port pid i
+    local dir=$1 port pid
     for port in $(seq 8080 8279); do
         (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && continue
         # on its own, so that an interrupt from the terminal reaches only the script; descriptor 9 may be a lock
         HAIL_DATABASE_URL="host=$dir port=$PGPORT dbname=hail user=hail_front" HAIL_LISTEN="127.0.0.1:$port" \
             setsid "$(stack_haild_binary)" >>"$dir/haild.log" 2>&1 </dev/null 9>&- &
         pid=$!
-        for i in $(seq 150); do
+        for _ in $(seq 150); do
             kill -0 "$pid" 2>/dev/null || break
             if curl -sf -o /dev/null --noproxy '*' "http://127.0.0.1:$port/health/live" && kill -0 "$pid" 2>/dev/null; then
                 echo "$pid" >"$dir/haild.pid"
