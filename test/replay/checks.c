@@ -33,7 +33,10 @@ void checks_note_point(Trip *trip, double wall)
     points[point_count++] = (Point){trip, wall};
 }
 
-/* Points told applied shortly before a connection was lost may be lost too. */
+/*
+ * Points told applied shortly before the server was away may be lost with it; or be there twice, when haild
+ * repeated a report of which it did not learn the fate.
+ */
 void checks_apply_outages(void)
 {
     size_t outage_count;
@@ -43,6 +46,7 @@ void checks_apply_outages(void)
         for (size_t k = 0; k < outage_count; k++) {
             if (points[i].wall > outages[k] - LOSS_WINDOW_S && points[i].wall <= outages[k] + 0.5) {
                 points[i].trip->lossy++;
+                points[i].trip->unsure++;
                 break;
             }
         }

@@ -179,11 +179,10 @@ static void start_queued(void)
     }
 }
 
-static void note_outage(void)
+void http_note_outage(void)
 {
     double now = wall_now();
 
-    http_stats.server_errors++;
     if (outage_count > 0 && now - outages[outage_count - 1] < OUTAGE_STEP_S)
         return;
     outages = xrealloc(outages, (outage_count + 1) * sizeof(double));
@@ -230,8 +229,10 @@ static bool to_be_repeated(const Request *request, const HttpReply *reply)
 {
     bool passing = reply->status == 0 || reply->status >= 502 || (reply->status == 401 && options.retry_401);
 
-    if (reply->status == 0 || reply->status >= 500)
-        note_outage();
+    if (reply->status == 0 || reply->status >= 500) {
+        http_stats.server_errors++;
+        http_note_outage();
+    }
     return passing && wall_now() - request->first_wall < options.retry_s;
 }
 

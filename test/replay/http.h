@@ -90,7 +90,8 @@ typedef struct HttpStats {
 
 extern HttpStats http_stats;
 
-/* Wall seconds (wall_now) at which connections were lost, at most one entry per 0.2 s. */
+/* Wall seconds (wall_now) at which the server was found to be away, at most one entry per 0.2 s. */
 extern const double *http_outages(size_t *count);
+extern void http_note_outage(void);
 
 #endif

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http.h"
+
 #define BATCH 1000
 
 PGconn *db_connect(void)
@@ -224,10 +226,13 @@ void setup_guard_clock(void)
 
             if (PQresultStatus(set) == PGRES_TUPLES_OK)
                 sim.clock_resets++;
+            http_note_outage(); /* the clock was lost: the server has crashed */
             PQclear(set);
             free(sql);
         }
         PQclear(r);
+    } else {
+        http_note_outage();
     }
     PQfinish(db);
 }
