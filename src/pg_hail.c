@@ -9,6 +9,7 @@
 #include "base/shmem.h"
 #include "history/history.h"
 #include "identity/session.h"
+#include "ledger/guards.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -21,6 +22,7 @@ void _PG_init(void)
     hail_clock_init();
     hail_session_init();
     history_init();
+    ledger_init();
     worker_init();
     if (process_shared_preload_libraries_in_progress)
         hail_shmem_init();

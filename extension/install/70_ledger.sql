@@ -68,11 +68,257 @@ CREATE TABLE hail.holds (
     idempotency_key text NOT NULL,
     reference_type  text,
     reference_id    uuid,
+    ttl             interval CHECK (ttl > '0'),
     expires_at      timestamptz,
     created_at      timestamptz NOT NULL,
     resolved_at     timestamptz,
-    UNIQUE (principal, idempotency_key)
+    UNIQUE (principal, idempotency_key),
+    CHECK ((ttl IS NULL) = (expires_at IS NULL)),
+    CHECK ((status = 'held') = (resolved_at IS NULL))
 ) WITH (fillfactor = 70);
+-- Law 3: a trip has at most one open hold.
+CREATE UNIQUE INDEX holds_one_per_trip ON hail.holds (reference_id) WHERE status = 'held' AND reference_type = 'trip';
+CREATE INDEX holds_expiry ON hail.holds (expires_at) WHERE status = 'held' AND expires_at IS NOT NULL;
 CREATE INDEX holds_open ON hail.holds (account_id) WHERE status = 'held';
 CREATE INDEX holds_reference ON hail.holds (reference_id) WHERE reference_id IS NOT NULL;
 COMMENT ON TABLE hail.holds IS 'Amounts reserved on a wallet: held -> captured (whole or part) | released | expired.';
+COMMENT ON COLUMN hail.holds.ttl IS 'The life asked for; NULL: until captured or released.';
+
+CREATE TYPE hail.entry_input AS (account_id uuid, direction text, amount bigint);
+COMMENT ON TYPE hail.entry_input IS 'A leg of hail.post_transaction(): account, debit or credit, amount in minor units (above 0).';
+
+-- Who may look. Nobody is granted a write: rows come from the functions below, and the guards refuse all others.
+GRANT SELECT ON hail.accounts, hail.ledger_entries, hail.holds TO hail_customer, hail_driver, hail_admin, hail_analyst;
+GRANT SELECT ON hail.ledger_transactions TO hail_admin, hail_analyst;
+CREATE POLICY accounts_own ON hail.accounts FOR SELECT TO hail_customer, hail_driver
+    USING (owner_id = hail.current_subject());
+CREATE POLICY entries_own ON hail.ledger_entries FOR SELECT TO hail_customer, hail_driver
+    USING (account_id IN (SELECT a.id FROM hail.accounts a WHERE a.owner_id = hail.current_subject()));
+CREATE POLICY holds_own ON hail.holds FOR SELECT TO hail_customer, hail_driver
+    USING (account_id IN (SELECT a.id FROM hail.accounts a WHERE a.owner_id = hail.current_subject()));
+DO $$
+DECLARE
+    t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['accounts', 'ledger_transactions', 'ledger_entries', 'holds'] LOOP
+        EXECUTE format('CREATE POLICY ledger_admin ON hail.%I FOR SELECT TO hail_admin USING (hail.current_role_name() = ''admin'')', t);
+        EXECUTE format('CREATE POLICY ledger_analyst ON hail.%I FOR SELECT TO hail_analyst USING (hail.current_role_name() IN (''analyst'', ''admin''))', t);
+    END LOOP;
+END
+$$;
+-- An account's owner is found by it.
+CREATE INDEX accounts_owner ON hail.accounts (owner_id) WHERE owner_id IS NOT NULL;
+
+-- The guards (src/ledger/guards.c).
+CREATE FUNCTION hail.ledger_guard_append() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hail_ledger_guard_append';
+COMMENT ON FUNCTION hail.ledger_guard_append() IS 'Trigger: transactions and entries are written by the ledger only, and never changed. Internal.';
+CREATE FUNCTION hail.ledger_guard_account() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hail_ledger_guard_account';
+COMMENT ON FUNCTION hail.ledger_guard_account() IS 'Trigger: balances are moved by the ledger only, accounts stay. Internal.';
+CREATE FUNCTION hail.ledger_guard_hold() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hail_ledger_guard_hold';
+COMMENT ON FUNCTION hail.ledger_guard_hold() IS 'Trigger: holds are written by the ledger only. Internal.';
+CREATE FUNCTION hail.ledger_guard_truncate() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$ BEGIN PERFORM hail.fail('ledger_protected', format('table %s is never truncated', TG_TABLE_NAME)); RETURN NULL; END $$;
+COMMENT ON FUNCTION hail.ledger_guard_truncate() IS 'Trigger: ledger tables are never truncated. Internal.';
+CREATE FUNCTION hail.ledger_note_transaction() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hail_ledger_note_transaction';
+COMMENT ON FUNCTION hail.ledger_note_transaction() IS 'Trigger: note a transaction for the check at commit. Internal.';
+CREATE FUNCTION hail.ledger_note_entry() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hail_ledger_note_entry';
+COMMENT ON FUNCTION hail.ledger_note_entry() IS 'Trigger: note an entry for the check at commit. Internal.';
+CREATE FUNCTION hail.ledger_note_account() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hail_ledger_note_account';
+COMMENT ON FUNCTION hail.ledger_note_account() IS 'Trigger: note a moved balance for the check at commit. Internal.';
+CREATE FUNCTION hail.ledger_note_hold() RETURNS trigger LANGUAGE c AS 'MODULE_PATHNAME', 'hail_ledger_note_hold';
+COMMENT ON FUNCTION hail.ledger_note_hold() IS 'Trigger: note a hold for the check at commit. Internal.';
+
+DO $$
+DECLARE
+    t text; guard text;
+BEGIN
+    FOR t, guard IN VALUES ('accounts', 'ledger_guard_account'), ('ledger_transactions', 'ledger_guard_append'),
+                           ('ledger_entries', 'ledger_guard_append'), ('holds', 'ledger_guard_hold') LOOP
+        EXECUTE format('CREATE TRIGGER ledger_guard BEFORE INSERT OR UPDATE OR DELETE ON hail.%I FOR EACH ROW EXECUTE FUNCTION hail.%I()', t, guard);
+        EXECUTE format('CREATE TRIGGER ledger_guard_truncate BEFORE TRUNCATE ON hail.%I FOR EACH STATEMENT EXECUTE FUNCTION hail.ledger_guard_truncate()', t);
+    END LOOP;
+    CREATE TRIGGER ledger_note AFTER INSERT ON hail.ledger_transactions FOR EACH ROW EXECUTE FUNCTION hail.ledger_note_transaction();
+    CREATE TRIGGER ledger_note AFTER INSERT ON hail.ledger_entries FOR EACH ROW EXECUTE FUNCTION hail.ledger_note_entry();
+    CREATE TRIGGER ledger_note AFTER UPDATE ON hail.accounts FOR EACH ROW EXECUTE FUNCTION hail.ledger_note_account();
+    CREATE TRIGGER ledger_note AFTER INSERT OR UPDATE ON hail.holds FOR EACH ROW EXECUTE FUNCTION hail.ledger_note_hold();
+    FOREACH t IN ARRAY ARRAY['accounts', 'ledger_transactions', 'ledger_entries', 'holds'] LOOP
+        EXECUTE format('ALTER TABLE hail.%I ENABLE ALWAYS TRIGGER ledger_guard', t);
+        EXECUTE format('ALTER TABLE hail.%I ENABLE ALWAYS TRIGGER ledger_guard_truncate', t);
+        EXECUTE format('ALTER TABLE hail.%I ENABLE ALWAYS TRIGGER ledger_note', t);
+    END LOOP;
+END
+$$;
+
+-- Accounts.
+CREATE FUNCTION hail.ensure_account(kind text, owner_id uuid, currency text) RETURNS hail.accounts
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    account hail.accounts;
+BEGIN
+    INSERT INTO hail.accounts (kind, owner_id, currency, is_system, floor)
+    VALUES ($1, $2, $3, $2 IS NULL, CASE WHEN $1 = 'CUSTOMER_WALLET' THEN 0 END) ON CONFLICT DO NOTHING;
+    SELECT * INTO STRICT account FROM hail.accounts a
+    WHERE a.kind = $1 AND a.owner_id IS NOT DISTINCT FROM $2 AND a.currency = $3;
+    RETURN account;
+END
+$$;
+COMMENT ON FUNCTION hail.ensure_account(text, uuid, text) IS
+'The account of this kind, owner and currency, opened when there is none; concurrent callers get the same. Internal.';
+
+CREATE FUNCTION hail.open_account(kind text, owner_id uuid, currency text) RETURNS hail.accounts
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    IF kind IS NULL OR kind NOT IN ('CUSTOMER_WALLET', 'DRIVER_WALLET', 'PLATFORM_REVENUE', 'CASH_CLEARING',
+                                    'GATEWAY_CLEARING', 'PAYOUT_CLEARING', 'PROMOTIONS') THEN
+        PERFORM hail.fail('invalid_value', 'unknown kind of account', 'kind');
+    ELSIF (kind IN ('CUSTOMER_WALLET', 'DRIVER_WALLET')) <> (owner_id IS NOT NULL) THEN
+        PERFORM hail.fail('invalid_value', 'wallets have an owner, system accounts have none', 'owner_id');
+    ELSIF currency IS NULL OR currency !~ '^[A-Z]{3}$' THEN
+        PERFORM hail.fail('invalid_value', 'currency must be three capital letters (ISO 4217)', 'currency');
+    ELSIF owner_id IS NOT NULL AND NOT EXISTS (SELECT FROM hail.users u WHERE u.id = owner_id) THEN
+        PERFORM hail.fail('not_found', 'user does not exist', 'owner_id');
+    END IF;
+    RETURN hail.ensure_account(kind, owner_id, currency);
+END
+$$;
+COMMENT ON FUNCTION hail.open_account(text, uuid, text) IS
+'Open an account (owner NULL for system accounts), or return the one there is. Administrators only. Trips open what they need by themselves.';
+GRANT EXECUTE ON FUNCTION hail.open_account(text, uuid, text) TO hail_admin;
+
+CREATE FUNCTION hail.exact_posted(account hail.accounts) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT account.posted + CASE WHEN account.is_system THEN
+        coalesce((SELECT sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END)
+                  FROM hail.ledger_entries e
+                  WHERE e.account_id = account.id AND e.balance_after IS NULL AND e.xid >= account.folded_xid), 0)::bigint
+        ELSE 0 END
+$$;
+COMMENT ON FUNCTION hail.exact_posted(hail.accounts) IS
+'Posted balance of an account row as of the calling statement: of a system account, what is folded and what is not yet. Internal.';
+
+CREATE FUNCTION hail.balance(account_id uuid, OUT posted bigint, OUT held bigint, OUT available bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT hail.exact_posted(a), a.held INTO posted, held FROM hail.accounts a
+    WHERE a.id = account_id
+      AND (a.owner_id = hail.current_subject() OR hail.current_role_name() IN ('admin', 'analyst'));
+    IF posted IS NULL THEN
+        PERFORM hail.fail('not_found', 'account does not exist', 'account_id');
+    END IF;
+    available := posted - held;
+END
+$$;
+COMMENT ON FUNCTION hail.balance(uuid) IS
+'Exact balance of an account in minor units: posted (credits less debits), held, and available = posted - held. For its owner, administrators and analysts.';
+GRANT EXECUTE ON FUNCTION hail.balance(uuid) TO hail_customer, hail_driver, hail_admin, hail_analyst;
+
+CREATE FUNCTION hail.wallet(user_id uuid)
+RETURNS TABLE (account_id uuid, kind text, currency text, posted bigint, held bigint, available bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (user_id = hail.current_subject() OR hail.current_role_name() = 'admin') IS NOT TRUE THEN
+        PERFORM hail.fail('not_found', 'user does not exist', 'user_id');
+    END IF;
+    RETURN QUERY SELECT a.id, a.kind, a.currency, a.posted, a.held, a.posted - a.held
+                 FROM hail.accounts a WHERE a.owner_id = user_id AND a.closed_at IS NULL ORDER BY a.kind, a.currency;
+END
+$$;
+COMMENT ON FUNCTION hail.wallet(uuid) IS 'Wallets of a user with their balances, minor units. For the user itself and administrators.';
+GRANT EXECUTE ON FUNCTION hail.wallet(uuid) TO hail_customer, hail_driver, hail_admin;
+
+-- Postings.
+CREATE FUNCTION hail.post_transaction(kind text, entries hail.entry_input[], idempotency_key text, reference_type text DEFAULT NULL,
+                                      reference_id uuid DEFAULT NULL, metadata jsonb DEFAULT NULL) RETURNS hail.ledger_transactions
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_post_transaction';
+COMMENT ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb) IS
+'Post a transaction of two entries or more: debits equal credits in each currency, each account once, no wallet below its floor. The same key with the same request returns the first result; with another one it is an error. Administrators only.';
+
+CREATE FUNCTION hail.reverse_transaction(transaction_id uuid, idempotency_key text, metadata jsonb DEFAULT NULL)
+RETURNS hail.ledger_transactions
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_reverse_transaction';
+COMMENT ON FUNCTION hail.reverse_transaction(uuid, text, jsonb) IS
+'Post the opposite of a transaction, once. Administrators only.';
+
+CREATE FUNCTION hail.hold(account_id uuid, amount bigint, idempotency_key text, reference_type text DEFAULT NULL,
+                          reference_id uuid DEFAULT NULL, ttl interval DEFAULT NULL) RETURNS hail.holds
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_hold';
+COMMENT ON FUNCTION hail.hold(uuid, bigint, text, text, uuid, interval) IS
+'Reserve an amount on a wallet until it is captured or released, or the ttl has passed. Administrators only.';
+
+CREATE FUNCTION hail.capture(hold_id uuid, to_account uuid, idempotency_key text, amount bigint DEFAULT NULL,
+                             metadata jsonb DEFAULT NULL) RETURNS hail.ledger_transactions
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_capture';
+COMMENT ON FUNCTION hail.capture(uuid, uuid, text, bigint, jsonb) IS
+'Pay a hold, whole (amount NULL) or in part, to an account; what is left of it is free again. Administrators only.';
+
+CREATE FUNCTION hail.release(hold_id uuid) RETURNS hail.holds
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_release';
+COMMENT ON FUNCTION hail.release(uuid) IS
+'Give a hold back. Releasing it again is no error; releasing what was captured is. Administrators only.';
+GRANT EXECUTE ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb),
+    hail.reverse_transaction(uuid, text, jsonb), hail.hold(uuid, bigint, text, text, uuid, interval),
+    hail.capture(uuid, uuid, text, bigint, jsonb), hail.release(uuid) TO hail_admin;
+
+-- Trips (src/ledger/trip_payment.c).
+CREATE FUNCTION hail.commission(price bigint, commission_bp integer) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_commission';
+COMMENT ON FUNCTION hail.commission(bigint, integer) IS
+'The platform''s share of a price: price * basis points / 10000, half rounded up; minor units.';
+GRANT EXECUTE ON FUNCTION hail.commission(bigint, integer) TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
+
+CREATE FUNCTION hail.hold_trip_fare(trip hail.trips) RETURNS uuid
+LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_hold_trip_fare';
+COMMENT ON FUNCTION hail.hold_trip_fare(hail.trips) IS
+'Hold a trip''s price on the customer''s wallet; the hold, or NULL when nothing is to be held (cash, price 0). A trip has one open hold. Its row is locked. Internal.';
+
+CREATE FUNCTION hail.settle_trip(trip hail.trips) RETURNS void
+LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_settle_trip';
+COMMENT ON FUNCTION hail.settle_trip(hail.trips) IS
+'Pay a completed trip, once: by wallet from its hold, in cash the commission from the driver''s wallet. Its row is locked. Internal.';
+
+CREATE FUNCTION hail.release_trip_fare(trip hail.trips) RETURNS void
+LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_release_trip_fare';
+COMMENT ON FUNCTION hail.release_trip_fare(hail.trips) IS
+'Give a trip''s hold back, when it has one. Its row is locked. Internal.';
+
+CREATE FUNCTION hail.charge_cancellation(trip hail.trips, fee bigint) RETURNS void
+LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_charge_cancellation';
+COMMENT ON FUNCTION hail.charge_cancellation(hail.trips, bigint) IS
+'Take a cancellation fee from the customer''s wallet, once and as far as it goes, shared with the trip''s driver like a fare, and give the rest of the hold back. The trip''s row is locked. Internal.';
+
+-- Keeper steps.
+CREATE FUNCTION hail.expire_holds() RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_expire_holds';
+COMMENT ON FUNCTION hail.expire_holds() IS 'Give back the holds whose time is over; their number, 1000 at most a call. Keeper step. Internal.';
+
+CREATE FUNCTION hail.fold_accounts() RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_fold_accounts';
+COMMENT ON FUNCTION hail.fold_accounts() IS
+'Add to each system account''s posted the entries of transactions that have ended; the number of accounts moved. Keeper step. Internal.';
+
+-- Reports.
+CREATE FUNCTION hail.driver_earnings(driver_id uuid, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
+RETURNS TABLE (currency text, trips bigint, gross bigint, commission bigint, net bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM hail.require_self('driver', driver_id);
+    RETURN QUERY
+    SELECT t.currency, count(*), sum(t.price)::bigint, sum(hail.commission(t.price, t.commission_bp))::bigint,
+           sum(t.price - hail.commission(t.price, t.commission_bp))::bigint
+    FROM hail.trips t
+    WHERE t.driver_id = driver_earnings.driver_id AND t.state = 'completed'
+      AND t.completed_at >= coalesce(from_time, '-infinity') AND t.completed_at < coalesce(to_time, 'infinity')
+    GROUP BY t.currency ORDER BY t.currency;
+END
+$$;
+COMMENT ON FUNCTION hail.driver_earnings(uuid, timestamptz, timestamptz) IS
+'Completed trips of a driver by currency: number, gross (cash included), commission and net, minor units; from_time inclusive, to_time exclusive. For the driver and administrators.';
+GRANT EXECUTE ON FUNCTION hail.driver_earnings(uuid, timestamptz, timestamptz) TO hail_driver, hail_admin;

@@ -1,0 +1,94 @@
+/*
+ * book.h
+ *    The ledger's tables: what every posting is made of. All functions run inside SPI, as hail_owner.
+ *
+ * Order of the locks: accounts by id (wallets only), then the holds of a locked account. A hold changes only
+ * under its account's lock. A posting is: claim the key, lock the accounts, decide (posting.h), write.
+ */
+#ifndef HAIL_LEDGER_BOOK_H
+#define HAIL_LEDGER_BOOK_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+#include "ledger/posting.h"
+
+/* A transaction to be made. Text is NUL-terminated; NULL where optional. */
+typedef struct LedgerDraft {
+    const char *kind;
+    const char *principal; /* whose key it is: "system", "admin" or "user:<uuid>" */
+    const char *key;
+    const char *request; /* JSON: what a repeated key is compared with */
+    const char *reference_type;
+    const pg_uuid_t *reference_id;
+    const pg_uuid_t *reverses;
+    const char *metadata; /* JSON */
+} LedgerDraft;
+
+typedef struct LedgerClaim {
+    pg_uuid_t id;
+    bool repeated; /* the key has been used for the same request: `id` and `row` are the first one's */
+    Datum row;     /* hail.ledger_transactions, in SPI's memory */
+} LedgerClaim;
+
+typedef struct LedgerHold {
+    pg_uuid_t id, account_id;
+    int64 amount;
+    bool open;
+} LedgerHold;
+
+typedef struct HoldDraft {
+    const char *principal;
+    const char *key;
+    int64 amount;
+    const char *reference_type;
+    const pg_uuid_t *reference_id;
+    const Interval *ttl; /* NULL: does not expire */
+} HoldDraft;
+
+/* Raise a verdict as an error; return when it is none. */
+extern void ledger_require(PostingVerdict verdict);
+
+/*
+ * Insert the transaction's row. A concurrent one with the same key is waited for. Errors:
+ * idempotency_mismatch when the key was used for something else, already_exists when `reverses` has been
+ * reversed.
+ */
+extern LedgerClaim ledger_claim(const LedgerDraft *draft);
+
+/*
+ * Lock wallets (in the order of their ids) and read these accounts; palloc'd, in the order of `ids`. Two
+ * equal ids give two equal rows. Errors: not_found.
+ */
+extern PostingAccount *ledger_lock_accounts(const pg_uuid_t *ids, int count);
+
+/* The account of a kind, owner (NULL: a system account) and currency; opened when there is none. */
+extern pg_uuid_t ledger_account(const char *kind, const pg_uuid_t *owner, const char *currency);
+
+/* The same without opening it; false when there is none. */
+extern bool ledger_find_account(const char *kind, const pg_uuid_t *owner, const char *currency,
+                                pg_uuid_t *id);
+
+/* Check the posting, then write its entries and move its wallets. Errors: as check_posting. */
+extern void ledger_write(const pg_uuid_t *transaction_id, Posting *posting);
+
+/* The hold, its row locked; the account must be locked. False when there is none. */
+extern bool ledger_lock_hold(const pg_uuid_t *hold_id, LedgerHold *hold);
+
+/* The open hold of a trip; not locked. */
+extern bool ledger_find_trip_hold_unlocked(const pg_uuid_t *trip_id, LedgerHold *hold);
+
+/* Close an open hold: "captured", "released" or "expired". Its account's held is the caller's to move. */
+extern void ledger_close_hold(const LedgerHold *hold, const char *status, int64 captured);
+
+/*
+ * Hold an amount on a locked account. Returns the hold (also the first one, when the key is repeated).
+ * Errors: idempotency_mismatch, and as check_hold.
+ */
+extern pg_uuid_t ledger_place_hold(PostingAccount *account, const HoldDraft *draft);
+
+/* Give an open hold's amount back to its locked account. */
+extern void ledger_release_hold(PostingAccount *account, const LedgerHold *hold, const char *status);
+
+#endif

@@ -1,0 +1,139 @@
+/* The decisions of the ledger; see posting.h. */
+#include "ledger/posting.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const PostingVerdict accepted = {HAIL_INVALID_VALUE, NULL, NULL, NULL};
+
+static PostingVerdict refuse(HailError error, const char *message, const char *field, const char *hint)
+{
+    return (PostingVerdict){error, message, field, hint};
+}
+
+static PostingVerdict out_of_range(void)
+{
+    return refuse(HAIL_INVALID_VALUE, "amount out of range", "amount",
+                  "Sums and balances must fit into 64 bits; amounts into 2^53.");
+}
+
+PostingVerdict check_amount(int64_t amount)
+{
+    if (amount > 0 && amount <= POSTING_MAX_AMOUNT)
+        return accepted;
+    return refuse(HAIL_INVALID_VALUE, "amount must be above 0 and at most 2^53", "amount",
+                  "Amounts are minor units of the currency; the direction says which way they go.");
+}
+
+static PostingVerdict check_legs(const Posting *posting)
+{
+    if (posting->leg_count < 2 || posting->leg_count > POSTING_MAX_LEGS)
+        return refuse(HAIL_INVALID_VALUE, "a transaction has between 2 and 256 entries", "entries", NULL);
+    for (int i = 0; i < posting->leg_count; i++) {
+        PostingVerdict verdict = check_amount(posting->legs[i].amount);
+
+        if (verdict.message != NULL)
+            return verdict;
+        if (posting->accounts[posting->legs[i].account].closed)
+            return refuse(HAIL_ACCOUNT_CLOSED, "account is closed", "account_id", NULL);
+        for (int j = 0; j < i; j++)
+            if (posting->legs[j].account == posting->legs[i].account)
+                return refuse(HAIL_INVALID_VALUE, "an account may appear only once in a transaction",
+                              "entries", "Add up the entries of the account.");
+    }
+    return accepted;
+}
+
+/* Signed sum of the legs in one currency; false on overflow. */
+static bool currency_sum(const Posting *posting, const char *currency, int64_t *sum)
+{
+    *sum = 0;
+    for (int i = 0; i < posting->leg_count; i++) {
+        const PostingLeg *leg = &posting->legs[i];
+
+        if (strcmp(posting->accounts[leg->account].currency, currency) != 0)
+            continue;
+        if (__builtin_add_overflow(*sum, leg->credit ? leg->amount : -leg->amount, sum))
+            return false;
+    }
+    return true;
+}
+
+static PostingVerdict check_balanced(const Posting *posting)
+{
+    for (int i = 0; i < posting->leg_count; i++) {
+        int64_t sum;
+
+        if (!currency_sum(posting, posting->accounts[posting->legs[i].account].currency, &sum))
+            return out_of_range();
+        if (sum != 0)
+            return refuse(HAIL_UNBALANCED, "debits and credits differ", "entries",
+                          "In each currency the debits must equal the credits.");
+    }
+    return accepted;
+}
+
+static bool available(const PostingAccount *account, int64_t *amount)
+{
+    return !__builtin_sub_overflow(account->posted, account->held, amount);
+}
+
+/* Below the floor and lower than before: an account that is below already may still be paid into. */
+static PostingVerdict check_floor(const PostingAccount *account, int64_t available_before)
+{
+    int64_t after;
+
+    if (!available(account, &after))
+        return out_of_range();
+    if (account->has_floor && after < account->floor && after < available_before)
+        return refuse(HAIL_INSUFFICIENT_BALANCE, "available balance is too low", "account_id",
+                      "Available is posted less held; add funds or take a smaller amount.");
+    return accepted;
+}
+
+PostingVerdict check_posting(Posting *posting)
+{
+    PostingVerdict verdict = check_legs(posting);
+
+    if (verdict.message == NULL)
+        verdict = check_balanced(posting);
+    for (int i = 0; i < posting->leg_count && verdict.message == NULL; i++) {
+        PostingLeg *leg = &posting->legs[i];
+        PostingAccount *account = &posting->accounts[leg->account];
+        int64_t before;
+
+        if (account->is_system)
+            continue;
+        if (!available(account, &before))
+            return out_of_range();
+        if (leg->account == posting->hold_account)
+            account->held -= posting->hold_amount;
+        if (__builtin_add_overflow(account->posted, leg->credit ? leg->amount : -leg->amount,
+                                   &account->posted))
+            return out_of_range();
+        leg->balance_after = account->posted;
+        verdict = check_floor(account, before);
+    }
+    return verdict;
+}
+
+PostingVerdict check_hold(PostingAccount *account, int64_t amount)
+{
+    PostingVerdict verdict = check_amount(amount);
+    int64_t before;
+
+    if (verdict.message != NULL)
+        return verdict;
+    if (account->is_system)
+        return refuse(HAIL_INVALID_VALUE, "amounts are held on wallets only", "account_id", NULL);
+    if (account->closed)
+        return refuse(HAIL_ACCOUNT_CLOSED, "account is closed", "account_id", NULL);
+    if (!available(account, &before) || __builtin_add_overflow(account->held, amount, &account->held))
+        return out_of_range();
+    return check_floor(account, before);
+}
+
+int64_t posting_commission(int64_t price, int commission_bp)
+{
+    return (int64_t)(((__int128)price * commission_bp + 5000) / 10000);
+}

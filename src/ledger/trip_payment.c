@@ -1,0 +1,293 @@
+/*
+ * What a trip does to the ledger: hold the fare when it is matched, pay it when it is completed, give it back
+ * when it is cancelled. Called by dispatch, in its transaction, with the trip's row locked; all inputs are in
+ * that row.
+ *
+ * By wallet the customer pays the price from the hold; the driver gets it less the commission. In cash the
+ * driver has the price in hand and owes the commission. Legs of nothing are left out; a trip that moves
+ * nothing posts nothing.
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "base/error.h"
+#include "base/uuid7.h"
+#include "ledger/book.h"
+
+typedef struct LedgerTrip {
+    pg_uuid_t id, customer_id, driver_id;
+    char *id_text;
+    bool has_driver;
+    bool by_wallet;
+    int64 price;
+    int commission_bp;
+    char *currency;
+} LedgerTrip;
+
+/* A posting of a few legs in the making. */
+typedef struct Legs {
+    pg_uuid_t ids[3];
+    PostingLeg legs[3];
+    int count;
+} Legs;
+
+static Datum trip_column(HeapTupleHeader row, const char *name)
+{
+    bool isnull;
+    Datum value = GetAttributeByName(row, name, &isnull);
+
+    if (isnull)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("trip has no %s", name), hail_field("trip"));
+    return value;
+}
+
+static LedgerTrip read_trip(HeapTupleHeader row)
+{
+    LedgerTrip trip = {.id = *DatumGetUUIDP(trip_column(row, "id"))};
+    char *method = TextDatumGetCString(trip_column(row, "payment_method"));
+    bool no_driver;
+    Datum driver = GetAttributeByName(row, "driver_id", &no_driver);
+
+    trip.id_text = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&trip.id)));
+    trip.customer_id = *DatumGetUUIDP(trip_column(row, "customer_id"));
+    trip.has_driver = !no_driver;
+    if (trip.has_driver)
+        trip.driver_id = *DatumGetUUIDP(driver);
+    if (strcmp(method, "wallet") != 0 && strcmp(method, "cash") != 0)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("unknown payment method \"%s\"", method),
+                hail_field("payment_method"));
+    trip.by_wallet = strcmp(method, "wallet") == 0;
+    trip.price = DatumGetInt64(trip_column(row, "price"));
+    trip.commission_bp = DatumGetInt32(trip_column(row, "commission_bp"));
+    trip.currency = TextDatumGetCString(trip_column(row, "currency"));
+    return trip;
+}
+
+static LedgerDraft trip_draft(const LedgerTrip *trip, const char *kind, const char *key, int64 amount,
+                              int64 commission)
+{
+    return (LedgerDraft){.kind = kind,
+                         .principal = "system",
+                         .key = psprintf("%s:%s", key, trip->id_text),
+                         .request = psprintf("{\"trip\": \"%s\", \"amount\": " INT64_FORMAT
+                                             ", \"commission\": " INT64_FORMAT "}",
+                                             trip->id_text, amount, commission),
+                         .reference_type = "trip",
+                         .reference_id = &trip->id};
+}
+
+static void add_leg(Legs *legs, pg_uuid_t account, bool credit, int64 amount)
+{
+    if (amount == 0)
+        return;
+    legs->ids[legs->count] = account;
+    legs->legs[legs->count] = (PostingLeg){.account = legs->count, .credit = credit, .amount = amount};
+    legs->count++;
+}
+
+static pg_uuid_t customer_wallet(const LedgerTrip *trip)
+{
+    return ledger_account("CUSTOMER_WALLET", &trip->customer_id, trip->currency);
+}
+
+static pg_uuid_t driver_wallet(const LedgerTrip *trip)
+{
+    if (!trip->has_driver)
+        ereport(ERROR, hail_error(HAIL_WRONG_STATE), errmsg("trip has no driver to pay"));
+    return ledger_account("DRIVER_WALLET", &trip->driver_id, trip->currency);
+}
+
+/* Payer, driver (when there is one), platform: `amount` from the payer, the commission of it to the platform.
+ */
+static Legs split_legs(const LedgerTrip *trip, int64 amount, int64 commission)
+{
+    Legs legs = {.count = 0};
+
+    add_leg(&legs, customer_wallet(trip), false, amount);
+    if (amount > commission)
+        add_leg(&legs, driver_wallet(trip), true, amount - commission);
+    if (commission > 0)
+        add_leg(&legs, ledger_account("PLATFORM_REVENUE", NULL, trip->currency), true, commission);
+    return legs;
+}
+
+static Legs cash_legs(const LedgerTrip *trip, int64 commission)
+{
+    Legs legs = {.count = 0};
+
+    add_leg(&legs, driver_wallet(trip), false, commission);
+    add_leg(&legs, ledger_account("PLATFORM_REVENUE", NULL, trip->currency), true, commission);
+    return legs;
+}
+
+/* The open hold of the trip, locked; its account is. False: none. */
+static bool lock_trip_hold(const LedgerTrip *trip, const PostingAccount *account, LedgerHold *hold)
+{
+    return ledger_find_trip_hold_unlocked(&trip->id, hold) && ledger_lock_hold(&hold->id, hold) &&
+           hold->open && memcmp(&hold->account_id, account->id, sizeof(pg_uuid_t)) == 0;
+}
+
+/* Write the legs, using up the trip's hold on the first one's account. */
+static void write_legs(const pg_uuid_t *transaction_id, Legs *legs, PostingAccount *accounts,
+                       const LedgerHold *hold)
+{
+    Posting posting = {.accounts = accounts,
+                       .account_count = legs->count,
+                       .legs = legs->legs,
+                       .leg_count = legs->count,
+                       .hold_account = hold ? 0 : -1,
+                       .hold_amount = hold ? hold->amount : 0};
+
+    if (hold)
+        ledger_close_hold(hold, "captured", Min(legs->legs[0].amount, hold->amount));
+    ledger_write(transaction_id, &posting);
+}
+
+PG_FUNCTION_INFO_V1(hail_hold_trip_fare);
+PG_FUNCTION_INFO_V1(hail_settle_trip);
+PG_FUNCTION_INFO_V1(hail_release_trip_fare);
+PG_FUNCTION_INFO_V1(hail_charge_cancellation);
+PG_FUNCTION_INFO_V1(hail_commission);
+
+/* hail.hold_trip_fare(trip) -> hold id; NULL when nothing is to be held. */
+Datum hail_hold_trip_fare(PG_FUNCTION_ARGS)
+{
+    LedgerTrip trip = read_trip(PG_GETARG_HEAPTUPLEHEADER(0));
+    pg_uuid_t *id = palloc(sizeof(pg_uuid_t)), wallet, unique;
+    HoldDraft draft = {
+        .principal = "system", .amount = trip.price, .reference_type = "trip", .reference_id = &trip.id};
+    LedgerHold hold;
+
+    if (!trip.by_wallet || trip.price == 0)
+        PG_RETURN_NULL();
+    SPI_connect();
+    wallet = customer_wallet(&trip);
+    PostingAccount *account = ledger_lock_accounts(&wallet, 1);
+
+    if (lock_trip_hold(&trip, account, &hold))
+        *id = hold.id;
+    else {
+        hail_uuid7(&unique);
+        draft.key = psprintf("trip:%s:%s", trip.id_text,
+                             DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&unique))));
+        *id = ledger_place_hold(account, &draft);
+    }
+    SPI_finish();
+    PG_RETURN_UUID_P(id);
+}
+
+/* hail.settle_trip(trip): pay a completed trip, once. */
+Datum hail_settle_trip(PG_FUNCTION_ARGS)
+{
+    LedgerTrip trip = read_trip(PG_GETARG_HEAPTUPLEHEADER(0));
+    int64 commission = posting_commission(trip.price, trip.commission_bp);
+    int64 amount = trip.by_wallet ? trip.price : commission;
+    LedgerDraft draft =
+        trip_draft(&trip, trip.by_wallet ? "trip_fare" : "trip_commission", "trip", amount, commission);
+    LedgerHold hold;
+
+    if (amount == 0)
+        PG_RETURN_VOID();
+    SPI_connect();
+    LedgerClaim claim = ledger_claim(&draft);
+
+    if (!claim.repeated) {
+        Legs legs = trip.by_wallet ? split_legs(&trip, amount, commission) : cash_legs(&trip, commission);
+        PostingAccount *accounts = ledger_lock_accounts(legs.ids, legs.count);
+        bool held = trip.by_wallet && lock_trip_hold(&trip, &accounts[0], &hold);
+
+        write_legs(&claim.id, &legs, accounts, held ? &hold : NULL);
+    }
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+static void release_trip_hold(const LedgerTrip *trip)
+{
+    LedgerHold hold;
+
+    if (!ledger_find_trip_hold_unlocked(&trip->id, &hold))
+        return;
+    PostingAccount *account = ledger_lock_accounts(&hold.account_id, 1);
+
+    if (ledger_lock_hold(&hold.id, &hold) && hold.open)
+        ledger_release_hold(account, &hold, "released");
+}
+
+/* hail.release_trip_fare(trip): give the hold back, when there is one. */
+Datum hail_release_trip_fare(PG_FUNCTION_ARGS)
+{
+    LedgerTrip trip = read_trip(PG_GETARG_HEAPTUPLEHEADER(0));
+
+    SPI_connect();
+    release_trip_hold(&trip);
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+/* What the customer can pay of a fee, the trip's own hold included. */
+static int64 payable(const PostingAccount *account, const LedgerHold *hold, int64 fee)
+{
+    int64 free = account->posted - account->held + (hold ? hold->amount : 0);
+
+    return Max(Min(fee, free - (account->has_floor ? account->floor : 0)), 0);
+}
+
+static void charge_fee(const LedgerTrip *trip, int64 fee)
+{
+    int64 full_commission = trip->has_driver ? posting_commission(fee, trip->commission_bp) : fee;
+    Legs legs = split_legs(trip, fee, full_commission);
+    PostingAccount *accounts = ledger_lock_accounts(legs.ids, legs.count);
+    LedgerHold hold;
+    bool held = lock_trip_hold(trip, &accounts[0], &hold);
+    int64 amount = payable(&accounts[0], held ? &hold : NULL, fee);
+    int64 commission = trip->has_driver ? posting_commission(amount, trip->commission_bp) : amount;
+    LedgerDraft draft = trip_draft(trip, "cancellation_fee", "cancel", fee, full_commission);
+    LedgerClaim claim;
+
+    if (amount == 0) {
+        if (held)
+            ledger_release_hold(&accounts[0], &hold, "released");
+        return;
+    }
+    claim = ledger_claim(&draft);
+    if (claim.repeated)
+        return;
+    if (amount != fee) /* the same accounts, smaller legs; one of them may be nothing now */
+        legs = split_legs(trip, amount, commission);
+    if (amount != fee)
+        accounts = ledger_lock_accounts(legs.ids, legs.count);
+    write_legs(&claim.id, &legs, accounts, held ? &hold : NULL);
+}
+
+/*
+ * hail.charge_cancellation(trip, fee): take the fee from the customer's wallet, as far as it goes, and give
+ * the rest of the hold back. Shared with the driver like a fare; all the platform's when there is no driver.
+ */
+Datum hail_charge_cancellation(PG_FUNCTION_ARGS)
+{
+    LedgerTrip trip = read_trip(PG_GETARG_HEAPTUPLEHEADER(0));
+    int64 fee = PG_GETARG_INT64(1);
+
+    if (fee < 0 || fee > POSTING_MAX_AMOUNT)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("fee must be between 0 and 2^53"),
+                hail_field("fee"));
+    SPI_connect();
+    if (fee == 0)
+        release_trip_hold(&trip);
+    else
+        charge_fee(&trip, fee);
+    SPI_finish();
+    PG_RETURN_VOID();
+}
+
+/* hail.commission(price, commission_bp) */
+Datum hail_commission(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_INT64(posting_commission(PG_GETARG_INT64(0), PG_GETARG_INT32(1)));
+}
