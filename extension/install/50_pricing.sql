@@ -59,7 +59,7 @@ CREATE TABLE hail.surge_cells (
     cell       bigint NOT NULL,
     demand     integer NOT NULL,
     supply     integer NOT NULL,
-    multiplier numeric NOT NULL CHECK (multiplier >= 1),
+    multiplier numeric(4,2) NOT NULL CHECK (multiplier >= 1),
     held_until timestamptz,
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (region_id, cell)
@@ -595,3 +595,9 @@ GRANT EXECUTE ON FUNCTION hail.estimate_fare(text, float8, float8, float8, float
         hail.surge_map(float8, float8, float8)
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 GRANT EXECUTE ON FUNCTION hail.create_quote(uuid, float8, float8, float8, float8, text) TO hail_customer, hail_admin;
+
+CREATE FUNCTION hail.surge_tick() RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_surge_tick';
+COMMENT ON FUNCTION hail.surge_tick() IS
+'Keeper step: weigh the trips requested within hail.surge_window against the available drivers of each hexagon and move its surge one step; returns the cells written or removed. Administrators.';
+GRANT EXECUTE ON FUNCTION hail.surge_tick() TO hail_admin;

@@ -78,6 +78,7 @@ CREATE UNIQUE INDEX trips_driver_busy ON hail.trips (driver_id, driver_slot) WHE
 CREATE UNIQUE INDEX trips_customer_ride ON hail.trips (customer_id)
     WHERE service = 'ride' AND state IN ('searching', 'matched', 'arrived', 'started');
 CREATE INDEX trips_next_round ON hail.trips (next_round_at) WHERE state = 'searching';
+CREATE INDEX trips_requested ON hail.trips USING brin (requested_at);
 CREATE INDEX trips_customer ON hail.trips (customer_id, id);
 CREATE INDEX trips_driver ON hail.trips (driver_id, id) WHERE driver_id IS NOT NULL;
 COMMENT ON TABLE hail.trips IS 'Trips, from request to payment. state moves only along hail.trip_transitions.';

@@ -18,6 +18,9 @@ int hail_write_through_ms = 1000;
 int hail_quote_ttl_s = 600;
 int hail_min_trip_m = 50;
 int hail_max_trip_km = 300;
+int hail_surge_window_s = 600;
+int hail_surge_interval_ms = 30000;
+int hail_surge_hold_s = 300;
 int hail_max_speed_kmh = 250;
 char *hail_jwt_secret = NULL;
 char *hail_jwt_public_key = NULL;
@@ -90,6 +93,12 @@ static const IntSetting int_settings[] = {
      &hail_min_trip_m, 50, 0, 100000, PGC_SIGHUP, 0},
     {"hail.max_trip_distance", "Trips longer than this (km, great circle) are not priced.",
      &hail_max_trip_km, 300, 1, 20000, PGC_SIGHUP, 0},
+    {"hail.surge_window", "Trips requested within this time count as the demand of their hexagon.",
+     &hail_surge_window_s, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.surge_interval", "Surge is weighed anew this often; it moves by one step of its table each time.",
+     &hail_surge_interval_ms, 30000, 1000, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+    {"hail.surge_hold", "A surge multiplier that has risen is not lowered for this long.",
+     &hail_surge_hold_s, 300, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.max_speed", "A move faster than this (km/h) is flagged and not applied.",
      &hail_max_speed_kmh, 250, 1, 100000, PGC_SIGHUP, 0},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",

@@ -17,6 +17,9 @@ extern int hail_write_through_ms;    /* hail.write_through_interval: positions r
 extern int hail_quote_ttl_s;         /* hail.quote_ttl */
 extern int hail_min_trip_m;          /* hail.min_trip_distance: pickup and dropoff nearer than this are one place */
 extern int hail_max_trip_km;         /* hail.max_trip_distance: longest trip priced, great circle */
+extern int hail_surge_window_s;      /* hail.surge_window: requests of so long count as demand */
+extern int hail_surge_interval_ms;   /* hail.surge_interval: pace of surge_tick, hence how fast a surge may climb */
+extern int hail_surge_hold_s;        /* hail.surge_hold: a surge that rose is not lowered for so long */
 extern int hail_max_speed_kmh;       /* hail.max_speed: faster moves are flagged, not applied */
 extern char *hail_jwt_secret;        /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
 extern char *hail_jwt_public_key;    /* hail.jwt_public_key: PEM, for RS256 and EdDSA */

@@ -76,7 +76,7 @@ static WorkerStep steps[] = {
     {"drain history", C_STEP(points_wait, drain_history), &ms_250, false},
     {"write positions", C_STEP(NULL, write_positions), &hail_write_through_ms, false},
     {"expire presence", C_STEP(NULL, expire_presence), &second, true},
-    {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &ten_seconds, true},
+    {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
 };
