@@ -148,36 +148,23 @@ CREATE TRIGGER offers_pending_out AFTER DELETE ON hail.offers FOR EACH ROW
 -- The state machine: the table above decides, these functions ask it.
 
 CREATE FUNCTION hail.next_state(from_state text, action text, actor text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    result text;
-BEGIN
-    SELECT x.to_state INTO result FROM hail.trip_transitions x
-    WHERE x.from_state = next_state.from_state AND x.action = next_state.action AND x.actor = next_state.actor;
-    IF result IS NULL THEN
-        PERFORM hail.fail('wrong_state', format('a trip that is %s does not take %s by %s', from_state, action, actor), 'trip_id',
-                          'Read the trip again; hail.trip_transitions lists what is possible.');
-    END IF;
-    RETURN result;
-END
-$$;
+LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_next_state';
 COMMENT ON FUNCTION hail.next_state(text, text, text) IS
 'State a trip goes to by an action of an actor; error wrong_state when the table has no such move. Internal.';
 
 CREATE FUNCTION hail.guard_trip_state() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM hail.trip_transitions x WHERE x.from_state = OLD.state AND x.to_state = NEW.state) THEN
-        PERFORM hail.fail('wrong_state', format('a trip cannot go from %s to %s', OLD.state, NEW.state), 'state',
-                          'hail.trip_transitions lists the moves there are.');
-    END IF;
-    RETURN NEW;
-END
-$$;
+LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_guard_trip_state';
 COMMENT ON FUNCTION hail.guard_trip_state() IS 'Trigger: trips move only along hail.trip_transitions, whoever writes. Internal.';
 CREATE TRIGGER trips_state BEFORE UPDATE ON hail.trips FOR EACH ROW
     WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION hail.guard_trip_state();
 ALTER TABLE hail.trips ENABLE ALWAYS TRIGGER trips_state;
+
+CREATE FUNCTION hail.transitions_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_transitions_changed';
+COMMENT ON FUNCTION hail.transitions_changed() IS 'Trigger: every backend reads hail.trip_transitions anew. Internal.';
+CREATE TRIGGER transitions_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.trip_transitions
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.transitions_changed();
+ALTER TABLE hail.trip_transitions ENABLE ALWAYS TRIGGER transitions_changed;
 
 CREATE FUNCTION hail.lock_trip(trip_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -225,17 +212,8 @@ COMMENT ON FUNCTION hail.lock_driven_trip(uuid) IS
 'Lock a trip for its driver or an administrator; for anybody else it does not exist. Internal.';
 
 CREATE FUNCTION hail.trip_for_caller(trip hail.trips) RETURNS hail.trips
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF hail.current_role_name() NOT IN ('customer', 'admin') THEN
-        trip.pickup_code := NULL;
-        trip.hold_id := NULL;
-        trip.idempotency_key := NULL;
-    END IF;
-    RETURN trip;
-END
-$$;
-COMMENT ON FUNCTION hail.trip_for_caller(hail.trips) IS 'A trip without what its driver must not see (pickup_code). Internal.';
+LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'hail_trip_for_caller';
+COMMENT ON FUNCTION hail.trip_for_caller(hail.trips) IS 'A trip without what only its customer and administrators see: pickup_code, hold_id, idempotency_key. Internal.';
 
 CREATE FUNCTION hail.dispatch_policy(region_id smallint, service text) RETURNS hail.dispatch_policies
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -256,10 +234,6 @@ END
 $$;
 COMMENT ON FUNCTION hail.trip_event(hail.trips, text, jsonb) IS
 'Write a trip''s event under the version that its row has just been given. Internal.';
-
-CREATE FUNCTION hail.make_pickup_code() RETURNS text
-LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_make_pickup_code';
-COMMENT ON FUNCTION hail.make_pickup_code() IS 'Four random digits from the system''s strong source. Internal.';
 
 CREATE FUNCTION hail.wake_dispatcher() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_wake_dispatcher';
@@ -484,67 +458,8 @@ GRANT EXECUTE ON FUNCTION hail.get_trip(uuid) TO hail_customer, hail_driver, hai
 
 CREATE FUNCTION hail.accept_offer(trip_id uuid, driver_id uuid, idempotency_key text DEFAULT NULL,
                                   OUT trip hail.trips, OUT already_accepted boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    offer hail.offers;
-    driver hail.drivers;
-    closing uuid[];
-    moment timestamptz := hail.clock();
-    to_state text;
-BEGIN
-    PERFORM hail.require_self('driver', accept_offer.driver_id);
-    trip := hail.lock_trip(accept_offer.trip_id);
-    already_accepted := trip.driver_id = accept_offer.driver_id AND trip.state IN ('matched', 'arrived', 'started');
-    IF already_accepted THEN
-        trip := hail.trip_for_caller(trip);
-        RETURN;
-    END IF;
-    already_accepted := false;
-    -- Every offer this closes, in the order of their ids; the newest offer of this trip to this driver tells the rest.
-    SELECT array_agg(l.id) INTO closing FROM (
-        SELECT o.id FROM hail.offers o
-        WHERE o.status = 'pending' AND (o.trip_id = accept_offer.trip_id OR o.driver_id = accept_offer.driver_id)
-        ORDER BY o.id FOR NO KEY UPDATE) l;
-    SELECT * INTO offer FROM hail.offers o
-    WHERE o.trip_id = accept_offer.trip_id AND o.driver_id = accept_offer.driver_id ORDER BY o.round DESC LIMIT 1;
-    IF offer.id IS NULL THEN
-        PERFORM hail.fail('not_found', 'there is no such offer', 'trip_id');
-    ELSIF trip.state IN ('matched', 'arrived', 'started', 'completed') THEN
-        PERFORM hail.fail('trip_taken', 'another driver has this trip', 'trip_id');
-    ELSIF trip.state <> 'searching' THEN
-        PERFORM hail.fail('offer_closed', 'this trip is not looking for a driver any more', 'trip_id');
-    END IF;
-    SELECT * INTO driver FROM hail.drivers d WHERE d.id = accept_offer.driver_id FOR NO KEY UPDATE;
-    IF driver.status <> 'approved' OR NOT driver.online THEN
-        PERFORM hail.fail('driver_not_eligible', 'this driver is not online and approved', 'driver_id');
-    ELSIF driver.trip_id IS NOT NULL OR driver.cooldown_until > moment THEN
-        PERFORM hail.fail('driver_busy', 'this driver is on a trip or has just ended one', 'driver_id');
-    ELSIF offer.status = 'expired' OR offer.status = 'pending' AND offer.expires_at <= moment THEN
-        PERFORM hail.fail('offer_expired', 'this offer has expired', 'trip_id');
-    ELSIF offer.status <> 'pending' THEN
-        PERFORM hail.fail('offer_closed', 'this offer is closed', 'trip_id');
-    END IF;
-    to_state := hail.next_state(trip.state, 'accept', 'driver');
-    UPDATE hail.offers o SET status = CASE WHEN o.id = offer.id THEN 'accepted' ELSE 'withdrawn' END, responded_at = moment
-    WHERE o.id = ANY (closing);
-    UPDATE hail.drivers d SET trip_id = trip.id, offers_total = d.offers_total + 1, offers_accepted = d.offers_accepted + 1
-    WHERE d.id = driver.id;
-    trip.driver_id := driver.id;
-    trip.state := to_state;
-    trip.matched_at := moment;
-    IF trip.payment_method = 'wallet' THEN
-        trip.hold_id := hail.hold_trip_fare(trip);
-    END IF;
-    UPDATE hail.trips t SET state = to_state, driver_id = driver.id, matched_at = moment, pickup_code = hail.make_pickup_code(),
-           hold_id = trip.hold_id, next_round_at = NULL, event_version = t.event_version + 1
-    WHERE t.id = trip.id RETURNING * INTO trip;
-    PERFORM hail.trip_event(trip, 'TripMatched', jsonb_build_object('offer_id', offer.id));
-    trip := hail.trip_for_caller(trip);
-EXCEPTION WHEN unique_violation THEN
-    PERFORM hail.fail('driver_busy', 'this driver is on a trip', 'driver_id');
-END
-$$;
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'hail_accept_offer';
 COMMENT ON FUNCTION hail.accept_offer(uuid, uuid, text) IS
 'A driver (itself or admin) takes an offered trip, in one commit: trip matched, all other offers of the trip and of the driver withdrawn, driver busy, fare held, pickup code made. The same driver''s retry answers already_accepted. Errors: not_found, trip_taken, offer_closed, offer_expired, driver_busy, driver_not_eligible, insufficient_balance (nothing has changed then).';
 GRANT EXECUTE ON FUNCTION hail.accept_offer(uuid, uuid, text) TO hail_driver, hail_admin;

@@ -1,4 +1,4 @@
-/* SQL entry points of the dispatch module that are C: rounds, ranking, pickup codes, the offers trigger. */
+/* SQL entry points of the dispatch module that are C: rounds, ranking, waking, the offers trigger. */
 #include "postgres.h"
 
 #include <math.h>
@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/matching.h"
 #include "identity/session.h"
 #include "live/live.h"
@@ -20,25 +21,21 @@
 
 #pragma weak live_queue_offers
 
-PG_FUNCTION_INFO_V1(hail_make_pickup_code);
 PG_FUNCTION_INFO_V1(hail_match_trip);
 PG_FUNCTION_INFO_V1(hail_rank_drivers);
 PG_FUNCTION_INFO_V1(hail_wake_dispatcher);
 PG_FUNCTION_INFO_V1(hail_offers_changed);
 
-/* hail.make_pickup_code(): four digits, each code equally likely (values past the last whole 10,000 are
- * redrawn). */
-Datum hail_make_pickup_code(PG_FUNCTION_ARGS)
+/* Values past the last whole 10,000 are redrawn. */
+char *make_pickup_code(void)
 {
     uint32 random;
-    char code[12];
 
     do {
         if (!pg_strong_random(&random, sizeof(random)))
             ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values"));
     } while (random >= PG_UINT32_MAX - PG_UINT32_MAX % 10000);
-    snprintf(code, sizeof(code), "%04u", random % 10000);
-    PG_RETURN_TEXT_P(cstring_to_text(code));
+    return psprintf("%04u", random % 10000);
 }
 
 /* hail.match_trip(trip_id): one round; the caller has locked the trip and knows that it is searching. */

@@ -1,0 +1,304 @@
+/*
+ * Accepting an offer: one function, one commit.
+ *
+ * Locks in the one order: trip row, offer rows by id, driver row, the customer's wallet. Whatever decides is
+ * read from a row after its lock was taken; the driver row is won by a conditional UPDATE. Everything before
+ * the last statement is undone by any error, so a refusal leaves nothing behind. Should all of it be wrong,
+ * the unique indexes offers_one_accepted and trips_driver_busy still refuse the second winner.
+ *
+ * Statements of a first accept, cash: lock the trip, lock the offers, close the offers, take the driver,
+ * match the trip, write the event: six. A wallet adds the hold (src/ledger/README.md counts those).
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/statement.h"
+#include "dispatch/dispatch.h"
+#include "dispatch/transitions.h"
+#include "events/events.h"
+#include "identity/session.h"
+
+/* Statements run under the function's search_path = pg_catalog, pg_temp. */
+
+static HailStatement lock_trip = {
+    "SELECT t.state, t.driver_id, t.payment_method, t.customer_id, t.event_version, t FROM hail.trips t"
+    " WHERE t.id = $1 FOR NO KEY UPDATE",
+    1,
+    {UUIDOID}};
+
+/* Pending offers of the trip, and of the driver for whichever trips, in the order of their ids. */
+static HailStatement lock_offers = {
+    "SELECT o.id, o.trip_id = $1 AND o.driver_id = $2, o.expires_at FROM hail.offers o"
+    " WHERE o.status = 'pending' AND o.id = ANY (ARRAY("
+    "   SELECT p.id FROM hail.offers p WHERE p.trip_id = $1 AND p.status = 'pending'"
+    "   UNION ALL SELECT p.id FROM hail.offers p WHERE p.driver_id = $2 AND p.status = 'pending'))"
+    " ORDER BY o.id FOR NO KEY UPDATE",
+    2,
+    {UUIDOID, UUIDOID}};
+
+static HailStatement newest_offer = {
+    "SELECT o.status FROM hail.offers o WHERE o.trip_id = $1 AND o.driver_id = $2"
+    " ORDER BY o.round DESC LIMIT 1",
+    2,
+    {UUIDOID, UUIDOID}};
+
+static HailStatement close_offers = {"UPDATE hail.offers SET status = CASE WHEN id = $2 THEN 'accepted' ELSE "
+                                     "'withdrawn' END, responded_at = $3"
+                                     " WHERE id = ANY ($1)",
+                                     3,
+                                     {UUIDARRAYOID, UUIDOID, TIMESTAMPTZOID}};
+
+static HailStatement take_driver = {"UPDATE hail.drivers SET trip_id = $2, offers_total = offers_total + 1, "
+                                    "offers_accepted = offers_accepted + 1"
+                                    " WHERE id = $1 AND status = 'approved' AND online AND trip_id IS NULL "
+                                    "AND coalesce(cooldown_until <= $3, true)",
+                                    3,
+                                    {UUIDOID, UUIDOID, TIMESTAMPTZOID}};
+
+static HailStatement read_driver = {
+    "SELECT d.status = 'approved' AND d.online FROM hail.drivers d WHERE d.id = $1 FOR NO KEY UPDATE",
+    1,
+    {UUIDOID}};
+
+static HailStatement hold_fare = {
+    "SELECT hail.hold_trip_fare(t) FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}};
+
+static HailStatement match_trip = {
+    "UPDATE hail.trips t SET state = $2, driver_id = $3, matched_at = $4, pickup_code = $5, hold_id = $6,"
+    " next_round_at = NULL, event_version = $7 WHERE t.id = $1 RETURNING t",
+    7,
+    {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT4OID}};
+
+typedef struct Accept {
+    pg_uuid_t trip_id, driver_id, customer_id, offer_id;
+    TimestampTz now;
+    char *state;
+    bool has_driver, own_trip; /* the trip has a driver; it is this one */
+    bool wallet;
+    int event_version;
+    Datum trip; /* hail.trips */
+} Accept;
+
+static void refuse(HailError error, const char *message, const char *field)
+{
+    ereport(ERROR, hail_error(error), errmsg("%s", message), hail_field(field));
+}
+
+static void load_trip(Accept *accept)
+{
+    bool isnull;
+    Datum driver;
+
+    if (hail_execute(&lock_trip, (Datum[]){UUIDPGetDatum(&accept->trip_id)}, NULL, false, 0) == 0)
+        refuse(HAIL_NOT_FOUND, "there is no such offer", "trip_id");
+    accept->state = TextDatumGetCString(hail_result(0, 1, &isnull));
+    driver = hail_result(0, 2, &isnull);
+    accept->has_driver = !isnull;
+    accept->own_trip = !isnull && memcmp(DatumGetUUIDP(driver), &accept->driver_id, UUID_LEN) == 0;
+    accept->wallet = strcmp(TextDatumGetCString(hail_result(0, 3, &isnull)), "wallet") == 0;
+    accept->customer_id = *DatumGetUUIDP(hail_result(0, 4, &isnull));
+    accept->event_version = DatumGetInt32(hail_result(0, 5, &isnull));
+    accept->trip = hail_result(0, 6, &isnull);
+}
+
+/* Why there is no pending offer to accept, or none that counts any more. */
+static void refuse_offer(const Accept *accept)
+{
+    bool isnull;
+    char *status;
+
+    if (hail_execute(&newest_offer,
+                     (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id)}, NULL,
+                     false, 0) == 0)
+        refuse(HAIL_NOT_FOUND, "there is no such offer", "trip_id");
+    status = TextDatumGetCString(hail_result(0, 1, &isnull));
+    if (accept->has_driver)
+        refuse(HAIL_TRIP_TAKEN, "another driver has this trip", "trip_id");
+    if (strcmp(accept->state, "searching") != 0)
+        refuse(HAIL_OFFER_CLOSED, "this trip is not looking for a driver any more", "trip_id");
+    if (strcmp(status, "expired") == 0)
+        refuse(HAIL_OFFER_EXPIRED, "this offer has expired", "trip_id");
+    refuse(HAIL_OFFER_CLOSED, "this offer is closed", "trip_id");
+}
+
+static void win_offer(Accept *accept)
+{
+    uint64 count = hail_execute(&lock_offers,
+                                (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id)},
+                                NULL, false, 0);
+    Datum *ids = palloc(sizeof(Datum) * (count + 1));
+    bool isnull, found = false;
+
+    for (uint64 i = 0; i < count; i++) {
+        ids[i] = hail_result(i, 1, &isnull);
+        if (!DatumGetBool(hail_result(i, 2, &isnull)))
+            continue;
+        found = true;
+        accept->offer_id = *DatumGetUUIDP(ids[i]);
+        if (DatumGetTimestampTz(hail_result(i, 3, &isnull)) <= accept->now)
+            refuse(HAIL_OFFER_EXPIRED, "this offer has expired", "trip_id");
+    }
+    if (!found)
+        refuse_offer(accept);
+    hail_execute(
+        &close_offers,
+        (Datum[]){PointerGetDatum(construct_array(ids, (int)count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)),
+                  UUIDPGetDatum(&accept->offer_id), TimestampTzGetDatum(accept->now)},
+        NULL, false, 0);
+}
+
+static void win_driver(const Accept *accept)
+{
+    bool isnull;
+
+    if (hail_execute(&take_driver,
+                     (Datum[]){UUIDPGetDatum(&accept->driver_id), UUIDPGetDatum(&accept->trip_id),
+                               TimestampTzGetDatum(accept->now)},
+                     NULL, false, 0) == 1)
+        return;
+    if (hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&accept->driver_id)}, NULL, false, 0) == 1 &&
+        DatumGetBool(hail_result(0, 1, &isnull)))
+        refuse(HAIL_DRIVER_BUSY, "this driver is on a trip or has just ended one", "driver_id");
+    refuse(HAIL_DRIVER_NOT_ELIGIBLE, "this driver is not online and approved", "driver_id");
+}
+
+/* The trips row as it becomes; the unique index on busy drivers has the last word. */
+static void write_trip(Accept *accept, const char *to_state, Datum hold, bool no_hold)
+{
+    MemoryContext context = CurrentMemoryContext;
+    Datum args[7] = {UUIDPGetDatum(&accept->trip_id),         CStringGetTextDatum(to_state),
+                     UUIDPGetDatum(&accept->driver_id),       TimestampTzGetDatum(accept->now),
+                     CStringGetTextDatum(make_pickup_code()), hold,
+                     Int32GetDatum(accept->event_version + 1)};
+    bool isnull;
+
+    PG_TRY();
+    {
+        hail_execute(&match_trip, args, no_hold ? "     n " : NULL, false, 0);
+    }
+    PG_CATCH();
+    {
+        ErrorData *error;
+
+        MemoryContextSwitchTo(context);
+        error = CopyErrorData();
+        FlushErrorState();
+        if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && error->constraint_name != NULL &&
+            strcmp(error->constraint_name, "trips_driver_busy") == 0)
+            refuse(HAIL_DRIVER_BUSY, "this driver is on a trip", "driver_id");
+        ReThrowError(error);
+    }
+    PG_END_TRY();
+    accept->trip = hail_result(0, 1, &isnull);
+}
+
+static char *uuid_text(const pg_uuid_t *id)
+{
+    return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+}
+
+static void accept_trip(Accept *accept)
+{
+    Datum hold = (Datum)0;
+    bool no_hold = true;
+    const char *to_state;
+
+    win_offer(accept);
+    to_state = transition_next(accept->state, "accept", "driver");
+    win_driver(accept);
+    if (accept->wallet) {
+        hail_execute(&hold_fare, (Datum[]){UUIDPGetDatum(&accept->trip_id)}, NULL, false, 0);
+        hold = hail_result(0, 1, &no_hold);
+    }
+    write_trip(accept, to_state, hold, no_hold);
+    event_write("trip", &accept->trip_id, accept->event_version + 1, "TripMatched",
+                psprintf("{\"state\":\"%s\",\"customer_id\":\"%s\",\"driver_id\":\"%s\",\"offer_id\":\"%s\"}",
+                         to_state, uuid_text(&accept->customer_id), uuid_text(&accept->driver_id),
+                         uuid_text(&accept->offer_id)));
+}
+
+/* A hail.trips value without what the trip's driver must not see; as it is for customers and administrators.
+ */
+static Datum trip_for_caller(Datum trip)
+{
+    static const char *const hidden[] = {"pickup_code", "hold_id", "idempotency_key"};
+    HailRole role = hail_actor().role;
+    HeapTupleHeader header = DatumGetHeapTupleHeader(trip);
+    TupleDesc desc;
+    HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+    int columns[lengthof(hidden)];
+    Datum values[lengthof(hidden)] = {0};
+    bool nulls[lengthof(hidden)];
+    Datum result;
+
+    if (role == HAIL_ROLE_CUSTOMER || role == HAIL_ROLE_ADMIN)
+        return trip;
+    desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+    for (int i = 0; i < (int)lengthof(hidden); i++) {
+        columns[i] = SPI_fnumber(desc, hidden[i]);
+        nulls[i] = true;
+    }
+    result =
+        HeapTupleGetDatum(heap_modify_tuple_by_cols(&tuple, desc, lengthof(hidden), columns, values, nulls));
+    ReleaseTupleDesc(desc);
+    return result;
+}
+
+PG_FUNCTION_INFO_V1(hail_accept_offer);
+PG_FUNCTION_INFO_V1(hail_trip_for_caller);
+
+/* hail.accept_offer(trip_id, driver_id, idempotency_key): (trip, already_accepted) */
+Datum hail_accept_offer(PG_FUNCTION_ARGS)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    Accept accept = {.now = hail_now()};
+    TupleDesc desc;
+    Datum values[2];
+    bool nulls[2] = {false, false};
+    bool again;
+
+    if (PG_ARGISNULL(0))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("trip_id must not be null"),
+                hail_field("trip_id"));
+    if (PG_ARGISNULL(1))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("driver_id must not be null"),
+                hail_field("driver_id"));
+    accept.trip_id = *PG_GETARG_UUID_P(0);
+    accept.driver_id = *PG_GETARG_UUID_P(1);
+    hail_require_self(HAIL_ROLE_DRIVER, &accept.driver_id);
+    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "accept_offer returns a row");
+
+    SPI_connect();
+    load_trip(&accept);
+    again = accept.own_trip && (strcmp(accept.state, "matched") == 0 ||
+                                strcmp(accept.state, "arrived") == 0 || strcmp(accept.state, "started") == 0);
+    if (!again)
+        accept_trip(&accept);
+    MemoryContextSwitchTo(caller);
+    values[0] = datumCopy(accept.trip, false, -1);
+    SPI_finish();
+
+    values[0] = trip_for_caller(values[0]);
+    values[1] = BoolGetDatum(again);
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* hail.trip_for_caller(trip) */
+Datum hail_trip_for_caller(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_DATUM(trip_for_caller(PG_GETARG_DATUM(0)));
+}
