@@ -77,6 +77,9 @@ int64 worker_run_step(WorkerStep *step)
     return isnull ? 0 : DatumGetInt64(rows);
 }
 
+static Oid served =
+    InvalidOid; /* the extension as it was when the epoch was bumped: it may be dropped and made anew */
+
 /* What a transaction of a worker does: a step, or the epoch. */
 typedef void (*WorkerBody)(void *arg);
 
@@ -93,11 +96,24 @@ static void run_body(WorkerBody body, void *arg)
     SetUserIdAndSecContext(user, context);
 }
 
+static void step_body(void *arg)
+{
+    (void)worker_run_step(arg);
+}
+
+/* The beginning of service under this extension. */
+static void epoch_body(void *arg)
+{
+    served = get_extension_oid("pg_hail", false);
+    hail_execute(&bump_epoch, (Datum[]){CStringGetTextDatum((const char *)arg)}, NULL, false, 0);
+}
+
 /* One transaction. An error ends here: it is logged and the transaction aborted. */
 static StepOutcome run_transaction(const char *activity, WorkerBody body, void *arg)
 {
     MemoryContext context = CurrentMemoryContext;
     volatile StepOutcome outcome = STEP_NO_EXTENSION;
+    Oid extension;
 
     PG_TRY();
     {
@@ -105,7 +121,8 @@ static StepOutcome run_transaction(const char *activity, WorkerBody body, void *
         StartTransactionCommand();
         PushActiveSnapshot(GetTransactionSnapshot());
         pgstat_report_activity(STATE_RUNNING, activity);
-        if (OidIsValid(get_extension_oid("pg_hail", true))) {
+        extension = get_extension_oid("pg_hail", true);
+        if (OidIsValid(extension) && (extension == served || body == epoch_body)) {
             run_body(body, arg);
             outcome = STEP_DONE;
         }
@@ -127,16 +144,6 @@ static StepOutcome run_transaction(const char *activity, WorkerBody body, void *
     pgstat_report_activity(STATE_IDLE, NULL);
     MemoryContextSwitchTo(context);
     return outcome;
-}
-
-static void step_body(void *arg)
-{
-    (void)worker_run_step(arg);
-}
-
-static void epoch_body(void *arg)
-{
-    hail_execute(&bump_epoch, (Datum[]){CStringGetTextDatum((const char *)arg)}, NULL, false, 0);
 }
 
 /* Milliseconds until a step is due; 0: now. */
