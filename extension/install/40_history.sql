@@ -237,3 +237,100 @@ $$;
 COMMENT ON FUNCTION hail.maintain_partitions() IS
 'Make daily partitions ahead for every table of hail.partitioned_tables, move rows out of the default partitions, drop what is past retention. Returns what was done; a table that fails is a row "failed: ..." and a warning, and stops no other one.';
 GRANT EXECUTE ON FUNCTION hail.maintain_partitions() TO hail_admin;
+
+-- Tracks. The ring is drained within a second: what these functions read is that old.
+
+CREATE FUNCTION hail.track_length_m(lats float8[], lngs float8[], accuracies real[]) RETURNS float8
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_track_length_m';
+COMMENT ON FUNCTION hail.track_length_m(float8[], float8[], real[]) IS
+'Metres along positions in order of time, jitter left out: none less accurate than 100 m, a running median of three, no step shorter than 15 m or the accuracy. Internal.';
+
+-- A trip's own positions: of its driver, not of one who gave it back; times bound the partitions to look into.
+CREATE FUNCTION hail.trip_positions(trip_id uuid) RETURNS SETOF hail.location_history
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    role text := hail.caller_role();
+    trip record;
+BEGIN
+    SELECT t.id, t.driver_id, t.requested_at, coalesce(t.completed_at, t.cancelled_at, hail.clock()) AS ended_at
+    INTO trip FROM hail.trips t
+    WHERE t.id = trip_positions.trip_id
+      AND (role = 'admin' OR role = 'customer' AND t.customer_id = hail.current_subject()
+           OR role = 'driver' AND t.driver_id = hail.current_subject());
+    IF trip.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
+    END IF;
+    RETURN QUERY
+    SELECT h.* FROM hail.location_history h
+    WHERE h.trip_id = trip.id AND h.driver_id = trip.driver_id
+      AND h.recorded_at BETWEEN trip.requested_at - interval '1 day' AND trip.ended_at + interval '1 day'
+    ORDER BY h.recorded_at;
+END
+$$;
+COMMENT ON FUNCTION hail.trip_positions(uuid) IS
+'Positions of a trip in order of time, for its customer, its driver and administrators; else error not_found. Internal.';
+
+CREATE FUNCTION hail.trip_track(trip_id uuid) RETURNS public.geometry(LineStringM, 4326)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    track public.geometry;
+BEGIN
+    SELECT public.ST_SetSRID(public.ST_MakeLine(public.ST_MakePointM(p.lng, p.lat, extract(epoch FROM p.recorded_at)::float8)
+                             ORDER BY p.recorded_at), 4326)
+    INTO track FROM hail.trip_positions(trip_id) p
+    HAVING count(*) > 1;
+    RETURN track;
+END
+$$;
+COMMENT ON FUNCTION hail.trip_track(uuid) IS
+'Where a trip went: a line whose M is seconds since 1970; NULL with fewer than two positions. For its customer, its driver and administrators; else error not_found.';
+
+CREATE FUNCTION hail.trip_distance_m(trip_id uuid) RETURNS float8
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(hail.track_length_m(array_agg(p.lat ORDER BY p.recorded_at),
+                                                array_agg(p.lng ORDER BY p.recorded_at),
+                                                array_agg(p.accuracy ORDER BY p.recorded_at)), 0)
+            FROM hail.trip_positions(trip_id) p);
+END
+$$;
+COMMENT ON FUNCTION hail.trip_distance_m(uuid) IS
+'Metres driven on a trip, jitter of the receiver left out. For its customer, its driver and administrators; else error not_found.';
+GRANT EXECUTE ON FUNCTION hail.trip_track(uuid), hail.trip_distance_m(uuid) TO hail_customer, hail_driver, hail_admin;
+
+CREATE FUNCTION hail.driver_position_at(driver_id uuid, at timestamptz, OUT lat float8, OUT lng float8, OUT heading real,
+                                        OUT speed real, OUT accuracy real, OUT trip_id uuid, OUT recorded_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM hail.require_self('driver', driver_id);
+    SELECT h.lat, h.lng, h.heading, h.speed, h.accuracy, h.trip_id, h.recorded_at
+    INTO lat, lng, heading, speed, accuracy, trip_id, recorded_at
+    FROM hail.location_history h
+    WHERE h.driver_id = driver_position_at.driver_id
+      AND h.recorded_at <= at AND h.recorded_at > at - interval '1 day'
+    ORDER BY h.recorded_at DESC LIMIT 1;
+END
+$$;
+COMMENT ON FUNCTION hail.driver_position_at(uuid, timestamptz) IS
+'The last position of a driver recorded at or in the day before a time; NULLs without one. For the driver itself and administrators.';
+GRANT EXECUTE ON FUNCTION hail.driver_position_at(uuid, timestamptz) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.erase_history(driver_id uuid) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    erased bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    DELETE FROM hail.location_history h WHERE h.driver_id = erase_history.driver_id;
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    RETURN erased;
+END
+$$;
+COMMENT ON FUNCTION hail.erase_history(uuid) IS
+'Delete every position kept of a driver, on the driver''s request; returns how many. Administrators only. Positions still in the ring are not seen: call it once the driver has been offline for a second.';
+GRANT EXECUTE ON FUNCTION hail.erase_history(uuid) TO hail_admin;

@@ -1,0 +1,190 @@
+-- Partitions, the history ring, tracks. Days are UTC days: the session's time zone plays no part.
+SET timezone = 'Pacific/Auckland';
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+
+-- Daily partitions from yesterday to three days ahead, over a leap day; bounds are UTC.
+SELECT hail.set_clock('2024-02-27 23:30+00') IS NOT NULL AS clock_set;
+SELECT hail.drain_history() >= 0 AS drained;
+DELETE FROM hail.location_history;
+SELECT count(*) > 0 AS did_something FROM hail.maintain_partitions();
+SELECT * FROM hail.maintain_partitions();
+SET timezone = 'UTC';
+CREATE TEMP VIEW parts AS
+SELECT c.relname AS partition, pg_get_expr(c.relpartbound, c.oid) AS bounds
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'hail.location_history'::regclass;
+SELECT * FROM parts WHERE partition BETWEEN 'location_history_20240225' AND 'location_history_20240305' ORDER BY 1;
+-- Over a year's end, from an east and a west time zone.
+SELECT hail.set_clock('2024-12-30 12:00+00') IS NOT NULL AS clock_set;
+SET timezone = 'America/Los_Angeles';
+SELECT table_name, partition, action FROM hail.maintain_partitions() WHERE table_name = 'location_history' AND action = 'created';
+SET timezone = 'UTC';
+SELECT * FROM parts WHERE partition BETWEEN 'location_history_20241201' AND 'location_history_20250105' ORDER BY 1;
+
+-- Rows of days without a partition land in the default one, and move when their day gets one.
+CREATE FUNCTION pg_temp.store(at timestamptz, n integer) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO hail.location_history (driver_id, lat, lng, recorded_at, received_at)
+    SELECT '0192f000-0000-7000-8000-000000000001', 30, 31, at + i * interval '1 second', at FROM generate_series(1, n) i $$;
+SELECT pg_temp.store('2024-12-10 00:00+00', 2), pg_temp.store('2025-01-06 23:59+00', 3), pg_temp.store('2023-01-01', 4);
+SELECT count(*) FROM hail.location_history_default;
+SELECT partition, action FROM hail.maintain_partitions() WHERE table_name = 'location_history';
+SELECT recorded_at FROM hail.location_history_default ORDER BY 1;
+SELECT hail.advance_clock('5 days') IS NOT NULL AS clock_set;
+SELECT partition, action FROM hail.maintain_partitions() WHERE table_name = 'location_history';
+SELECT count(*) FROM hail.location_history_20250106;
+SELECT count(*) FROM hail.location_history_default;
+
+-- A day goes when its last moment is older than the retention.
+SELECT hail.set_clock('2025-03-10 23:59:59+00') IS NOT NULL AS clock_set;
+SELECT partition FROM hail.maintain_partitions() WHERE table_name = 'location_history' AND action = 'dropped';
+SELECT count(*) FROM hail.location_history WHERE recorded_at < '2025-01-01';
+SELECT hail.set_clock('2025-03-11 00:00+00') IS NOT NULL AS clock_set;
+SELECT partition FROM hail.maintain_partitions() WHERE table_name = 'location_history' AND action = 'dropped';
+
+-- One bad table stops no other one.
+INSERT INTO hail.partitioned_tables VALUES ('a_missing_table', 'at', NULL);
+SELECT hail.advance_clock('1 day') IS NOT NULL AS clock_set;
+SELECT * FROM hail.maintain_partitions() WHERE table_name IN ('a_missing_table', 'location_history') ORDER BY 1, 2;
+DELETE FROM hail.partitioned_tables WHERE table_name = 'a_missing_table';
+
+-- A partition named directly shows nothing, even to a role with a right to read it; nor is it the caller's to change.
+SELECT relrowsecurity, relforcerowsecurity, pg_get_userbyid(relowner), relacl::text FROM pg_class
+WHERE relname IN ('location_history_default', 'location_history_20250312');
+SELECT pg_temp.store('2025-03-12 00:00+00', 1);
+GRANT SELECT ON hail.location_history_20250312 TO hail_driver;
+SET ROLE hail_driver;
+SELECT count(*) FROM hail.location_history_20250312;
+SELECT count(*) FROM hail.location_history_20250311;
+SELECT hail.maintain_partitions();
+SELECT hail.drain_history();
+SELECT hail.append_history(hail.uuid7(), NULL, 0, 0, '2025-03-12');
+SELECT hail.history_stats();
+RESET ROLE;
+-- Partitions are nobody's extension members: they can be dumped and dropped.
+SELECT count(*) FROM pg_depend WHERE deptype = 'e' AND objid IN ('hail.location_history_20250312'::regclass, 'hail.location_history_default'::regclass);
+
+-- The ring: a position waits in it, whatever becomes of the transaction, until it is drained.
+DELETE FROM hail.location_history;
+SELECT hail.drain_history() >= 0 AS emptied;
+CREATE TEMP VIEW ring AS SELECT waiting_on_trip, waiting_other, draining FROM hail.history_stats();
+CREATE FUNCTION pg_temp.append(n bigint, on_trip boolean DEFAULT false) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(hail.append_history('0192f000-0000-7000-8000-000000000002',
+        CASE WHEN on_trip THEN '0192f000-0000-7000-8000-00000000000f'::uuid END, 30, 31,
+        '2025-03-12 00:00+00'::timestamptz + i * interval '1 ms')) FROM generate_series(1, n) i $$;
+BEGIN;
+SELECT pg_temp.append(3), pg_temp.append(2, on_trip => true);
+ROLLBACK;
+SELECT * FROM ring;
+SELECT count(*) FROM hail.location_history;
+-- A drain that is rolled back, wholly or to a savepoint, takes nothing.
+BEGIN;
+SELECT hail.drain_history();
+SELECT hail.drain_history() AS again_in_the_same_transaction;
+SELECT * FROM ring;
+ROLLBACK;
+SELECT * FROM ring;
+BEGIN;
+SAVEPOINT s;
+SELECT hail.drain_history();
+ROLLBACK TO s;
+COMMIT;
+SELECT * FROM ring;
+-- Committed, it takes all; the two lanes held the same moments, which are kept once, as on the trip.
+BEGIN;
+SAVEPOINT s;
+SELECT hail.drain_history();
+RELEASE s;
+COMMIT;
+SELECT * FROM ring;
+SELECT count(*), count(trip_id), min(recorded_at), max(recorded_at) FROM hail.location_history;
+SELECT hail.drain_history() AS nothing_left;
+-- The same positions once more change nothing.
+SELECT pg_temp.append(3);
+SELECT hail.drain_history();
+SELECT count(*) FROM hail.location_history;
+-- What finds the ring full goes straight into the table; the other lane has room.
+SELECT pg_temp.append(ring_points / 2) = ring_points / 2 AS filled, written_directly = 0 AS none_direct FROM hail.history_stats();
+SELECT count(*) FROM hail.location_history;
+SELECT hail.append_history('0192f000-0000-7000-8000-000000000003', NULL, 30, 31, '2025-03-12 01:00+00');
+SELECT hail.append_history('0192f000-0000-7000-8000-000000000003', '0192f000-0000-7000-8000-00000000000f', 30, 31, '2025-03-12 01:01+00');
+SELECT waiting_on_trip, written_directly FROM hail.history_stats();
+SELECT count(*) FROM hail.location_history WHERE driver_id = '0192f000-0000-7000-8000-000000000003';
+SELECT hail.drain_history() = (SELECT ring_points / 2 + 1 FROM hail.history_stats()) AS drained_all;
+SELECT hail.append_history(hail.uuid7(), NULL, 0, 0, 'infinity');
+-- A prepared transaction could never tell the ring of its end.
+BEGIN;
+SELECT hail.drain_history();
+PREPARE TRANSACTION 'drain';
+
+-- Tracks, for those whom the trip concerns. (The trip is made bare: a track asks only who, whose and when.)
+DELETE FROM hail.location_history;
+BEGIN;
+DO $$
+DECLARE
+    c text;
+BEGIN
+    FOR c IN SELECT attname FROM pg_attribute
+             WHERE attrelid = 'hail.trips'::regclass AND attnum > 0 AND attnotnull AND attname <> 'id' LOOP
+        EXECUTE format('ALTER TABLE hail.trips ALTER %I DROP NOT NULL', c);
+    END LOOP;
+END $$;
+INSERT INTO hail.users (id, phone, name, role) VALUES
+    ('0192f000-0000-7000-8000-0000000000c1', '+201111111101', 'Customer', 'customer'),
+    ('0192f000-0000-7000-8000-0000000000c2', '+201111111102', 'Other', 'customer'),
+    ('0192f000-0000-7000-8000-0000000000d1', '+201111111103', 'Driver', 'driver'),
+    ('0192f000-0000-7000-8000-0000000000d2', '+201111111104', 'Former driver', 'driver');
+SET session_replication_role = replica;
+INSERT INTO hail.trips (id, customer_id, driver_id, state, requested_at) VALUES
+    ('0192f000-0000-7000-8000-0000000000a1', '0192f000-0000-7000-8000-0000000000c1',
+     '0192f000-0000-7000-8000-0000000000d1', 'started', '2025-03-12 00:00+00');
+RESET session_replication_role;
+INSERT INTO hail.location_history (driver_id, trip_id, lat, lng, accuracy, recorded_at, received_at)
+SELECT '0192f000-0000-7000-8000-0000000000d1', '0192f000-0000-7000-8000-0000000000a1', 0, 31 + i * 0.001, 5,
+       '2025-03-12 00:00+00'::timestamptz + i * interval '10 seconds', '2025-03-12 00:00+00' FROM generate_series(0, 4) i;
+INSERT INTO hail.location_history (driver_id, trip_id, lat, lng, recorded_at, received_at) VALUES
+    ('0192f000-0000-7000-8000-0000000000d2', '0192f000-0000-7000-8000-0000000000a1', 1, 1, '2025-03-12', '2025-03-12'),
+    ('0192f000-0000-7000-8000-0000000000d1', NULL, 0, 32, '2025-03-12 01:00+00', '2025-03-12');
+SELECT public.ST_AsText(hail.trip_track('0192f000-0000-7000-8000-0000000000a1'));
+SELECT round(hail.trip_distance_m('0192f000-0000-7000-8000-0000000000a1'));
+SELECT lng, recorded_at FROM hail.driver_position_at('0192f000-0000-7000-8000-0000000000d1', '2025-03-12 00:00:25+00');
+SELECT lng, recorded_at FROM hail.driver_position_at('0192f000-0000-7000-8000-0000000000d1', '2025-03-11 00:00:25+00');
+CREATE TEMP TABLE tokens AS SELECT name, hail.issue_token(id) AS token FROM hail.users
+WHERE id >= '0192f000-0000-7000-8000-0000000000c1' AND id <= '0192f000-0000-7000-8000-0000000000d2';
+GRANT SELECT ON tokens TO hail_front;
+SAVEPOINT s;
+SET LOCAL SESSION AUTHORIZATION hail_front;
+SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Customer';
+SELECT public.ST_NPoints(hail.trip_track('0192f000-0000-7000-8000-0000000000a1'));
+SELECT count(*) FROM hail.location_history;
+ROLLBACK TO s;
+SET LOCAL SESSION AUTHORIZATION hail_front;
+SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Customer';
+SELECT hail.driver_position_at('0192f000-0000-7000-8000-0000000000d1', '2025-03-12 00:00:25+00');
+ROLLBACK TO s;
+SET LOCAL SESSION AUTHORIZATION hail_front;
+SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Driver';
+SELECT round(hail.trip_distance_m('0192f000-0000-7000-8000-0000000000a1'));
+SELECT count(*) AS own_rows FROM hail.location_history;
+ROLLBACK TO s;
+SET LOCAL SESSION AUTHORIZATION hail_front;
+SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Other';
+SELECT hail.trip_track('0192f000-0000-7000-8000-0000000000a1');
+ROLLBACK TO s;
+SET LOCAL SESSION AUTHORIZATION hail_front;
+SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Former driver';
+SELECT hail.trip_distance_m('0192f000-0000-7000-8000-0000000000a1');
+ROLLBACK TO s;
+SET LOCAL SESSION AUTHORIZATION hail_front;
+SELECT hail.trip_track('0192f000-0000-7000-8000-0000000000a1');
+ROLLBACK TO s;
+SET LOCAL ROLE hail_customer;
+SELECT count(*) FROM hail.location_history;
+ROLLBACK TO s;
+SELECT hail.trip_track(hail.uuid7());
+ROLLBACK TO s;
+
+-- A person's positions are erased on request.
+SELECT hail.erase_history('0192f000-0000-7000-8000-0000000000d1');
+SELECT count(*) FROM hail.location_history;
+ROLLBACK;
+SELECT hail.reset_clock() IS NOT NULL AS clock_reset;
