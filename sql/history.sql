@@ -63,6 +63,9 @@ RESET ROLE;
 -- Partitions are nobody's extension members: they can be dumped and dropped.
 SELECT count(*) FROM pg_depend WHERE deptype = 'e' AND objid IN ('hail.location_history_20250312'::regclass, 'hail.location_history_default'::regclass);
 
+-- Each has the indexes of its table; the parent has none, or a restore would make them twice.
+SELECT indexdef FROM pg_indexes WHERE schemaname = 'hail' AND tablename IN ('location_history', 'location_history_20250312') ORDER BY 1;
+
 -- The ring: a position waits in it, whatever becomes of the transaction, until it is drained.
 DELETE FROM hail.location_history;
 SELECT hail.drain_history() >= 0 AS emptied;

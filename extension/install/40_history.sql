@@ -4,10 +4,14 @@ CREATE TABLE hail.partitioned_tables (
     table_name  text PRIMARY KEY,
     time_column text NOT NULL,
     retention   interval CHECK (retention > '0'),
-    days_ahead  integer NOT NULL DEFAULT 3 CHECK (days_ahead BETWEEN 1 AND 366)
+    days_ahead  integer NOT NULL DEFAULT 3 CHECK (days_ahead BETWEEN 1 AND 366),
+    indexes     text[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE hail.partitioned_tables IS
 'Tables of schema hail that hail.maintain_partitions() looks after: daily partitions (UTC) made ahead, dropped after `retention` (NULL: kept for ever).';
+-- Were the indexes the parent's, a restore would find them made by CREATE EXTENSION and ATTACH, and fail on its own.
+COMMENT ON COLUMN hail.partitioned_tables.indexes IS
+'What each partition gets: "PRIMARY KEY (...)", or what follows CREATE INDEX ON name. The parent has none, so that pg_dump can restore partitions with theirs.';
 
 CREATE TABLE hail.location_history (
     driver_id   uuid NOT NULL,
@@ -18,14 +22,13 @@ CREATE TABLE hail.location_history (
     speed       real,
     accuracy    real,
     recorded_at timestamptz NOT NULL,
-    received_at timestamptz NOT NULL,
-    PRIMARY KEY (driver_id, recorded_at)
+    received_at timestamptz NOT NULL
 ) PARTITION BY RANGE (recorded_at);
-CREATE INDEX location_history_trip ON hail.location_history (trip_id, recorded_at) WHERE trip_id IS NOT NULL;
-CREATE INDEX location_history_time ON hail.location_history USING brin (recorded_at);
 COMMENT ON TABLE hail.location_history IS
 'Every position on a trip, one per hail.history_interval otherwise; daily partitions. Filled from the history ring.';
-INSERT INTO hail.partitioned_tables VALUES ('location_history', 'recorded_at', '90 days');
+INSERT INTO hail.partitioned_tables (table_name, time_column, retention, indexes) VALUES
+    ('location_history', 'recorded_at', '90 days',
+     '{"PRIMARY KEY (driver_id, recorded_at)", "(trip_id, recorded_at) WHERE trip_id IS NOT NULL", "USING brin (recorded_at)"}');
 
 GRANT SELECT ON hail.partitioned_tables, hail.location_history TO hail_admin;
 GRANT SELECT ON hail.location_history TO hail_driver;
@@ -75,18 +78,24 @@ COMMENT ON FUNCTION hail.utc_day(timestamptz) IS 'The UTC day of a time. Interna
 
 -- A partition queried by its own name ignores the policies of its parent: it gets row level security of its own,
 -- with a policy for hail_owner only.
-CREATE FUNCTION hail.protect_partition(partition text) RETURNS void
+CREATE FUNCTION hail.finish_partition(t hail.partitioned_tables, partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    index text;
 BEGIN
+    FOREACH index IN ARRAY t.indexes LOOP
+        EXECUTE format(CASE WHEN index LIKE 'PRIMARY KEY%' THEN 'ALTER TABLE hail.%I ADD ' ELSE 'CREATE INDEX ON hail.%I ' END,
+                       partition) || index;
+    END LOOP;
     EXECUTE format('ALTER TABLE hail.%I OWNER TO hail_owner', partition);
     EXECUTE format('REVOKE ALL ON hail.%I FROM PUBLIC', partition);
     EXECUTE format('ALTER TABLE hail.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
     EXECUTE format('CREATE POLICY owner_functions ON hail.%I TO hail_owner USING (true) WITH CHECK (true)', partition);
 END
 $$;
-COMMENT ON FUNCTION hail.protect_partition(text) IS
-'Give a new partition to hail_owner and its rows to nobody else. Internal.';
+COMMENT ON FUNCTION hail.finish_partition(hail.partitioned_tables, text) IS
+'Give a new partition its indexes, and its rows to hail_owner and nobody else. Internal.';
 
 CREATE FUNCTION hail.make_default_partition(t hail.partitioned_tables) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -96,7 +105,7 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE hail.%I PARTITION OF hail.%I DEFAULT', t.table_name || '_default', t.table_name);
-    PERFORM hail.protect_partition(t.table_name || '_default');
+    PERFORM hail.finish_partition(t, t.table_name || '_default');
     RETURN true;
 END
 $$;
@@ -115,7 +124,7 @@ BEGIN
     EXECUTE format('LOCK TABLE hail.%I IN ACCESS EXCLUSIVE MODE', t.table_name || '_default');
     EXECUTE format('CREATE TABLE hail.%I (LIKE hail.%I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE)',
                    name, t.table_name);
-    PERFORM hail.protect_partition(name);
+    PERFORM hail.finish_partition(t, name);
     EXECUTE format('WITH strays AS (DELETE FROM hail.%1$I WHERE %2$I >= $1 AND %2$I < $2 RETURNING *)
                     INSERT INTO hail.%3$I SELECT * FROM strays', t.table_name || '_default', t.time_column, name)
         USING hail.day_start(day), hail.day_start(day + 1);

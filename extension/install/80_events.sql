@@ -11,13 +11,12 @@ CREATE TABLE hail.events (
     subject        uuid,
     request_id     text,
     xid            xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    occurred_at    timestamptz NOT NULL,
-    PRIMARY KEY (aggregate_id, version, occurred_at)
+    occurred_at    timestamptz NOT NULL
 ) PARTITION BY RANGE (occurred_at);
-CREATE INDEX events_cursor ON hail.events (xid, id);
 COMMENT ON TABLE hail.events IS
 'What happened, in the transaction in which it happened. version is gapless per aggregate (counted in the aggregate''s own row, under its lock); (xid, id) is the cursor of feeds.';
-INSERT INTO hail.partitioned_tables VALUES ('events', 'occurred_at', '90 days');
+INSERT INTO hail.partitioned_tables (table_name, time_column, retention, indexes) VALUES
+    ('events', 'occurred_at', '90 days', '{"PRIMARY KEY (aggregate_id, version, occurred_at)", "(xid, id)"}');
 GRANT SELECT ON hail.events TO hail_admin;
 CREATE POLICY events_admin ON hail.events FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
 
