@@ -60,6 +60,7 @@ SELECT hail.drain_history();
 SELECT hail.append_history(hail.uuid7(), NULL, 0, 0, '2025-03-12');
 SELECT hail.history_stats();
 RESET ROLE;
+REVOKE SELECT ON hail.location_history_20250312 FROM hail_driver;
 -- Partitions are nobody's extension members: they can be dumped and dropped.
 SELECT count(*) FROM pg_depend WHERE deptype = 'e' AND objid IN ('hail.location_history_20250312'::regclass, 'hail.location_history_default'::regclass);
 

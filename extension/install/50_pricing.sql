@@ -137,7 +137,7 @@ COMMENT ON FUNCTION hail.hexagon_cell(float8, float8, float8) IS 'The cell of ha
 
 CREATE FUNCTION hail.hexagon_ewkb(cell bigint, size float8) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_hexagon_ewkb';
-COMMENT ON FUNCTION hail.hexagon_ewkb(bigint, float8) IS 'A cell as EWKB polygon in WGS84. Internal.';
+COMMENT ON FUNCTION hail.hexagon_ewkb(bigint, float8) IS 'A cell as EWKB polygon in WGS84; what hail.hexagon() is made of.';
 
 CREATE FUNCTION hail.hexagon(cell bigint, size float8) RETURNS public.geometry(Polygon, 4326)
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp

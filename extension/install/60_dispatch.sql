@@ -732,7 +732,7 @@ CREATE POLICY offers_admin ON hail.offers FOR SELECT TO hail_admin USING (hail.c
 CREATE POLICY offers_analyst ON hail.offers FOR SELECT TO hail_analyst USING (hail.current_role_name() = 'analyst');
 GRANT SELECT ON hail.offers TO hail_customer, hail_driver, hail_admin, hail_analyst;
 
-CREATE POLICY trip_transitions_read ON hail.trip_transitions FOR SELECT USING (true);
+CREATE POLICY trip_transitions_read ON hail.trip_transitions FOR SELECT USING (hail.current_role_name() IS NOT NULL);
 GRANT SELECT ON hail.trip_transitions TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 CREATE POLICY dispatch_policies_read ON hail.dispatch_policies FOR SELECT TO hail_admin, hail_analyst
     USING (hail.current_role_name() IN ('admin', 'analyst'));

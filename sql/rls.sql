@@ -1,0 +1,118 @@
+-- What must hold for everything in schema hail, whoever wrote it. A query that lists offenders shows none.
+\set SHOW_CONTEXT never
+
+-- Tables and partitions: under row level security, their owner too; owned by hail_owner.
+SELECT c.oid::regclass AS unprotected FROM pg_class c
+WHERE c.relnamespace = 'hail'::regnamespace AND c.relkind IN ('r', 'p') AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+ORDER BY 1;
+SELECT c.oid::regclass AS not_owned FROM pg_class c
+WHERE c.relnamespace = 'hail'::regnamespace AND c.relowner <> 'hail_owner'::regrole ORDER BY 1;
+SELECT c.oid::regclass AS foreign_partition, c.relispartition FROM pg_class c
+JOIN pg_inherits i ON i.inhrelid = c.oid JOIN pg_class p ON p.oid = i.inhparent
+WHERE p.relnamespace = 'hail'::regnamespace AND c.relnamespace <> 'hail'::regnamespace ORDER BY 1;
+-- A partition asked by its own name ignores its parent's policies: nobody but the owner may ask.
+SELECT c.oid::regclass AS partition, a.grantee::regrole, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.relnamespace = 'hail'::regnamespace AND c.relispartition AND c.relkind = 'r' AND a.grantee <> 'hail_owner'::regrole
+ORDER BY 1, 2, 3;
+SELECT polrelid::regclass AS partition, polname FROM pg_policy JOIN pg_class c ON c.oid = polrelid
+WHERE c.relispartition AND c.relnamespace = 'hail'::regnamespace AND polroles <> ARRAY['hail_owner'::regrole::oid] ORDER BY 1, 2;
+
+-- Nobody writes tables but the owner; the front has no table right at all; nothing is for PUBLIC.
+SELECT c.oid::regclass AS writable, a.grantee::regrole, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.relnamespace = 'hail'::regnamespace AND a.grantee <> 'hail_owner'::regrole AND a.privilege_type <> 'SELECT'
+ORDER BY 1, 2, 3;
+SELECT c.attrelid::regclass AS writable, c.attname, a.grantee::regrole, a.privilege_type
+FROM pg_attribute c JOIN pg_class t ON t.oid = c.attrelid, aclexplode(c.attacl) a
+WHERE t.relnamespace = 'hail'::regnamespace AND a.grantee <> 'hail_owner'::regrole AND a.privilege_type <> 'SELECT'
+ORDER BY 1, 2, 3;
+SELECT c.oid::regclass AS open_to, a.grantee::regrole, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
+WHERE c.relnamespace = 'hail'::regnamespace AND a.grantee IN (0, 'hail_front'::regrole) ORDER BY 1, 2, 3;
+SELECT n.nspacl::text AS acl FROM pg_namespace n, aclexplode(n.nspacl) a
+WHERE n.nspname = 'hail' AND (a.grantee = 0 OR a.privilege_type = 'CREATE' AND a.grantee <> 'hail_owner'::regrole);
+
+-- Policies for callers ask for the verified identity; none is for writing.
+SELECT polrelid::regclass AS table, polname, polcmd FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+WHERE c.relnamespace = 'hail'::regnamespace AND polroles <> ARRAY['hail_owner'::regrole::oid]
+  AND (polcmd <> 'r' OR pg_get_expr(polqual, polrelid) !~ 'hail\.(current_subject|current_role_name|own_trip)\(') ORDER BY 1, 2;
+-- Views show what their reader may see.
+SELECT c.oid::regclass AS view FROM pg_class c
+WHERE c.relnamespace = 'hail'::regnamespace AND c.relkind = 'v'
+  AND NOT coalesce(c.reloptions && '{security_invoker=true,security_invoker=on,security_invoker=1}', false) ORDER BY 1;
+SELECT c.oid::regclass AS materialized FROM pg_class c WHERE c.relnamespace = 'hail'::regnamespace AND c.relkind = 'm';
+
+-- Functions: not for PUBLIC, owned by hail_owner, with a fixed search path, with a comment.
+SELECT p.oid::regprocedure AS public_function FROM pg_proc p
+WHERE p.pronamespace = 'hail'::regnamespace
+  AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0)) ORDER BY p.oid::regprocedure::text;
+SELECT p.oid::regprocedure AS not_owned FROM pg_proc p
+WHERE p.pronamespace = 'hail'::regnamespace AND p.proowner <> 'hail_owner'::regrole ORDER BY p.oid::regprocedure::text;
+SELECT p.oid::regprocedure AS search_path_of_caller FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+WHERE p.pronamespace = 'hail'::regnamespace AND (p.prosecdef OR l.lanname IN ('sql', 'plpgsql'))
+  AND p.prosqlbody IS NULL
+  AND NOT coalesce(p.proconfig @> '{"search_path=pg_catalog, pg_temp"}', false) ORDER BY p.oid::regprocedure::text;
+SELECT p.oid::regprocedure AS without_comment FROM pg_proc p
+WHERE p.pronamespace = 'hail'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL ORDER BY p.oid::regprocedure::text;
+SELECT c.oid::regclass AS without_comment FROM pg_class c
+WHERE c.relnamespace = 'hail'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+  AND obj_description(c.oid, 'pg_class') IS NULL ORDER BY 1;
+-- What its comment calls internal is granted to nobody; what is granted to nobody says so.
+SELECT p.oid::regprocedure AS function, CASE WHEN granted THEN 'internal, yet granted' ELSE 'granted to nobody, yet not called internal' END AS why
+FROM pg_proc p,
+     LATERAL (SELECT EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee <> p.proowner)) AS g (granted),
+     LATERAL (SELECT coalesce(obj_description(p.oid, 'pg_proc') ~ '(Internal|Superusers only|Superusers only; .*)\.$', false)) AS c (internal)
+WHERE p.pronamespace = 'hail'::regnamespace AND granted = internal ORDER BY p.oid::regprocedure::text;
+-- SECURITY DEFINER functions that the roles may call are reached through a grant to a hail role, never to others.
+SELECT p.oid::regprocedure AS granted_elsewhere, a.grantee::regrole FROM pg_proc p, aclexplode(p.proacl) a
+WHERE p.pronamespace = 'hail'::regnamespace AND a.grantee::regrole::text !~ '^hail_(owner|customer|driver|admin|partner|analyst|front)$'
+ORDER BY p.oid::regprocedure::text;
+
+-- Nobody gets anything from a function by taking a role without a token: each one that is granted refuses before it
+-- looks at its arguments. Listed: those that tell nothing of anybody, or that answer "does not exist" to all but the owner.
+CREATE FUNCTION pg_temp.refusal(function regprocedure) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    call text;
+    rows bigint;
+BEGIN
+    SELECT format('SELECT count(x) FROM %s(%s) x', p.oid::regproc,
+                  (SELECT string_agg(format('%s::%s', pg_temp.sample(t), format_type(t, NULL)), ', ' ORDER BY n)
+                   FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a (t, n)))
+    INTO call FROM pg_proc p WHERE p.oid = function;
+    EXECUTE call INTO rows;
+    RETURN 'answered';
+EXCEPTION WHEN OTHERS THEN
+    RETURN CASE SQLSTATE WHEN 'UH010' THEN NULL ELSE SQLSTATE || ' ' || SQLERRM END;
+END $$;
+-- A value of a type, for the sake of STRICT functions.
+CREATE FUNCTION pg_temp.sample(type oid) RETURNS text LANGUAGE sql AS $$
+    SELECT CASE WHEN type::regtype::text ~ '\[\]$' THEN quote_literal('{}')
+                WHEN type = 'uuid'::regtype THEN quote_literal('01ff0000-0000-7000-8000-000000000000')
+                WHEN type = 'interval'::regtype THEN quote_literal('1 hour')
+                WHEN type IN ('timestamptz'::regtype, 'date'::regtype) THEN quote_literal('2026-03-01')
+                WHEN type = 'bool'::regtype THEN 'true'
+                WHEN type IN ('jsonb'::regtype, 'json'::regtype) THEN quote_literal('{}')
+                WHEN (SELECT typcategory FROM pg_type t WHERE t.oid = type) = 'N' THEN quote_literal('1')
+                WHEN (SELECT typcategory FROM pg_type t WHERE t.oid = type) = 'S' THEN quote_literal('x')
+                ELSE 'NULL' END
+$$;
+CREATE FUNCTION pg_temp.answers() RETURNS TABLE (function text, instead_of_refusing text, roles text) LANGUAGE plpgsql AS $$
+DECLARE
+    callable regprocedure[];
+BEGIN
+    FOREACH roles IN ARRAY ARRAY['hail_customer', 'hail_driver', 'hail_admin', 'hail_partner', 'hail_analyst', 'hail_front'] LOOP
+        PERFORM set_config('role', roles, true);
+        FOR function, instead_of_refusing IN
+            SELECT p.oid::regprocedure, pg_temp.refusal(p.oid) FROM pg_proc p
+            WHERE p.pronamespace = 'hail'::regnamespace AND has_function_privilege(p.oid, 'execute') LOOP
+            CONTINUE WHEN instead_of_refusing IS NULL;
+            RETURN NEXT;
+        END LOOP;
+    END LOOP;
+END $$;
+SET SESSION AUTHORIZATION hail_front;
+SELECT a.function, a.instead_of_refusing, string_agg(substr(roles, 6), ' ' ORDER BY roles) AS roles
+FROM pg_temp.answers() a GROUP BY 1, 2 ORDER BY 1;
+RESET SESSION AUTHORIZATION;
+-- What the front may call as itself.
+SELECT p.oid::regprocedure AS front_may_call FROM pg_proc p
+WHERE p.pronamespace = 'hail'::regnamespace AND has_function_privilege('hail_front', p.oid, 'execute')
+ORDER BY p.oid::regprocedure::text;
