@@ -9,6 +9,7 @@
 #include "base/shmem.h"
 #include "history/history.h"
 #include "identity/session.h"
+#include "live/live.h"
 #include "ledger/guards.h"
 #include "worker/worker.h"
 
@@ -21,6 +22,7 @@ void _PG_init(void)
     hail_guc_init();
     hail_clock_init();
     hail_session_init();
+    live_init();
     history_init();
     ledger_init();
     worker_init();

@@ -382,6 +382,9 @@ BEGIN
                                  CASE WHEN driver.online THEN 'DriverOnline' ELSE 'DriverOffline' END,
                                  jsonb_strip_nulls(jsonb_build_object('lat', lat, 'lng', lng)));
     END IF;
+    IF lat IS NOT NULL AND driver.status = 'approved' THEN
+        PERFORM hail.report_location(driver_id, lat, lng);
+    END IF;
     RETURN driver;
 END
 $$;

@@ -16,3 +16,156 @@ COMMENT ON TABLE hail.driver_positions IS
 'Newest position of each driver, written through from the live index in batches; what the index is rebuilt from, and what is searched when the library is not preloaded.';
 COMMENT ON COLUMN hail.driver_positions.place IS
 'The position rounded to 0.01 degrees: it seldom changes, so that most updates are heap-only. Searches widen their radius by the rounding and sort by lat, lng.';
+GRANT SELECT ON hail.driver_positions TO hail_driver, hail_admin;
+CREATE POLICY driver_positions_self ON hail.driver_positions FOR SELECT TO hail_driver
+    USING (driver_id = hail.current_subject());
+CREATE POLICY driver_positions_admin ON hail.driver_positions FOR SELECT TO hail_admin
+    USING (hail.current_role_name() = 'admin');
+
+-- The index follows hail.drivers at commit.
+
+CREATE FUNCTION hail.live_count_version() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_live_count_version';
+COMMENT ON FUNCTION hail.live_count_version() IS 'Trigger: drivers.version counts every change of the row. Internal.';
+
+CREATE FUNCTION hail.live_mirror() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_live_mirror';
+COMMENT ON FUNCTION hail.live_mirror() IS 'Trigger: the live index takes over the row when the transaction commits. Internal.';
+
+CREATE FUNCTION hail.live_refuse_truncate() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_live_refuse_truncate';
+COMMENT ON FUNCTION hail.live_refuse_truncate() IS 'Trigger: TRUNCATE tells no row, so the live index could not follow. Internal.';
+
+-- Named to be the last of its kind: it reads what the other triggers made of the row.
+CREATE TRIGGER zz_live_count_version BEFORE UPDATE ON hail.drivers
+    FOR EACH ROW EXECUTE FUNCTION hail.live_count_version();
+CREATE TRIGGER live_mirror AFTER INSERT OR UPDATE OR DELETE ON hail.drivers
+    FOR EACH ROW EXECUTE FUNCTION hail.live_mirror();
+CREATE TRIGGER live_refuse_truncate BEFORE TRUNCATE ON hail.drivers
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.live_refuse_truncate();
+ALTER TABLE hail.drivers ENABLE ALWAYS TRIGGER zz_live_count_version;
+ALTER TABLE hail.drivers ENABLE ALWAYS TRIGGER live_mirror;
+ALTER TABLE hail.drivers ENABLE ALWAYS TRIGGER live_refuse_truncate;
+
+CREATE FUNCTION hail.live_reset() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_live_reset';
+COMMENT ON FUNCTION hail.live_reset() IS
+'Empty the live index when this transaction commits; the keeper rebuilds it, until then searches answer "warming". For administrators.';
+GRANT EXECUTE ON FUNCTION hail.live_reset() TO hail_admin;
+
+CREATE FUNCTION hail.live_begin() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_live_begin';
+COMMENT ON FUNCTION hail.live_begin() IS 'Empty the live index and call it complete: for a new installation. Internal.';
+-- Nothing of an extension installed here before may stay. Without drivers the empty index is complete.
+SELECT hail.live_begin();
+
+-- Positions.
+
+CREATE FUNCTION hail.report_location(driver_id uuid, lat float8, lng float8, heading real DEFAULT NULL,
+                                     speed real DEFAULT NULL, accuracy real DEFAULT NULL,
+                                     recorded_at timestamptz DEFAULT NULL,
+                                     OUT state text, OUT pending_offers integer, OUT applied boolean)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_report_location';
+COMMENT ON FUNCTION hail.report_location(uuid, float8, float8, real, real, real, timestamptz) IS
+'A driver''s position: degrees, heading 0-360, speed in km/h, accuracy in metres, recorded_at by the phone''s clock (default now, not older than a day, not more than a minute ahead). Takes effect at once, whatever becomes of the transaction. applied is false for a position older than the present one (kept in the history) and for an impossible move (faster than hail.max_speed; not kept). For the driver itself and administrators. Errors: invalid_value, not_found, driver_not_eligible (not approved), out_of_slots.';
+
+CREATE FUNCTION hail.report_locations(driver_ids uuid[], lats float8[], lngs float8[], headings real[] DEFAULT NULL,
+                                      speeds real[] DEFAULT NULL, accuracies real[] DEFAULT NULL,
+                                      recorded_ats timestamptz[] DEFAULT NULL) RETURNS integer
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_report_locations';
+COMMENT ON FUNCTION hail.report_locations(uuid[], float8[], float8[], real[], real[], real[], timestamptz[]) IS
+'Many positions, in any order, as arrays of equal length; returns how many were taken. Bad rows, unknown and unapproved drivers and impossible moves are skipped. For administrators, and for a driver''s own positions.';
+
+GRANT EXECUTE ON FUNCTION hail.report_location(uuid, float8, float8, real, real, real, timestamptz),
+    hail.report_locations(uuid[], float8[], float8[], real[], real[], real[], timestamptz[]) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.nearby_drivers(lat float8, lng float8, radius_m float8 DEFAULT 5000,
+                                    max_results integer DEFAULT 10, service_class text DEFAULT NULL)
+RETURNS TABLE (driver_id uuid, distance_m float8, lat float8, lng float8, heading real, service_class text,
+               rating real, last_seen timestamptz)
+LANGUAGE c VOLATILE ROWS 10 AS 'MODULE_PATHNAME', 'hail_nearby_drivers';
+COMMENT ON FUNCTION hail.nearby_drivers(float8, float8, float8, integer, text) IS
+'Available drivers, nearest first (great circle; equal distances by id). radius_m 100 to 50000 (administrators: up to half the earth), max_results 1 to 1000; service_class: only drivers that serve it (tiers count), and it is the class shown, else the driver''s highest. For every authenticated caller. Errors: invalid_value, unknown_class, warming.';
+GRANT EXECUTE ON FUNCTION hail.nearby_drivers(float8, float8, float8, integer, text)
+    TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
+
+CREATE FUNCTION hail.live_scan(OUT driver_id uuid, OUT state text, OUT available boolean, OUT lat float8,
+                               OUT lng float8, OUT heading real, OUT speed real, OUT accuracy real,
+                               OUT recorded_at timestamptz, OUT last_seen timestamptz, OUT class_mask bigint,
+                               OUT region_id smallint, OUT trip_id uuid, OUT pending_offers integer,
+                               OUT cooldown_until timestamptz, OUT idle_since timestamptz, OUT rating real,
+                               OUT acceptance real, OUT completion real, OUT vehicle_score real, OUT version bigint)
+RETURNS SETOF record
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_live_scan';
+COMMENT ON FUNCTION hail.live_scan() IS 'What hail.live_drivers shows. For administrators and analysts.';
+CREATE VIEW hail.live_drivers WITH (security_invoker = true) AS SELECT * FROM hail.live_scan();
+COMMENT ON VIEW hail.live_drivers IS
+'The live index, a row a driver: state (offline, available, offered, busy, cooldown) and whether a search could return it now (available: heard of within hail.presence_ttl too). For administrators and analysts.';
+GRANT EXECUTE ON FUNCTION hail.live_scan() TO hail_admin, hail_analyst;
+GRANT SELECT ON hail.live_drivers TO hail_admin, hail_analyst;
+
+CREATE FUNCTION hail.live_stats(OUT ready boolean, OUT slots bigint, OUT slots_used bigint, OUT linked bigint,
+                                OUT memory_bytes bigint, OUT searches bigint, OUT reports bigint,
+                                OUT late_reports bigint, OUT impossible_reports bigint) RETURNS SETOF record
+LANGUAGE c VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'hail_live_stats';
+COMMENT ON FUNCTION hail.live_stats() IS
+'The live index in figures, counted since the server started: slots and those in use, drivers linked into cells (online, free, with a position), bytes, searches, reports. No row in a server without the index. For administrators and analysts.';
+GRANT EXECUTE ON FUNCTION hail.live_stats() TO hail_admin, hail_analyst;
+
+CREATE FUNCTION hail.check_live() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    stats record;
+    n bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    SELECT * INTO stats FROM hail.live_stats();
+    IF NOT FOUND THEN
+        RETURN QUERY SELECT 'live', 'warn', 'no live index here: positions are kept and searched in tables',
+            'Add pg_hail to shared_preload_libraries and name this database in hail.database.';
+        RETURN;
+    ELSIF NOT stats.ready THEN
+        RETURN QUERY SELECT 'live', 'warn', 'the live index is being rebuilt',
+            'Searches answer "warming" until the keeper is done.';
+        RETURN;
+    END IF;
+    -- Rows and index are read one after the other: what a busy server changes in between is no fault, so a
+    -- difference counts only while the version of the row is the one compared.
+    SELECT count(*) INTO n
+    FROM hail.drivers d
+    LEFT JOIN hail.live_scan() s ON s.driver_id = d.id
+    WHERE (d.online OR d.trip_id IS NOT NULL) AND s.driver_id IS NULL;
+    RETURN QUERY SELECT 'live', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s online or busy drivers are missing from the index', n),
+        CASE WHEN n > 0 THEN 'SELECT hail.live_reset(); the keeper rebuilds the index.' END;
+    SELECT count(*) INTO n
+    FROM hail.live_scan() s
+    LEFT JOIN hail.drivers d ON d.id = s.driver_id
+    WHERE d.id IS NULL
+       OR s.version > d.version
+       OR (s.version < d.version AND (d.online OR d.trip_id IS NOT NULL
+                                      OR s.state <> 'offline'))
+       OR (s.version = d.version
+           AND (s.class_mask, s.region_id, s.trip_id, s.cooldown_until, s.idle_since, s.rating, s.vehicle_score,
+                s.state <> 'offline')
+               IS DISTINCT FROM
+               (d.class_mask, d.region_id, d.trip_id, d.cooldown_until, d.idle_since, d.rating, d.vehicle_score,
+                d.online OR d.trip_id IS NOT NULL));
+    RETURN QUERY SELECT 'live', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s drivers of the index differ from their rows', n),
+        CASE WHEN n > 0 THEN 'SELECT hail.live_reset(); the keeper rebuilds the index.' END;
+    SELECT count(*) INTO n
+    FROM hail.live_scan() s
+    WHERE s.pending_offers <> (SELECT count(*) FROM hail.offers o
+                               WHERE o.driver_id = s.driver_id AND o.status = 'pending');
+    RETURN QUERY SELECT 'live', CASE WHEN n = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s drivers have another number of pending offers than the index counts', n),
+        CASE WHEN n > 0 THEN 'SELECT hail.live_reset(); the keeper rebuilds the index.' END;
+    RETURN QUERY SELECT 'live', CASE WHEN stats.slots_used < stats.slots * 0.9 THEN 'ok' ELSE 'warn' END,
+        format('%s of %s slots in use', stats.slots_used, stats.slots),
+        CASE WHEN stats.slots_used >= stats.slots * 0.9 THEN 'Raise hail.max_live_drivers.' END;
+END
+$$;
+COMMENT ON FUNCTION hail.check_live() IS
+'Compares the live index with the tables: every driver online or busy is in it with equal state, none else is. For administrators.';
+GRANT EXECUTE ON FUNCTION hail.check_live() TO hail_admin;

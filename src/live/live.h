@@ -14,10 +14,10 @@ typedef enum LiveState { LIVE_OFFLINE, LIVE_AVAILABLE, LIVE_OFFERED, LIVE_BUSY, 
 typedef struct LiveSearch {
     double lat, lng, radius_m;
     int max_results;
-    int class_id;               /* service_classes.id asked for; -1: any */
-    float min_rating;           /* 0: any */
-    int max_pending_offers;     /* drivers with so many pending offers or more are passed over; 0: no limit */
-    const pg_uuid_t *excluded;  /* drivers never to return */
+    int class_id;              /* service_classes.id asked for; -1: any */
+    float min_rating;          /* 0: any */
+    int max_pending_offers;    /* drivers with so many pending offers or more are passed over; 0: no limit */
+    const pg_uuid_t *excluded; /* drivers never to return */
     int excluded_count;
 } LiveSearch;
 
@@ -29,14 +29,14 @@ typedef struct LiveHit {
     float rating, acceptance, completion, vehicle_score; /* rating 1-5, the others 0-1 */
     int pending_offers;
     int64 class_mask;
-    TimestampTz last_seen, idle_since;                   /* idle_since 0: never had a trip */
+    TimestampTz last_seen, idle_since; /* idle_since 0: never had a trip */
 } LiveHit;
 
 /*
  * Available drivers nearest first, exact; returns the number written to `hits` (room for max_results).
- * Never returns a driver that is offline, busy, cooling down, suspended or not heard of for hail.presence_ttl.
- * Not preloaded: answered from driver_positions. Errors: warming. Takes LWLocks, one cell at a time; must not
- * be called with one held. The caller has authorised itself.
+ * Never returns a driver that is offline, busy, cooling down, suspended or not heard of for
+ * hail.presence_ttl. Not preloaded: answered from driver_positions. Errors: warming. Takes LWLocks, one cell
+ * at a time; must not be called with one held. The caller has authorised itself.
  */
 extern int live_search(const LiveSearch *search, LiveHit *hits);
 
@@ -46,7 +46,8 @@ extern int live_search(const LiveSearch *search, LiveHit *hits);
  */
 extern void live_queue_offers(const pg_uuid_t *driver_id, int delta);
 
-/* Available drivers per surge hexagon and the like: calls visit() for each driver that a search could return. */
+/* Available drivers per surge hexagon and the like: calls visit() for each driver that a search could return.
+ */
 extern void live_visit_available(void (*visit)(const LiveHit *hit, void *arg), void *arg);
 
 /* Shared memory holds a complete index. False: not preloaded, or still being rebuilt. */

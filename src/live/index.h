@@ -1,0 +1,186 @@
+/*
+ * index.h
+ *    The live driver index in shared memory: its data model and verbs. Used inside src/live only.
+ *
+ * Slots are two parallel arrays. LiveHot is the cache line a search reads of each driver it meets; LiveCold
+ * is the rest. A hash finds a driver's slot; a hashed grid of cells lists the drivers a search may return:
+ * approved, online, free, with a position. Coarser grid levels only count drivers, hashed too; a count that
+ * is too high costs a look, never an answer.
+ *
+ * Locks (all LWLocks, one tranche), taken in this order:
+ *   partition locks  the hash chains of a partition of drivers and everything in these drivers' slots;
+ *   cell locks       the cell lists, and what LiveHot and LiveCold hold of the drivers linked in them.
+ *                    Two at once in the order of their numbers;
+ *   the free lock    the list of free slots.
+ * So a slot is written with its partition lock held exclusively, and its cell lock too while it is linked; it
+ * is read with either lock shared. Counts are atomics, raised before a driver is linked and lowered after it
+ * is unlinked. Nothing here raises an error or allocates while a lock is held.
+ */
+#ifndef HAIL_LIVE_INDEX_H
+#define HAIL_LIVE_INDEX_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "utils/uuid.h"
+
+#include "geo/geo.h"
+#include "live/cells.h"
+#include "live/live.h"
+
+#define LIVE_PARTITIONS 128
+#define LIVE_CELL_LOCKS 256
+#define LIVE_NO_SLOT    (-1)
+
+/* 64 bytes. */
+typedef struct LiveHot {
+    GeoVector at;
+    int64 class_mask;
+    TimestampTz fresh_at;       /* found until hail.presence_ttl after this */
+    TimestampTz cooldown_until; /* not found before */
+    uint32 cell;                /* level 0 key of `at` */
+    int32 next, prev;           /* cell list; cell lock alone */
+    uint16 pending_offers;
+    bool linked;
+} LiveHot;
+
+/* The part of a drivers row that the index mirrors. */
+typedef struct LiveRow {
+    pg_uuid_t driver_id;
+    pg_uuid_t trip_id; /* all zero: free */
+    int64 version;     /* 0: nothing committed yet */
+    int64 class_mask;
+    TimestampTz cooldown_until, idle_since; /* 0: none */
+    float rating, acceptance, completion, vehicle_score;
+    int16 region_id;
+    bool approved, online;
+    bool deleted; /* the row is gone; a new one with this id starts over at any version */
+} LiveRow;
+
+typedef struct LiveCold {
+    LiveRow row;
+    double lat, lng;                /* degrees; unset while recorded_at is 0 */
+    TimestampTz recorded_at;        /* of the position; 0: none known */
+    TimestampTz last_seen;          /* when the driver was last heard of, by the server's clock */
+    TimestampTz busy_since;         /* when trip_id was applied */
+    TimestampTz last_history_at;    /* recorded_at of the point last kept in the history */
+    float heading, speed, accuracy; /* degrees, km/h, m; NaN: unknown */
+    int32 hash_next;
+    uint32 reservations; /* queued changes that will need this slot */
+    bool used;
+} LiveCold;
+
+/* A copy of a slot. */
+typedef struct LiveEntry {
+    int32 slot;
+    LiveHot hot;
+    LiveCold cold;
+} LiveEntry;
+
+typedef struct LiveReport {
+    pg_uuid_t driver_id;
+    double lat, lng;
+    float heading, speed, accuracy;
+    TimestampTz recorded_at, received_at;
+} LiveReport;
+
+typedef enum LiveReportStatus {
+    LIVE_REPORT_APPLIED,
+    LIVE_REPORT_LATE,       /* a newer position is there */
+    LIVE_REPORT_IMPOSSIBLE, /* faster than hail.max_speed */
+    LIVE_REPORT_NOT_APPROVED,
+    LIVE_REPORT_UNKNOWN /* no slot, or none of its row's versions committed yet */
+} LiveReportStatus;
+
+typedef struct LiveReportResult {
+    LiveReportStatus status;
+    LiveState state;
+    int pending_offers;
+    bool keep_history;
+    pg_uuid_t trip_id; /* for the history */
+} LiveReportResult;
+
+typedef struct LiveIndexStats {
+    int64 slots, used, available, memory_bytes, searches, reports, late, impossible;
+    bool ready;
+} LiveIndexStats;
+
+/* The memory is there (the library was preloaded). */
+extern bool live_index_attached(void);
+extern void live_index_init(void);
+
+/* Ready: complete. While a rebuild runs no slot is reclaimed, so that row versions survive it. */
+extern bool live_index_ready(void);
+extern void live_index_set_ready(bool ready);
+extern void live_index_set_rebuilding(bool rebuilding);
+
+/* Forget all drivers but those with reservations, which become unknown. */
+extern void live_index_clear(void);
+
+/*
+ * The slot of a driver, with one more reservation: it stays until live_index_unreserve(). LIVE_NO_SLOT: not
+ * there, or, with `create`, out of slots.
+ */
+extern int32 live_index_reserve(const pg_uuid_t *driver_id, bool create);
+extern void live_index_unreserve(int32 slot);
+
+/* Mirror a row into a reserved slot, unless that has the same version or a newer one. Can't fail. */
+extern void live_index_apply(int32 slot, const LiveRow *row, TimestampTz now);
+
+/* Pending offers: change by `delta` (not below 0), or set. Drivers without a slot are passed over. */
+extern void live_index_add_offers(const pg_uuid_t *driver_id, int delta);
+extern void live_index_set_offers(int32 slot, int count);
+
+/*
+ * Take a position. `pending`: this transaction's uncommitted row of the driver, which decides about approval
+ * and the state answered, or NULL; with it, slots without a committed row are filled too.
+ */
+extern LiveReportResult live_index_report(const LiveReport *report, const LiveRow *pending);
+
+/* What a report does to copies of a slot, `at` being its place: pure. `row` as `pending` above, or the slot's
+ * own. */
+extern void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const LiveReport *report,
+                               GeoVector at, LiveReportResult *result);
+
+/* Fill in a stored position, unless a newer one is there: not judged, no history (rebuild). */
+extern void live_index_load(int32 slot, const LiveReport *report);
+
+/* Copy a slot out; false: free. Slots count from 0 to live_index_slots() - 1. */
+extern bool live_index_read(int32 slot, LiveEntry *entry);
+extern int32 live_index_slots(void);
+extern bool live_index_find(const pg_uuid_t *driver_id, LiveEntry *entry);
+
+/* Positions not yet written through: take the marks of slots 32 * word ..., and put one back. */
+extern uint32 live_index_take_dirty(int32 word);
+extern void live_index_mark_dirty(int32 slot);
+
+/* Give up slots of drivers that are offline, free and, with `before`, not heard of since; returns their
+ * number. */
+extern int live_index_reclaim(TimestampTz before);
+
+extern int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits);
+extern LiveIndexStats live_index_stats(void);
+
+/* State of a driver at `now`, from its mirrored row and count of pending offers. */
+extern LiveState live_state(const LiveRow *row, int pending_offers, TimestampTz now);
+extern const char *live_state_name(LiveState state);
+
+/* A search may return it at `now`. */
+extern bool live_entry_available(const LiveEntry *entry, TimestampTz now);
+extern void live_hit_fill(LiveHit *hit, const LiveHot *hot, const LiveCold *cold, double distance_m);
+
+static inline bool live_uuid_is_zero(const pg_uuid_t *id)
+{
+    uint64 halves[2];
+
+    memcpy(halves, id->data, sizeof(halves));
+    return (halves[0] | halves[1]) == 0;
+}
+
+static inline int live_uuid_cmp(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+    return memcmp(a->data, b->data, UUID_LEN);
+}
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * layout.h
+ *    Where things lie in the index's memory; only for index.c and search.c.
+ */
+#ifndef HAIL_LIVE_LAYOUT_H
+#define HAIL_LIVE_LAYOUT_H
+
+#include "live/index.h"
+
+typedef struct LiveShared {
+    pg_atomic_uint32 ready;
+    pg_atomic_uint32 rebuilding;
+    int32 free_head; /* free lock; linked through LiveCold.hash_next */
+    int32 used;      /* free lock */
+    char pad[PG_CACHE_LINE_SIZE];
+    pg_atomic_uint64 searches;
+} LiveShared;
+
+/* Guarded by its partition lock. */
+typedef struct LivePartition {
+    int64 reports, late, impossible;
+    char pad[PG_CACHE_LINE_SIZE - 3 * sizeof(int64)];
+} LivePartition;
+
+typedef struct LiveIndex {
+    LiveShared *shared;
+    LWLockPadded *locks; /* partitions, cells, free */
+    LiveHot *hot;
+    LiveCold *cold;
+    uint8 *partition_of;     /* of each slot; valid while the slot is used */
+    pg_atomic_uint32 *dirty; /* a bit a slot: position not yet written through */
+    int32 *hash;             /* heads of the hash chains; the low bits of an index are the partition */
+    int32 *cells;            /* heads of the cell lists */
+    pg_atomic_uint32 *counts[CELLS_LEVELS + 1];
+    LivePartition *partitions;
+    int32 slots;
+    uint32 hash_mask, cell_mask;
+    uint32 count_mask[CELLS_LEVELS + 1];
+} LiveIndex;
+
+extern LiveIndex *live_index;
+
+/* Finalizer of MurmurHash3 (Austin Appleby, public domain): neighbouring cells land far apart. */
+static inline uint32 live_mix(uint32 h)
+{
+    h ^= h >> 16;
+    h *= 0x85ebca6b;
+    h ^= h >> 13;
+    h *= 0xc2b2ae35;
+    h ^= h >> 16;
+    return h;
+}
+
+static inline uint32 live_bucket_of(const LiveIndex *index, uint32 cell)
+{
+    return live_mix(cell) & index->cell_mask;
+}
+
+/* Cells of one bucket share a lock. */
+static inline int live_cell_lock_of(const LiveIndex *index, uint32 cell)
+{
+    return live_bucket_of(index, cell) & (LIVE_CELL_LOCKS - 1);
+}
+
+static inline LWLock *live_cell_lock(const LiveIndex *index, int number)
+{
+    return &index->locks[LIVE_PARTITIONS + number].lock;
+}
+
+static inline pg_atomic_uint32 *live_count_of(const LiveIndex *index, int level, uint32 key)
+{
+    return &index->counts[level][live_mix(key) & index->count_mask[level]];
+}
+
+#endif

@@ -1,0 +1,305 @@
+/* SQL entry points that look: hail.nearby_drivers, hail.live_scan, hail.live_stats; and the C contract of
+ * live.h. */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/statement.h"
+#include "identity/session.h"
+#include "live/live_mode.h"
+#include "live/mirror.h"
+
+#define MIN_RADIUS_M       100.0
+#define MAX_RADIUS_M       50000.0
+#define ADMIN_MAX_RADIUS_M (M_PI * GEO_EARTH_RADIUS_M)
+#define MAX_RESULTS        1000
+
+void live_init(void)
+{
+    live_index_init();
+    mirror_init();
+}
+
+/* ---- C ---- */
+
+int live_search(const LiveSearch *search, LiveHit *hits)
+{
+    if (search->max_results <= 0 || !(search->radius_m >= 0))
+        return 0;
+    if (live_mode() == LIVE_IN_TABLES)
+        return live_tables_search(search, hits);
+    live_require_ready();
+    return live_index_search(search, hail_now(), hits);
+}
+
+/* Every driver the index knows to be online or busy, or has a position of; in table mode those online or
+ * busy. */
+static void visit_entries(void (*visit)(const LiveEntry *entry, void *arg), void *arg)
+{
+    LiveEntry entry;
+
+    if (live_mode() == LIVE_IN_TABLES) {
+        live_tables_visit(visit, arg);
+        return;
+    }
+    live_require_ready();
+    for (int32 slot = 0; slot < live_index_slots(); slot++)
+        if (live_index_read(slot, &entry) && entry.cold.row.version > 0 && !entry.cold.row.deleted)
+            visit(&entry, arg);
+}
+
+typedef struct AvailableVisit {
+    void (*visit)(const LiveHit *hit, void *arg);
+    void *arg;
+    TimestampTz now;
+} AvailableVisit;
+
+static void visit_if_available(const LiveEntry *entry, void *arg)
+{
+    AvailableVisit *v = arg;
+    LiveHit hit;
+
+    if (!live_entry_available(entry, v->now))
+        return;
+    live_hit_fill(&hit, &entry->hot, &entry->cold, 0);
+    v->visit(&hit, v->arg);
+}
+
+void live_visit_available(void (*visit)(const LiveHit *hit, void *arg), void *arg)
+{
+    AvailableVisit v = {visit, arg, hail_now()};
+
+    visit_entries(visit_if_available, &v);
+}
+
+/* ---- service classes ---- */
+
+/*
+ * Codes of the classes, by id, kept by each backend. Read again when a code or an id is not found: rows of
+ * service_classes are added, never renamed.
+ */
+static text *class_codes[63];
+static int class_order[63]; /* ids, highest tier first */
+static int class_count = 0;
+
+static HailStatement read_classes = {"SELECT id, code FROM hail.service_classes ORDER BY tier DESC, id DESC",
+                                     0};
+
+static void load_classes(void)
+{
+    LiveOwner saved = live_owner_begin();
+    uint64 rows = hail_execute(&read_classes, NULL, NULL, true, 0);
+
+    class_count = 0;
+    for (uint64 i = 0; i < rows; i++) {
+        bool isnull;
+        int id = DatumGetInt16(hail_result(i, 1, &isnull));
+        text *code = DatumGetTextPP(hail_result(i, 2, &isnull));
+        MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+
+        class_order[class_count++] = id;
+        if (class_codes[id] == NULL)
+            class_codes[id] = cstring_to_text_with_len(VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
+        MemoryContextSwitchTo(before);
+    }
+    live_owner_end(saved);
+}
+
+static int find_class(const text *code)
+{
+    for (int i = 0; i < class_count; i++) {
+        const text *known = class_codes[class_order[i]];
+
+        if (VARSIZE_ANY_EXHDR(known) == VARSIZE_ANY_EXHDR(code) &&
+            memcmp(VARDATA_ANY(known), VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code)) == 0)
+            return class_order[i];
+    }
+    return -1;
+}
+
+static int class_id_of(const text *code)
+{
+    int id = find_class(code);
+
+    if (id < 0) {
+        load_classes();
+        id = find_class(code);
+    }
+    if (id < 0)
+        ereport(ERROR, hail_error(HAIL_UNKNOWN_CLASS), errmsg("service class does not exist"),
+                hail_field("service_class"), errhint("The classes are the rows of hail.service_classes."));
+    return id;
+}
+
+/* The highest class of a driver; NULL for none. */
+static text *class_of_mask(int64 mask)
+{
+    for (int again = 0; again < 2; again++) {
+        for (int i = 0; i < class_count; i++)
+            if (mask & (INT64CONST(1) << class_order[i]))
+                return class_codes[class_order[i]];
+        if (again == 0)
+            load_classes();
+    }
+    return NULL;
+}
+
+/* ---- SQL ---- */
+
+PG_FUNCTION_INFO_V1(hail_nearby_drivers);
+PG_FUNCTION_INFO_V1(hail_live_scan);
+PG_FUNCTION_INFO_V1(hail_live_stats);
+
+static void refuse(const char *field, const char *rule)
+{
+    ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s %s", field, rule), hail_field(field));
+}
+
+static void nearby_arguments(FunctionCallInfo fcinfo, LiveSearch *search)
+{
+    static const char *const names[] = {"lat", "lng", "radius_m", "max_results"};
+    bool admin = hail_require_actor().role == HAIL_ROLE_ADMIN;
+
+    for (int i = 0; i < (int)lengthof(names); i++)
+        if (PG_ARGISNULL(i))
+            refuse(names[i], "must not be null");
+    *search =
+        (LiveSearch){PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2), PG_GETARG_INT32(3), -1};
+    if (!(search->lat >= -90 && search->lat <= 90))
+        refuse("lat", "must be between -90 and 90");
+    if (!(search->lng >= -180 && search->lng <= 180))
+        refuse("lng", "must be between -180 and 180");
+    if (admin && !(search->radius_m > 0 && search->radius_m <= ADMIN_MAX_RADIUS_M + 1))
+        refuse("radius_m", "must be more than 0 and at most half the earth's circumference");
+    if (!admin && !(search->radius_m >= MIN_RADIUS_M && search->radius_m <= MAX_RADIUS_M))
+        refuse("radius_m", "must be between 100 and 50000");
+    if (search->max_results < 1 || search->max_results > MAX_RESULTS)
+        refuse("max_results", "must be between 1 and 1000");
+    if (!PG_ARGISNULL(4))
+        search->class_id = class_id_of(PG_GETARG_TEXT_PP(4));
+}
+
+/* hail.nearby_drivers(lat, lng, radius_m, max_results, service_class) */
+Datum hail_nearby_drivers(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    LiveSearch search;
+    LiveHit *hits;
+    int count;
+
+    nearby_arguments(fcinfo, &search);
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    hits = palloc(sizeof(LiveHit) * search.max_results);
+    count = live_search(&search, hits);
+    for (int i = 0; i < count; i++) {
+        const LiveHit *h = &hits[i];
+        text *class = search.class_id >= 0 ? class_codes[search.class_id] : class_of_mask(h->class_mask);
+        Datum values[8] = {UUIDPGetDatum(&h->driver_id), Float8GetDatum(h->distance_m),
+                           Float8GetDatum(h->lat),       Float8GetDatum(h->lng),
+                           Float4GetDatum(h->heading),   PointerGetDatum(class),
+                           Float4GetDatum(h->rating),    TimestampTzGetDatum(h->last_seen)};
+        bool nulls[8] = {false, false, false, false, isnan(h->heading), class == NULL};
+
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    return (Datum)0;
+}
+
+static Datum optional_time(TimestampTz at, bool *isnull)
+{
+    *isnull = at == 0;
+    return TimestampTzGetDatum(at);
+}
+
+static Datum optional_float(float value, bool *isnull)
+{
+    *isnull = isnan(value);
+    return Float4GetDatum(value);
+}
+
+typedef struct LiveScan {
+    ReturnSetInfo *result;
+    TimestampTz now;
+} LiveScan;
+
+static void put_entry(const LiveEntry *entry, void *arg)
+{
+    LiveScan *scan = arg;
+    const LiveCold *cold = &entry->cold;
+    const LiveRow *row = &cold->row;
+    bool nulls[21] = {false}, placed = cold->recorded_at != 0;
+    Datum values[21];
+    int n = 0;
+
+    values[n++] = UUIDPGetDatum(&row->driver_id);
+    values[n++] = CStringGetTextDatum(live_state_name(live_state(row, entry->hot.pending_offers, scan->now)));
+    values[n++] = BoolGetDatum(live_entry_available(entry, scan->now));
+    nulls[n] = !placed;
+    values[n++] = Float8GetDatum(cold->lat);
+    nulls[n] = !placed;
+    values[n++] = Float8GetDatum(cold->lng);
+    values[n] = optional_float(cold->heading, &nulls[n]), n++;
+    values[n] = optional_float(cold->speed, &nulls[n]), n++;
+    values[n] = optional_float(cold->accuracy, &nulls[n]), n++;
+    values[n] = optional_time(cold->recorded_at, &nulls[n]), n++;
+    values[n] = optional_time(cold->last_seen, &nulls[n]), n++;
+    values[n++] = Int64GetDatum(row->class_mask);
+    values[n++] = Int16GetDatum(row->region_id);
+    nulls[n] = live_uuid_is_zero(&row->trip_id);
+    values[n++] = UUIDPGetDatum(&row->trip_id);
+    values[n++] = Int32GetDatum(entry->hot.pending_offers);
+    values[n] = optional_time(row->cooldown_until, &nulls[n]), n++;
+    values[n] = optional_time(row->idle_since, &nulls[n]), n++;
+    values[n++] = Float4GetDatum(row->rating);
+    values[n++] = Float4GetDatum(row->acceptance);
+    values[n++] = Float4GetDatum(row->completion);
+    values[n++] = Float4GetDatum(row->vehicle_score);
+    values[n++] = Int64GetDatum(row->version);
+    tuplestore_putvalues(scan->result->setResult, scan->result->setDesc, values, nulls);
+}
+
+/* hail.live_scan(): every driver of the index. */
+Datum hail_live_scan(PG_FUNCTION_ARGS)
+{
+    LiveScan scan = {(ReturnSetInfo *)fcinfo->resultinfo, hail_now()};
+    HailActor actor = hail_require_actor();
+
+    if (actor.role != HAIL_ROLE_ADMIN && actor.role != HAIL_ROLE_ANALYST)
+        ereport(ERROR, hail_error(HAIL_FORBIDDEN), errmsg("only administrators and analysts see all drivers"),
+                errhint("Use hail.nearby_drivers()."));
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    visit_entries(put_entry, &scan);
+    return (Datum)0;
+}
+
+/* hail.live_stats(): the index in figures; no row without one. */
+Datum hail_live_stats(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    HailActor actor = hail_require_actor();
+
+    if (actor.role != HAIL_ROLE_ADMIN && actor.role != HAIL_ROLE_ANALYST)
+        ereport(ERROR, hail_error(HAIL_FORBIDDEN), errmsg("only administrators and analysts may do this"));
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    if (live_mode() == LIVE_IN_MEMORY) {
+        LiveIndexStats s = live_index_stats();
+        Datum values[9] = {
+            BoolGetDatum(s.ready),      Int64GetDatum(s.slots),        Int64GetDatum(s.used),
+            Int64GetDatum(s.available), Int64GetDatum(s.memory_bytes), Int64GetDatum(s.searches),
+            Int64GetDatum(s.reports),   Int64GetDatum(s.late),         Int64GetDatum(s.impossible)};
+        bool nulls[9] = {false};
+
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    return (Datum)0;
+}

@@ -1,0 +1,25 @@
+/* mirror.h: from rows of hail.drivers to the index, at commit. Used inside src/live only. */
+#ifndef HAIL_LIVE_MIRROR_H
+#define HAIL_LIVE_MIRROR_H
+
+#include "live/index.h"
+
+/* Mirror a row when this transaction commits. Error: out of slots. */
+extern void mirror_queue_row(const LiveRow *row);
+
+/* The newest row of a driver that this transaction has queued; NULL: none. Valid until the next one is
+ * queued. */
+extern const LiveRow *mirror_queued_row(const pg_uuid_t *driver_id);
+
+/* Forget the whole index when this transaction commits; it is ready then if `ready`. */
+extern void mirror_queue_reset(bool ready);
+
+/* These slots' positions are being written through: marked again if the transaction aborts. */
+extern void mirror_note_written(const int32 *slots, int count);
+
+/* Error out of slots, naming the setting. */
+extern void mirror_out_of_slots(void) pg_attribute_noreturn();
+
+extern void mirror_init(void);
+
+#endif

@@ -1,0 +1,274 @@
+/* SQL entry points for positions: hail.report_location, hail.report_locations. */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/guc.h"
+#include "history/history.h"
+#include "identity/session.h"
+#include "live/live_mode.h"
+#include "live/mirror.h"
+
+/* A phone's clock may run ahead of ours by this. */
+#define MAX_AHEAD (60 * USECS_PER_SEC)
+/* Positions kept by the app while it was out of reach: no older than this. */
+#define MAX_AGE USECS_PER_DAY
+
+/* The field at fault, or NULL. NaN stands for an unknown heading, speed or accuracy. */
+static const char *invalid_field(const LiveReport *r)
+{
+    if (!(r->lat >= -90 && r->lat <= 90))
+        return "lat";
+    if (!(r->lng >= -180 && r->lng <= 180))
+        return "lng";
+    if (!isnan(r->heading) && !(r->heading >= 0 && r->heading <= 360))
+        return "heading";
+    if (!isnan(r->speed) && !(r->speed >= 0 && !isinf(r->speed)))
+        return "speed";
+    if (!isnan(r->accuracy) && !(r->accuracy >= 0 && !isinf(r->accuracy)))
+        return "accuracy";
+    /* infinities are beyond both limits */
+    if (r->recorded_at > r->received_at + MAX_AHEAD || r->recorded_at < r->received_at - MAX_AGE)
+        return "recorded_at";
+    return NULL;
+}
+
+static void refuse_field(const char *field)
+{
+    static const char *const rules[][2] = {{"lat", "lat must be between -90 and 90"},
+                                           {"lng", "lng must be between -180 and 180"},
+                                           {"heading", "heading must be between 0 and 360 degrees"},
+                                           {"speed", "speed must be 0 km/h or more"},
+                                           {"accuracy", "accuracy must be 0 m or more"},
+                                           {"recorded_at", "recorded_at must be within the last day"}};
+
+    for (int i = 0; i < (int)lengthof(rules); i++)
+        if (strcmp(rules[i][0], field) == 0)
+            ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s", rules[i][1]),
+                    hail_field(rules[i][0]));
+    elog(ERROR, "no rule for field \"%s\"", field);
+}
+
+/* Take a valid report; its point of the history with it. Unknown: no such driver. Error: out of slots. */
+static LiveReportResult take(const LiveReport *report)
+{
+    LiveReportResult result;
+
+    if (live_mode() == LIVE_IN_TABLES)
+        result = live_tables_report(report);
+    else {
+        result = live_index_report(report, mirror_queued_row(&report->driver_id));
+        if (result.status == LIVE_REPORT_UNKNOWN && live_admit(&report->driver_id))
+            result = live_index_report(report, mirror_queued_row(&report->driver_id));
+    }
+    if (result.keep_history) {
+        HistoryPoint point = {report->driver_id, result.trip_id,      report->lat,
+                              report->lng,       report->heading,     report->speed,
+                              report->accuracy,  report->recorded_at, report->received_at};
+
+        history_append(&point);
+    }
+    return result;
+}
+
+static float optional_real(FunctionCallInfo fcinfo, int arg, const char *field)
+{
+    float value = PG_ARGISNULL(arg) ? NAN : PG_GETARG_FLOAT4(arg);
+
+    if (!PG_ARGISNULL(arg) && isnan(value))
+        refuse_field(field);
+    return value;
+}
+
+static Datum report_result(FunctionCallInfo fcinfo, const LiveReportResult *result)
+{
+    TupleDesc desc = fcinfo->flinfo->fn_extra;
+    Datum values[3] = {CStringGetTextDatum(live_state_name(result->state)),
+                       Int32GetDatum(result->pending_offers),
+                       BoolGetDatum(result->status == LIVE_REPORT_APPLIED)};
+    bool nulls[3] = {false, false, false};
+
+    if (desc == NULL) {
+        MemoryContext before = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+        if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+            elog(ERROR, "return type must be a row type");
+        desc = BlessTupleDesc(CreateTupleDescCopy(desc));
+        fcinfo->flinfo->fn_extra = desc;
+        MemoryContextSwitchTo(before);
+    }
+    return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+}
+
+PG_FUNCTION_INFO_V1(hail_report_location);
+PG_FUNCTION_INFO_V1(hail_report_locations);
+
+/* hail.report_location(driver_id, lat, lng, heading, speed, accuracy, recorded_at) */
+Datum hail_report_location(PG_FUNCTION_ARGS)
+{
+    static const char *const required[] = {"driver_id", "lat", "lng"};
+    LiveReport report;
+    LiveReportResult result;
+    const char *invalid;
+
+    for (int i = 0; i < (int)lengthof(required); i++)
+        if (PG_ARGISNULL(i))
+            ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s must not be null", required[i]),
+                    hail_field(required[i]));
+    report.driver_id = *PG_GETARG_UUID_P(0);
+    hail_require_self(HAIL_ROLE_DRIVER, &report.driver_id);
+    report.lat = PG_GETARG_FLOAT8(1);
+    report.lng = PG_GETARG_FLOAT8(2);
+    report.heading = optional_real(fcinfo, 3, "heading");
+    report.speed = optional_real(fcinfo, 4, "speed");
+    report.accuracy = optional_real(fcinfo, 5, "accuracy");
+    report.received_at = hail_now();
+    report.recorded_at = PG_ARGISNULL(6) ? report.received_at : PG_GETARG_TIMESTAMPTZ(6);
+    if ((invalid = invalid_field(&report)) != NULL)
+        refuse_field(invalid);
+
+    result = take(&report);
+    if (result.status == LIVE_REPORT_UNKNOWN)
+        ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("driver does not exist"), hail_field("driver_id"));
+    if (result.status == LIVE_REPORT_NOT_APPROVED)
+        ereport(ERROR, hail_error(HAIL_DRIVER_NOT_ELIGIBLE), errmsg("driver is not approved"),
+                hail_field("driver_id"), errhint("Only approved drivers report positions."));
+    return report_result(fcinfo, &result);
+}
+
+/* ---- batches ---- */
+
+typedef struct Column {
+    const char *name;
+    Oid type;
+    int length;
+    bool required;
+    int count;          /* 0: the argument is NULL */
+    const char *values; /* contiguous; NULL elements are not stored */
+    const bits8 *nulls;
+} Column;
+
+static void open_column(FunctionCallInfo fcinfo, int arg, Column *column)
+{
+    ArrayType *array;
+
+    if (PG_ARGISNULL(arg)) {
+        if (column->required)
+            ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s must not be null", column->name),
+                    hail_field(column->name));
+        return;
+    }
+    array = PG_GETARG_ARRAYTYPE_P(arg);
+    if (ARR_NDIM(array) > 1)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s must have one dimension", column->name),
+                hail_field(column->name));
+    column->count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+    column->values = ARR_DATA_PTR(array);
+    column->nulls = ARR_NULLBITMAP(array);
+}
+
+/* The next element of a column, or NULL; elements are taken in order. */
+static const char *next_value(Column *column, int i)
+{
+    const char *value = column->values;
+
+    if (column->count == 0 || (column->nulls && !(column->nulls[i / 8] & (1 << (i % 8)))))
+        return NULL;
+    column->values += column->length;
+    return value;
+}
+
+static float next_real(Column *column, int i, bool *valid)
+{
+    const char *value = next_value(column, i);
+    float real = NAN;
+
+    if (value) {
+        memcpy(&real, value, sizeof(real));
+        *valid &= !isnan(real);
+    }
+    return real;
+}
+
+/* Row i of the columns; false: something required is NULL, or a value is not a number. */
+static bool next_report(Column *c, int i, TimestampTz now, LiveReport *report)
+{
+    const char *id = next_value(&c[0], i), *lat = next_value(&c[1], i), *lng = next_value(&c[2], i), *at;
+    bool valid = id && lat && lng;
+
+    report->heading = next_real(&c[3], i, &valid);
+    report->speed = next_real(&c[4], i, &valid);
+    report->accuracy = next_real(&c[5], i, &valid);
+    at = next_value(&c[6], i);
+    report->received_at = report->recorded_at = now;
+    if (at)
+        memcpy(&report->recorded_at, at, sizeof(TimestampTz));
+    if (!valid)
+        return false;
+    memcpy(&report->driver_id, id, UUID_LEN);
+    memcpy(&report->lat, lat, sizeof(double));
+    memcpy(&report->lng, lng, sizeof(double));
+    return invalid_field(report) == NULL;
+}
+
+/* A driver the caller may not speak for ends the batch before anything of it is taken. */
+static void authorise_batch(Column ids)
+{
+    HailActor actor = hail_require_actor();
+
+    if (actor.role == HAIL_ROLE_ADMIN)
+        return;
+    for (int i = 0, count = ids.count; i < count; i++) {
+        const char *id = next_value(&ids, i);
+
+        if (id)
+            hail_require_self(HAIL_ROLE_DRIVER, (const pg_uuid_t *)id);
+    }
+    if (actor.role != HAIL_ROLE_DRIVER)
+        ereport(ERROR, hail_error(HAIL_FORBIDDEN),
+                errmsg("only drivers and administrators report positions"));
+}
+
+/* hail.report_locations(driver_ids, lats, lngs, headings, speeds, accuracies, recorded_ats): rows accepted.
+ */
+Datum hail_report_locations(PG_FUNCTION_ARGS)
+{
+    Column c[] = {{"driver_ids", UUIDOID, UUID_LEN, true},
+                  {"lats", FLOAT8OID, 8, true},
+                  {"lngs", FLOAT8OID, 8, true},
+                  {"headings", FLOAT4OID, 4, false},
+                  {"speeds", FLOAT4OID, 4, false},
+                  {"accuracies", FLOAT4OID, 4, false},
+                  {"recorded_ats", TIMESTAMPTZOID, 8, false}};
+    TimestampTz now = hail_now();
+    int accepted = 0;
+
+    for (int i = 0; i < (int)lengthof(c); i++)
+        open_column(fcinfo, i, &c[i]);
+    for (int i = 1; i < (int)lengthof(c); i++)
+        if (c[i].count != c[0].count && (c[i].required || !PG_ARGISNULL(i)))
+            ereport(ERROR, hail_error(HAIL_INVALID_VALUE),
+                    errmsg("%s must have as many elements as driver_ids", c[i].name), hail_field(c[i].name));
+    authorise_batch(c[0]);
+    for (int i = 0; i < c[0].count; i++) {
+        LiveReport report;
+
+        if (next_report(c, i, now, &report)) {
+            LiveReportStatus status = take(&report).status;
+
+            accepted += status == LIVE_REPORT_APPLIED || status == LIVE_REPORT_LATE;
+        }
+        CHECK_FOR_INTERRUPTS();
+    }
+    PG_RETURN_INT32(accepted);
+}

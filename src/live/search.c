@@ -1,0 +1,301 @@
+/*
+ * Nearest available drivers, exact.
+ *
+ * Best first over the grid levels: a queue of cells ordered by a lower bound of their distance, starting from
+ * the few cells that cover the search radius; a coarse cell with drivers is replaced by its 16 children, a
+ * cell of level 0 is read. Hits are kept in a heap of the best k; the search ends when the next bound lies
+ * beyond the radius or the k-th hit. Distances are squared chords, in metres only for the result. Equal
+ * distances are ordered by driver id.
+ *
+ * One cell lock is held at a time. A driver that changes cells meanwhile can be met twice: the search then
+ * runs again. One that moves from a cell not yet read to one already read can be missed.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+
+#include "base/guc.h"
+#include "live/layout.h"
+
+#define QUEUE_ROOM 256
+#define MAX_RUNS   4
+
+typedef struct QueuedCell {
+    double bound;
+    uint16 row, col;
+    int32 level;
+} QueuedCell;
+
+typedef struct Found {
+    double chord2;
+    int32 slot;
+    int32 hit; /* where its copy is */
+} Found;
+
+typedef struct SearchRun {
+    const LiveSearch *search;
+    CellsOrigin origin;
+    GeoVector at;
+    double limit;            /* squared chord: nothing farther can be a result */
+    TimestampTz now, oldest; /* fresh_at must not be before `oldest` */
+    int64 class_bit;         /* 0: any */
+    int max_pending;
+    QueuedCell *queue;
+    int queued, queue_room;
+    Found *found; /* heap, farthest on top */
+    int count;
+    LiveHit *hits;        /* copies, unordered */
+    bool drop_duplicates; /* from the result, instead of searching again */
+} SearchRun;
+
+/* ---- queue of cells ---- */
+
+static void push_cell(SearchRun *run, double bound, int level, uint32 row, uint32 col)
+{
+    int i = run->queued++;
+
+    if (run->queued > run->queue_room) {
+        QueuedCell *larger = palloc(sizeof(QueuedCell) * 2 * run->queue_room);
+
+        memcpy(larger, run->queue, sizeof(QueuedCell) * run->queue_room);
+        run->queue = larger; /* the old one goes with the context: sizes double, so little is wasted */
+        run->queue_room *= 2;
+    }
+    for (; i > 0 && run->queue[(i - 1) / 2].bound > bound; i = (i - 1) / 2)
+        run->queue[i] = run->queue[(i - 1) / 2];
+    run->queue[i] = (QueuedCell){bound, row, col, level};
+}
+
+static QueuedCell pop_cell(SearchRun *run)
+{
+    QueuedCell top = run->queue[0], last = run->queue[--run->queued];
+    int i = 0, child;
+
+    while ((child = 2 * i + 1) < run->queued) {
+        if (child + 1 < run->queued && run->queue[child + 1].bound < run->queue[child].bound)
+            child++;
+        if (run->queue[child].bound >= last.bound)
+            break;
+        run->queue[i] = run->queue[child];
+        i = child;
+    }
+    run->queue[i] = last;
+    return top;
+}
+
+/* ---- the best k ---- */
+
+static int found_cmp(const SearchRun *run, const Found *a, const Found *b)
+{
+    if (a->chord2 != b->chord2)
+        return a->chord2 < b->chord2 ? -1 : 1;
+    return live_uuid_cmp(&run->hits[a->hit].driver_id, &run->hits[b->hit].driver_id);
+}
+
+static void sift_up(SearchRun *run, int i)
+{
+    Found moving = run->found[i];
+
+    for (; i > 0 && found_cmp(run, &run->found[(i - 1) / 2], &moving) < 0; i = (i - 1) / 2)
+        run->found[i] = run->found[(i - 1) / 2];
+    run->found[i] = moving;
+}
+
+/* Let found[0] sink among the first `count`. */
+static void sift_down(SearchRun *run, int count)
+{
+    Found moving = run->found[0];
+    int i = 0, child;
+
+    while ((child = 2 * i + 1) < count) {
+        if (child + 1 < count && found_cmp(run, &run->found[child + 1], &run->found[child]) > 0)
+            child++;
+        if (found_cmp(run, &run->found[child], &moving) <= 0)
+            break;
+        run->found[i] = run->found[child];
+        i = child;
+    }
+    run->found[i] = moving;
+}
+
+/* Cell lock held: no errors, no allocation. */
+static void keep_hit(SearchRun *run, int32 slot, double chord2)
+{
+    const LiveCold *cold = &live_index->cold[slot];
+    bool full = run->count == run->search->max_results;
+    Found f = {chord2, slot, full ? run->found[0].hit : run->count};
+
+    if (full && chord2 == run->found[0].chord2 &&
+        live_uuid_cmp(&cold->row.driver_id, &run->hits[f.hit].driver_id) > 0)
+        return;
+    live_hit_fill(&run->hits[f.hit], &live_index->hot[slot], cold, 0);
+    if (full) {
+        run->found[0] = f;
+        sift_down(run, run->count);
+    } else {
+        run->found[run->count++] = f;
+        sift_up(run, run->count - 1);
+    }
+    if (run->count == run->search->max_results)
+        run->limit = Min(run->limit, run->found[0].chord2);
+}
+
+static bool wanted(const SearchRun *run, const LiveCold *cold)
+{
+    const LiveSearch *search = run->search;
+
+    if (cold->row.rating < search->min_rating)
+        return false;
+    for (int i = 0; i < search->excluded_count; i++)
+        if (live_uuid_cmp(&search->excluded[i], &cold->row.driver_id) == 0)
+            return false;
+    return true;
+}
+
+static void read_cell(SearchRun *run, uint32 cell)
+{
+    uint32 bucket = live_bucket_of(live_index, cell);
+    LWLock *lock;
+
+    if (*(volatile int32 *)&live_index->cells[bucket] == LIVE_NO_SLOT)
+        return;
+    lock = live_cell_lock(live_index, bucket & (LIVE_CELL_LOCKS - 1));
+    LWLockAcquire(lock, LW_SHARED);
+    for (int32 slot = live_index->cells[bucket]; slot != LIVE_NO_SLOT; slot = live_index->hot[slot].next) {
+        const LiveHot *hot = &live_index->hot[slot];
+        double chord2;
+
+        if (hot->cell != cell || hot->fresh_at < run->oldest || hot->cooldown_until > run->now ||
+            (run->class_bit != 0 && (hot->class_mask & run->class_bit) == 0) ||
+            hot->pending_offers >= run->max_pending)
+            continue;
+        chord2 = geo_chord2(run->at, hot->at);
+        if (chord2 <= run->limit && wanted(run, &live_index->cold[slot]))
+            keep_hit(run, slot, chord2);
+    }
+    LWLockRelease(lock);
+}
+
+/* ---- the search ---- */
+
+/* Queue the cells of a range that can hold a result. */
+static void push_range(SearchRun *run, CellsRange range)
+{
+    double cols[CELLS_FAN];
+    uint32 width = cells_width(range.level);
+
+    for (uint32 c = 0; c < range.cols; c++)
+        cols[c] = cells_col(&run->origin, range.level, (range.col + c) % width);
+    for (uint32 r = 0; r < range.rows; r++) {
+        CellsRow row = cells_row(&run->origin, range.level, range.row + r);
+
+        for (uint32 c = 0; c < range.cols; c++) {
+            double bound = cells_bound(row, cols[c]);
+            uint32 col = (range.col + c) % width, key = (range.row + r) << 16 | col;
+
+            if (bound > run->limit)
+                continue;
+            if (range.level == 0
+                    ? *(volatile int32 *)&live_index->cells[live_bucket_of(live_index, key)] == LIVE_NO_SLOT
+                    : pg_atomic_read_u32(live_count_of(live_index, range.level, key)) == 0)
+                continue;
+            push_cell(run, bound, range.level, range.row + r, col);
+        }
+    }
+}
+
+static void search_once(SearchRun *run)
+{
+    run->queued = run->count = 0;
+    run->limit = geo_m_to_chord2(run->search->radius_m);
+    push_range(run, cells_cover(&run->origin, run->search->radius_m));
+    while (run->queued > 0 && run->queue[0].bound <= run->limit) {
+        QueuedCell cell = pop_cell(run);
+
+        if (cell.level == 0)
+            read_cell(run, (uint32)cell.row << 16 | cell.col);
+        else
+            push_range(run, (CellsRange){cell.level - 1, cell.row * CELLS_FAN, CELLS_FAN,
+                                         cell.col * CELLS_FAN, CELLS_FAN});
+        CHECK_FOR_INTERRUPTS();
+    }
+}
+
+/* Heap to ascending order. */
+static void sort_found(SearchRun *run)
+{
+    for (int n = run->count - 1; n > 0; n--) {
+        Found top = run->found[0];
+
+        run->found[0] = run->found[n];
+        run->found[n] = top;
+        sift_down(run, n);
+    }
+}
+
+/* A driver found twice: it moved during the search. Open addressing over slots. */
+static bool has_duplicate(const SearchRun *run, int32 *table, uint32 mask)
+{
+    memset(table, 0, sizeof(int32) * (mask + 1));
+    for (int i = 0; i < run->count; i++) {
+        uint32 at = live_mix((uint32)run->found[i].slot) & mask;
+
+        for (; table[at] != 0; at = (at + 1) & mask)
+            if (table[at] == run->found[i].slot + 1)
+                return true;
+        table[at] = run->found[i].slot + 1;
+    }
+    return false;
+}
+
+/* Copy the hits out, nearest first, a driver once. */
+static int write_hits(SearchRun *run, LiveHit *hits)
+{
+    int written = 0;
+
+    sort_found(run);
+    for (int i = 0; i < run->count; i++) {
+        const LiveHit *hit = &run->hits[run->found[i].hit];
+        bool twice = false;
+
+        /* equal ids need not be neighbours: their distances differ. Duplicates survive only MAX_RUNS runs. */
+        for (int j = 0; run->drop_duplicates && j < written; j++)
+            twice |= live_uuid_cmp(&hits[j].driver_id, &hit->driver_id) == 0;
+        if (twice)
+            continue;
+        hits[written] = *hit;
+        hits[written++].distance_m = geo_chord2_to_m(run->found[i].chord2);
+    }
+    return written;
+}
+
+int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits)
+{
+    QueuedCell queue[QUEUE_ROOM];
+    SearchRun run = {search};
+    uint32 table_size = pg_nextpower2_32(2 * search->max_results + 1);
+    int32 *table = palloc(sizeof(int32) * table_size);
+
+    run.origin = cells_origin(search->lat, search->lng);
+    run.at = geo_vector(search->lat, search->lng);
+    run.now = now;
+    run.oldest = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    run.class_bit = search->class_id >= 0 ? INT64CONST(1) << search->class_id : 0;
+    run.max_pending = search->max_pending_offers > 0 ? search->max_pending_offers : PG_INT32_MAX;
+    run.queue = queue;
+    run.queue_room = QUEUE_ROOM;
+    run.found = palloc(sizeof(Found) * search->max_results);
+    run.hits = palloc(sizeof(LiveHit) * search->max_results);
+
+    pg_atomic_fetch_add_u64(&live_index->shared->searches, 1);
+    for (int runs = 0; runs < MAX_RUNS; runs++) {
+        search_once(&run);
+        if (!has_duplicate(&run, table, table_size - 1))
+            return write_hits(&run, hits);
+    }
+    run.drop_duplicates = true;
+    return write_hits(&run, hits);
+}

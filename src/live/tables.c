@@ -1,0 +1,273 @@
+/*
+ * The same answers from tables alone: not preloaded, another database than hail.database, or in recovery.
+ *
+ * A search reads boxes of driver_positions.place (rounded, so the boxes are wider by the rounding) around the
+ * origin, growing until enough drivers lie within the circle inside the box, and orders them by exact
+ * distance.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/guc.h"
+#include "base/statement.h"
+#include "live/live_mode.h"
+
+/* Half a step of the rounding of `place`, degrees, and a little. */
+#define PLACE_ROUNDING 0.00501
+/* The first box holds a circle of this radius; the next is four times as wide. */
+#define FIRST_RADIUS_M 1000.0
+#define DEGREES(r)     ((r) * (180.0 / M_PI))
+
+typedef struct Box {
+    double west, south, east, north;
+} Box;
+
+/* Boxes that hold every place whose position lies within radius_m; the second may equal the first. */
+static void boxes_around(double lat, double lng, double radius_m, Box boxes[2])
+{
+    double angle = radius_m / GEO_EARTH_RADIUS_M;
+    double dlat = DEGREES(angle) + PLACE_ROUNDING, dlng = 360;
+    Box box;
+
+    if (fabs(lat) + dlat < 89.9 && angle < 1)
+        dlng = DEGREES(asin(Min(1, sin(angle) / cos(lat * (M_PI / 180))))) + PLACE_ROUNDING;
+    box = (Box){lng - dlng, lat - dlat, lng + dlng, lat + dlat};
+    boxes[0] = boxes[1] = box;
+    if (box.east - box.west >= 360)
+        boxes[0].west = boxes[1].west = -181, boxes[0].east = boxes[1].east = 181;
+    else if (box.west < -180)
+        boxes[1].west += 360, boxes[1].east += 360;
+    else if (box.east > 180)
+        boxes[1].west -= 360, boxes[1].east -= 360;
+}
+
+static HailStatement search_boxes = {
+    "SELECT d.*, " POSITION_COLUMNS ","
+    " (SELECT count(*) FROM hail.offers o WHERE o.driver_id = d.id AND o.status = 'pending')::integer AS "
+    "pending"
+    " FROM hail.driver_positions p JOIN hail.drivers d ON d.id = p.driver_id"
+    " WHERE (p.place OPERATOR(public.&&) public.ST_MakeEnvelope($1, $2, $3, $4, 4326)"
+    " OR p.place OPERATOR(public.&&) public.ST_MakeEnvelope($5, $6, $7, $8, 4326))"
+    " AND d.online AND d.status = 'approved' AND d.trip_id IS NULL"
+    " AND (d.cooldown_until IS NULL OR d.cooldown_until <= $9)"
+    " AND p.received_at >= $10 AND p.recorded_at >= $11"
+    " AND ($12 < 0 OR (d.class_mask >> $12) & 1 = 1) AND d.rating >= $13 AND d.id <> ALL ($14)",
+    14,
+    {FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID,
+     TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, FLOAT4OID, UUIDARRAYOID}};
+
+static int hit_order(const void *a, const void *b)
+{
+    const LiveHit *x = a, *y = b;
+
+    if (x->distance_m != y->distance_m)
+        return x->distance_m < y->distance_m ? -1 : 1;
+    return live_uuid_cmp(&x->driver_id, &y->driver_id);
+}
+
+/* Slot copies from row `row` of the last result. */
+static bool result_entry(uint64 row, LiveEntry *entry)
+{
+    LiveReport position = {.recorded_at = 0};
+    bool isnull, placed;
+
+    memset(entry, 0, sizeof(*entry));
+    live_result_row(row, &entry->cold.row);
+    placed = live_result_position(row, &position);
+    if (placed) {
+        entry->hot.at = geo_vector(position.lat, position.lng);
+        entry->hot.fresh_at = Min(position.received_at, position.recorded_at + 60 * USECS_PER_SEC -
+                                                            (int64)hail_presence_ttl_s * USECS_PER_SEC);
+    }
+    entry->hot.class_mask = entry->cold.row.class_mask;
+    entry->hot.cooldown_until = entry->cold.row.cooldown_until;
+    entry->hot.pending_offers =
+        (uint16)DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+                                            SPI_fnumber(SPI_tuptable->tupdesc, "pending"), &isnull));
+    entry->cold.lat = position.lat;
+    entry->cold.lng = position.lng;
+    entry->cold.heading = placed ? position.heading : NAN;
+    entry->cold.speed = placed ? position.speed : NAN;
+    entry->cold.accuracy = placed ? position.accuracy : NAN;
+    entry->cold.recorded_at = position.recorded_at;
+    entry->cold.last_seen = placed ? position.received_at : 0;
+    entry->cold.used = true;
+    return placed;
+}
+
+/* Drivers within radius_m, all of them, sorted; *hits is allocated. */
+static int search_radius(const LiveSearch *search, double radius_m, Datum excluded, LiveHit **hits)
+{
+    TimestampTz now = hail_now(), ttl = (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    GeoVector at = geo_vector(search->lat, search->lng);
+    double limit = geo_m_to_chord2(radius_m);
+    Box boxes[2];
+    Datum args[14];
+    int count = 0;
+    uint64 rows;
+
+    boxes_around(search->lat, search->lng, radius_m, boxes);
+    for (int i = 0; i < 8; i++)
+        args[i] = Float8GetDatum(((double *)boxes)[i]);
+    args[8] = TimestampTzGetDatum(now);
+    args[9] = TimestampTzGetDatum(now - ttl);
+    args[10] = TimestampTzGetDatum(now - 60 * USECS_PER_SEC);
+    args[11] = Int32GetDatum(search->class_id);
+    args[12] = Float4GetDatum(search->min_rating);
+    args[13] = excluded;
+    rows = hail_execute(&search_boxes, args, NULL, true, 0);
+    *hits = palloc_extended(sizeof(LiveHit) * Max(rows, 1), MCXT_ALLOC_HUGE);
+    for (uint64 i = 0; i < rows; i++) {
+        LiveEntry entry;
+        double chord2;
+
+        result_entry(i, &entry);
+        chord2 = geo_chord2(at, entry.hot.at);
+        if (chord2 > limit ||
+            (search->max_pending_offers > 0 && entry.hot.pending_offers >= search->max_pending_offers))
+            continue;
+        live_hit_fill(&(*hits)[count++], &entry.hot, &entry.cold, geo_chord2_to_m(chord2));
+    }
+    SPI_freetuptable(SPI_tuptable);
+    qsort(*hits, count, sizeof(LiveHit), hit_order);
+    return count;
+}
+
+int live_tables_search(const LiveSearch *search, LiveHit *hits)
+{
+    LiveOwner saved = live_owner_begin();
+    Datum *ids = palloc(sizeof(Datum) * (search->excluded_count + 1));
+    Datum excluded;
+    LiveHit *found = NULL;
+    int count;
+
+    for (int i = 0; i < search->excluded_count; i++)
+        ids[i] = UUIDPGetDatum(&search->excluded[i]);
+    excluded = PointerGetDatum(
+        construct_array(ids, search->excluded_count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+    for (double radius = FIRST_RADIUS_M;; radius *= 4) {
+        count = search_radius(search, Min(radius, search->radius_m), excluded, &found);
+        if (count >= search->max_results || radius >= search->radius_m)
+            break;
+        pfree(found);
+    }
+    count = Min(count, search->max_results);
+    memcpy(hits, found, sizeof(LiveHit) * count);
+    live_owner_end(saved);
+    return count;
+}
+
+static HailStatement read_driver = {"SELECT d.*, " POSITION_COLUMNS ","
+                                    " (SELECT count(*) FROM hail.offers o WHERE o.driver_id = d.id AND "
+                                    "o.status = 'pending')::integer AS pending"
+                                    " FROM hail.drivers d LEFT JOIN hail.driver_positions p ON p.driver_id = "
+                                    "d.id WHERE d.id = $1 FOR SHARE OF d",
+                                    1,
+                                    {UUIDOID}};
+
+LiveReportResult live_tables_report(const LiveReport *report)
+{
+    LiveReportResult result = {LIVE_REPORT_UNKNOWN, LIVE_OFFLINE};
+    int64 interval = Max((int64)hail_history_interval_s * USECS_PER_SEC, 1);
+    LiveOwner saved;
+    LiveEntry entry;
+
+    if (RecoveryInProgress())
+        ereport(ERROR, hail_error(HAIL_READ_ONLY), errmsg("this server is a standby and takes no positions"),
+                errhint("Report to the primary."));
+    saved = live_owner_begin();
+    if (hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&report->driver_id)}, NULL, false, 1) == 1) {
+        LiveRow row;
+
+        result_entry(0, &entry);
+        /* the first point in each interval is kept: nothing remembers the last one that was */
+        entry.cold.last_history_at = entry.cold.recorded_at / interval * interval;
+        row = entry.cold.row;
+        live_decide_report(&entry.hot, &entry.cold, &row, report, geo_vector(report->lat, report->lng),
+                           &result);
+        if (result.status != LIVE_REPORT_NOT_APPROVED && entry.cold.recorded_at != 0) {
+            LiveReport position = {report->driver_id,      entry.cold.lat,      entry.cold.lng,
+                                   entry.cold.heading,     entry.cold.speed,    entry.cold.accuracy,
+                                   entry.cold.recorded_at, entry.cold.last_seen};
+
+            live_write_positions(&position, 1);
+        }
+    }
+    live_owner_end(saved);
+    return result;
+}
+
+static HailStatement read_all = {
+    "SELECT d.*, " POSITION_COLUMNS ", coalesce(o.pending, 0)::integer AS pending FROM hail.drivers d"
+    " LEFT JOIN hail.driver_positions p ON p.driver_id = d.id"
+    " LEFT JOIN (SELECT driver_id, count(*) AS pending FROM hail.offers WHERE status = 'pending' GROUP BY 1) "
+    "o"
+    " ON o.driver_id = d.id"
+    " WHERE d.id > $1 AND (d.online OR d.trip_id IS NOT NULL) ORDER BY d.id LIMIT 10000",
+    1,
+    {UUIDOID}};
+
+void live_tables_visit(void (*visit)(const LiveEntry *entry, void *arg), void *arg)
+{
+    LiveOwner saved = live_owner_begin();
+    pg_uuid_t last = {{0}};
+    uint64 rows;
+
+    while ((rows = hail_execute(&read_all, (Datum[]){UUIDPGetDatum(&last)}, NULL, true, 0)) > 0) {
+        SPITupleTable *table = SPI_tuptable;
+
+        for (uint64 i = 0; i < rows; i++) {
+            LiveEntry entry;
+
+            SPI_tuptable = table; /* visit() may have run statements of its own */
+            result_entry(i, &entry);
+            last = entry.cold.row.driver_id;
+            visit(&entry, arg);
+        }
+        SPI_freetuptable(table);
+    }
+    live_owner_end(saved);
+}
+
+static HailStatement read_silent = {
+    "SELECT d.id FROM hail.drivers d JOIN hail.driver_positions p ON p.driver_id = d.id"
+    " WHERE d.online AND d.trip_id IS NULL AND p.received_at < $1 ORDER BY d.id LIMIT 1000",
+    1,
+    {TIMESTAMPTZOID}};
+
+static HailStatement read_heard = {
+    "SELECT 1 FROM hail.driver_positions WHERE driver_id = $1 AND received_at >= $2",
+    2,
+    {UUIDOID, TIMESTAMPTZOID}};
+
+static bool silent_in_tables(const pg_uuid_t *driver_id, TimestampTz before)
+{
+    Datum args[2] = {UUIDPGetDatum(driver_id), TimestampTzGetDatum(before)};
+
+    return hail_execute(&read_heard, args, NULL, false, 1) == 0;
+}
+
+int live_tables_expire(TimestampTz before)
+{
+    uint64 rows = hail_execute(&read_silent, (Datum[]){TimestampTzGetDatum(before)}, NULL, false, 0);
+    SPITupleTable *table = SPI_tuptable;
+    int expired = 0;
+
+    for (uint64 i = 0; i < rows; i++) {
+        bool isnull;
+        pg_uuid_t id = *DatumGetUUIDP(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
+
+        expired += live_set_offline(&id, silent_in_tables, before);
+    }
+    return expired;
+}
