@@ -128,6 +128,7 @@ static int own_checks(void)
     char *detail = xasprintf("%ld answers", sim.contradictions);
     char *errors = xasprintf("%ld attempts", http_stats.server_errors);
     char *open = xasprintf("%zu trips", sim.trip_count - sim.over);
+    char *earnings = xasprintf("%ld of %ld drivers", sim.wrong_earnings, sim.earnings_compared);
     long unexpected = 0;
     char *surprises;
     int failed = 0;
@@ -137,6 +138,8 @@ static int own_checks(void)
             unexpected += http_stats.errors[i].count;
     surprises = xasprintf("%ld answers; see the list of errors above", unexpected);
     failed += print_result("no wrong pickup code started a trip", sim.contradictions > 0, detail);
+    failed += print_result("drivers' earnings count the trips they know they completed",
+                           sim.wrong_earnings > 0 || sim.earnings_compared == 0, earnings);
     failed += print_result("every customer saw its trip end", sim.over < sim.trip_count, open);
     if (!sim.options.crash) {
         failed += print_result("every request got an answer that is no server error",
@@ -147,13 +150,14 @@ static int own_checks(void)
     free(detail);
     free(errors);
     free(open);
+    free(earnings);
     free(surprises);
     return failed;
 }
 
 int checks_run(PGconn *db, const char *file)
 {
-    static const char marker[] = "-- check: ";
+    static const char marker[] = "\n-- check: "; /* at the start of a line */
     char *content = read_file(file), *next;
     int failed = own_checks();
 
@@ -165,7 +169,7 @@ int checks_run(PGconn *db, const char *file)
         next = strstr(sql + 1, marker);
         *sql++ = '\0';
         if (next)
-            next[-1] = '\0';
+            *next = '\0';
         failed += run_check(db, name, sql);
     }
     free(content);

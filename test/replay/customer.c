@@ -38,12 +38,19 @@ static void customer_later(Trip *trip, double seconds)
     timer_add(clock_now() + seconds, customer_step, trip);
 }
 
+/* First come, first served: who has just travelled comes back last. */
+static void release(Customer *customer)
+{
+    customer->next_idle = NULL;
+    *sim.idle_tail = customer;
+    sim.idle_tail = &customer->next_idle;
+}
+
 static void trip_over(Trip *trip, const char *outcome)
 {
     snprintf(trip->outcome, sizeof(trip->outcome), "%s", outcome);
     trip->stage = TRIP_OVER;
-    trip->customer->next_idle = sim.idle_customers;
-    sim.idle_customers = trip->customer;
+    release(trip->customer);
     sim.over++;
     if (is(outcome, "completed"))
         sim.completed++;
@@ -230,6 +237,8 @@ static void begin(void *arg)
     }
     trip->customer = sim.idle_customers;
     sim.idle_customers = trip->customer->next_idle;
+    if (!sim.idle_customers)
+        sim.idle_tail = &sim.idle_customers;
     trip->stage = TRIP_ASKING;
     sim.asked++;
     if (random_chance(0.02)) {
@@ -277,10 +286,9 @@ void customers_start(void)
         sim.customers[i] = sim.customers[j];
         sim.customers[j] = c;
     }
-    for (size_t i = 0; i < sim.customer_count; i++) {
-        sim.customers[i].next_idle = sim.idle_customers;
-        sim.idle_customers = &sim.customers[i];
-    }
+    sim.idle_tail = &sim.idle_customers;
+    for (size_t i = 0; i < sim.customer_count; i++)
+        release(&sim.customers[i]);
     for (size_t i = 0; i < sim.trip_count; i++)
         timer_add(sim.trips[i].data->at, begin, &sim.trips[i]);
 }

@@ -38,6 +38,7 @@ typedef struct Request {
     HttpDone done;
     void *who;
     int sent;
+    double queued_wall;
     double first_wall; /* when it first went out; 0: not yet */
     double first_clock;
     double repeat_at; /* wall */
@@ -122,6 +123,7 @@ void http_send(Endpoint endpoint, const char *method, const char *path, const ch
     request->key = key ? xstrdup(key) : NULL;
     request->done = done;
     request->who = who;
+    request->queued_wall = wall_now();
     enqueue(request);
 }
 
@@ -158,6 +160,7 @@ static void start(Slot *slot, Request *request)
     if (request->sent++ == 0) {
         request->first_wall = wall_now();
         request->first_clock = clock_now();
+        samples_add(&http_stats.queue_wait, 1000 * (request->first_wall - request->queued_wall));
     }
     http_stats.requests++;
     in_flight++;

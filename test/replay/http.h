@@ -83,7 +83,8 @@ typedef struct HttpError {
 typedef struct HttpStats {
     long requests, answers, retries,
         server_errors;         /* server_errors: 5xx and lost connections, each attempt */
-    Samples latency[EP_COUNT]; /* wall ms */
+    Samples latency[EP_COUNT]; /* wall ms, from being sent to the answer */
+    Samples queue_wait;        /* wall ms, from being queued to being sent */
     HttpError *errors;
     size_t error_count;
 } HttpStats;

@@ -231,24 +231,17 @@ static void simulate(void)
 }
 
 /* Ask the API what drivers earned, and compare it with the trips they know they completed. */
-static long earnings_compared;
-
 static void on_earnings(void *who, const HttpReply *reply)
 {
     Driver *driver = who;
-    json_t *row = json_is_array(reply->data) ? json_array_get(reply->data, 0) : reply->data;
-    json_t *summary = json_object_get(row, "summary");
-    json_t *trips;
+    json_t *list = json_is_array(reply->data) ? reply->data : json_object_get(reply->data, "earnings");
+    json_t *trips = json_object_get(json_array_get(list, 0), "trips"); /* one currency: one row, or none */
 
-    if (json_is_array(summary))
-        summary = json_array_get(summary, 0);
-    trips = json_object_get(json_is_object(summary) ? summary : row, "trips");
     if (*reply->code)
         http_count_error(EP_EARNINGS, reply, false);
     if (json_is_integer(trips)) {
-        earnings_compared++;
-        if (json_integer_value(trips) != driver->completed)
-            sim.contradictions++;
+        sim.earnings_compared++;
+        sim.wrong_earnings += json_integer_value(trips) != driver->completed;
     }
 }
 

@@ -148,6 +148,10 @@ static json_t *report_http(double elapsed)
                             json_pack("{s:I, s:f, s:f, s:f}", "count", (json_int_t)s->count, "p50", p50,
                                       "p95", p95, "p99", p99));
     }
+    printf("  %-32s %12zu %8.1f %8.1f %8.1f %8.1f\n", "(waiting for a free connection)",
+           http_stats.queue_wait.count, samples_percentile(&http_stats.queue_wait, 50),
+           samples_percentile(&http_stats.queue_wait, 95), samples_percentile(&http_stats.queue_wait, 99),
+           samples_percentile(&http_stats.queue_wait, 100));
     printf("  %ld answers in %.0f s: %.0f a second; %ld repeated\n", http_stats.answers, elapsed,
            (double)http_stats.answers / elapsed, http_stats.retries);
     return json;

@@ -98,14 +98,15 @@ typedef struct Sim {
     size_t customer_count;
     Driver *drivers;
     size_t driver_count;
-    Customer *idle_customers;
-    double speed_mps, road_factor; /* the region's figures */
-    double first_at, last_at;      /* clock of the first and last request */
-    bool closing;                  /* no trip is left: drivers go offline */
-    size_t over, online, driving;  /* trips that are over; drivers online; on a trip */
+    Customer *idle_customers, **idle_tail; /* a queue */
+    double speed_mps, road_factor;         /* the region's figures */
+    double first_at, last_at;              /* clock of the first and last request */
+    bool closing;                          /* no trip is left: drivers go offline */
+    size_t over, online, driving;          /* trips that are over; drivers online; on a trip */
     size_t asked, matched, completed, cancelled, no_drivers, refused;
     long lost_races, presence_lapses, driver_cancels, wrong_codes, double_completions;
     long clock_resets;
+    long earnings_compared, wrong_earnings;
     long contradictions; /* answers that contradict each other: a defect of the server */
 } Sim;
 
