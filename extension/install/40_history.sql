@@ -161,6 +161,7 @@ CREATE FUNCTION hail.make_partitions(t hail.partitioned_tables, today date)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    days date[];
     day date;
     moved bigint;
 BEGIN
@@ -171,7 +172,13 @@ BEGIN
         action := 'created';
         RETURN NEXT;
     END IF;
-    FOR day IN SELECT d FROM hail.wanted_days(t, today) AS d ORDER BY d LOOP
+    days := ARRAY(SELECT d FROM hail.wanted_days(t, today) AS d ORDER BY d);
+    -- A row routed to the default partition before the attach fails after it. Where rows may be on their way,
+    -- for days that have begun, writers wait from here on; seldom, for maintenance is days ahead.
+    IF EXISTS (SELECT FROM unnest(days) AS d WHERE d <= today) THEN
+        EXECUTE format('LOCK TABLE hail.%I IN SHARE ROW EXCLUSIVE MODE', t.table_name);
+    END IF;
+    FOREACH day IN ARRAY days LOOP
         moved := hail.make_day_partition(t, day);
         partition := hail.partition_name(t.table_name, day);
         action := 'created' || CASE WHEN moved > 0 THEN format(', %s rows moved out of the default', moved) ELSE '' END;
