@@ -194,18 +194,11 @@ COMMENT ON FUNCTION hail.caller_role() IS 'The caller''s role, or error unauthen
 
 CREATE FUNCTION hail.lock_driven_trip(trip_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    role text := hail.caller_role();
-    trip hail.trips;
 BEGIN
-    IF role NOT IN ('driver', 'admin') THEN
+    IF hail.caller_role() NOT IN ('driver', 'admin') THEN
         PERFORM hail.fail('forbidden', 'only the driver of a trip may do this');
     END IF;
-    trip := hail.lock_trip(trip_id);
-    IF role = 'driver' AND trip.driver_id IS DISTINCT FROM hail.current_subject() THEN
-        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
-    END IF;
-    RETURN trip;
+    RETURN hail.lock_trip_of_caller(trip_id);
 END
 $$;
 COMMENT ON FUNCTION hail.lock_driven_trip(uuid) IS
@@ -526,7 +519,7 @@ COMMENT ON FUNCTION hail.complete_trip(uuid, text) IS
 'The trip has ended (its driver or admin): the fare is captured and split, the driver cools down and is free. Again: the same trip. Errors: not_found, wrong_state.';
 GRANT EXECUTE ON FUNCTION hail.complete_trip(uuid, text) TO hail_driver, hail_admin;
 
-CREATE FUNCTION hail.cancel_actor(trip hail.trips, actor text) RETURNS text
+CREATE FUNCTION hail.cancel_actor(actor text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     role text := hail.caller_role();
@@ -534,15 +527,28 @@ BEGIN
     IF role NOT IN ('customer', 'driver', 'admin') OR role <> 'admin' AND actor <> role
        OR actor NOT IN ('customer', 'driver', 'admin') THEN
         PERFORM hail.fail('forbidden', 'a trip is cancelled by its customer, its driver or an administrator', 'actor');
-    ELSIF role = 'customer' AND trip.customer_id IS DISTINCT FROM hail.current_subject()
-       OR role = 'driver' AND trip.driver_id IS DISTINCT FROM hail.current_subject() THEN
-        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
     END IF;
     RETURN coalesce(actor, role);
 END
 $$;
-COMMENT ON FUNCTION hail.cancel_actor(hail.trips, text) IS
-'As whom the caller cancels this trip: its role, or, for administrators, the actor named. Errors: forbidden, not_found. Internal.';
+COMMENT ON FUNCTION hail.cancel_actor(text) IS
+'As whom the caller cancels trips: its role, or, for administrators, the actor named. Error forbidden. Internal.';
+
+CREATE FUNCTION hail.lock_trip_of_caller(trip_id uuid) RETURNS hail.trips
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    role text := hail.current_role_name();
+    trip hail.trips := hail.lock_trip(trip_id);
+BEGIN
+    IF NOT coalesce(role = 'admin' OR role = 'customer' AND trip.customer_id = hail.current_subject()
+                    OR role = 'driver' AND trip.driver_id = hail.current_subject(), false) THEN
+        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
+    END IF;
+    RETURN trip;
+END
+$$;
+COMMENT ON FUNCTION hail.lock_trip_of_caller(uuid) IS
+'Lock a trip for its customer, its driver or an administrator; for anybody else it does not exist. Internal.';
 
 CREATE FUNCTION hail.withdraw_offers(trip_id uuid, moment timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -557,10 +563,9 @@ COMMENT ON FUNCTION hail.withdraw_offers(uuid, timestamptz) IS 'Close the pendin
 CREATE FUNCTION hail.cancel_trip(trip_id uuid, actor text DEFAULT NULL, reason text DEFAULT NULL) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    role text := hail.caller_role();
-    old hail.trips := hail.lock_trip(trip_id);
+    who text := hail.cancel_actor(actor);
+    old hail.trips := hail.lock_trip_of_caller(trip_id);
     trip hail.trips;
-    who text := hail.cancel_actor(old, actor);
     to_state text := hail.next_state(old.state, 'cancel', who);
     moment timestamptz := hail.clock();
     fee bigint := CASE WHEN who = 'customer' AND old.state = 'arrived' THEN old.cancellation_fee ELSE 0 END;
@@ -650,7 +655,7 @@ BEGIN
     PERFORM hail.require_self('driver', driver_offers.driver_id);
     RETURN QUERY
         SELECT o.id, t.id, t.service_class, t.pickup_lat, t.pickup_lng, t.dropoff_lat, t.dropoff_lng, t.distance_m, t.duration_s,
-               t.price, t.price - div(t.price::numeric * t.commission_bp + 5000, 10000)::bigint, t.currency, t.payment_method,
+               t.price, t.price - hail.commission(t.price, t.commission_bp), t.currency, t.payment_method,
                o.pickup_distance_m, o.pickup_eta_s, o.created_at, o.expires_at
         FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id
         WHERE o.driver_id = driver_offers.driver_id AND o.status = 'pending' AND o.expires_at > hail.clock()
@@ -695,6 +700,46 @@ $$;
 COMMENT ON FUNCTION hail.matching_status(uuid) IS
 'How the search for a driver stands, for whoever may see the trip. status: searching, offers_pending, matched, no_drivers, cancelled.';
 GRANT EXECUTE ON FUNCTION hail.matching_status(uuid) TO hail_customer, hail_driver, hail_admin;
+
+CREATE FUNCTION hail.check_dispatch() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    n bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    SELECT count(*) INTO n
+    FROM (SELECT d.id, d.trip_id FROM hail.drivers d WHERE d.trip_id IS NOT NULL) d
+    FULL JOIN (SELECT t.id, t.driver_id FROM hail.trips t WHERE t.state IN ('matched', 'arrived', 'started')) t
+         ON t.id = d.trip_id AND t.driver_id = d.id
+    WHERE d.id IS NULL OR t.id IS NULL;
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s drivers and trips do not name each other', n),
+        CASE WHEN n > 0 THEN 'Compare hail.drivers.trip_id with hail.trips.driver_id of trips under way.' END;
+    SELECT count(*) INTO n FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id
+    WHERE o.status = 'pending' AND t.state <> 'searching';
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s offers are pending for trips that look for nobody', n),
+        CASE WHEN n > 0 THEN 'Withdraw them: UPDATE hail.offers SET status = ''withdrawn''.' END;
+    SELECT count(*) INTO n FROM hail.trips t WHERE t.state IN ('matched', 'arrived', 'started')
+       AND NOT EXISTS (SELECT FROM hail.offers o
+                       WHERE o.trip_id = t.id AND o.driver_id = t.driver_id AND o.status = 'accepted');
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s trips have a driver who accepted no offer', n), NULL;
+    SELECT count(*) INTO n FROM hail.trips t WHERE t.state IN ('matched', 'arrived', 'started')
+       AND t.payment_method = 'wallet' AND t.price > 0 AND NOT EXISTS (
+           SELECT FROM hail.holds h WHERE h.id = t.hold_id AND h.status = 'held');
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s wallet trips are under way without a hold', n), NULL;
+    SELECT count(*) INTO n FROM hail.trips t
+    WHERE t.state = 'searching' AND (t.next_round_at < hail.clock() - interval '10 seconds' OR t.next_round_at IS NULL);
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s searching trips have waited more than 10 seconds for the dispatcher', n),
+        CASE WHEN n > 0 THEN 'Is the worker "hail dispatcher" running and keeping up? hail.dispatch_tick() does its work by hand.' END;
+END
+$$;
+COMMENT ON FUNCTION hail.check_dispatch() IS
+'What must hold between trips, offers, drivers and holds, a row each; and whether the dispatcher keeps up. Administrators only.';
+GRANT EXECUTE ON FUNCTION hail.check_dispatch() TO hail_admin;
 
 -- Who sees which rows
 

@@ -69,7 +69,8 @@ static HailStatement take_driver = {"UPDATE hail.drivers SET trip_id = $2, offer
                                     {UUIDOID, UUIDOID, TIMESTAMPTZOID}};
 
 static HailStatement read_driver = {
-    "SELECT d.status = 'approved' AND d.online FROM hail.drivers d WHERE d.id = $1 FOR NO KEY UPDATE",
+    "SELECT d.status = 'approved' AND d.online, d.trip_id IS NOT NULL FROM hail.drivers d WHERE d.id = $1"
+    " FOR NO KEY UPDATE",
     1,
     {UUIDOID}};
 
@@ -131,6 +132,10 @@ static void refuse_offer(const Accept *accept)
         refuse(HAIL_OFFER_CLOSED, "this trip is not looking for a driver any more", "trip_id");
     if (strcmp(status, "expired") == 0)
         refuse(HAIL_OFFER_EXPIRED, "this offer has expired", "trip_id");
+    /* Withdrawn because the driver took another trip? */
+    if (hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&accept->driver_id)}, NULL, false, 0) == 1 &&
+        DatumGetBool(hail_result(0, 2, &isnull)))
+        refuse(HAIL_DRIVER_BUSY, "this driver is on a trip", "driver_id");
     refuse(HAIL_OFFER_CLOSED, "this offer is closed", "trip_id");
 }
 

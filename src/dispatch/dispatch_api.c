@@ -19,8 +19,6 @@
 #include "pricing/eta.h"
 #include "worker/worker.h"
 
-#pragma weak live_queue_offers
-
 PG_FUNCTION_INFO_V1(hail_match_trip);
 PG_FUNCTION_INFO_V1(hail_rank_drivers);
 PG_FUNCTION_INFO_V1(hail_wake_dispatcher);
@@ -126,8 +124,7 @@ Datum hail_offers_changed(PG_FUNCTION_ARGS)
         bool isnull;
         Datum driver = SPI_getbinval(after ? after : before, desc, SPI_fnumber(desc, "driver_id"), &isnull);
 
-        if (live_queue_offers)
-            live_queue_offers(DatumGetUUIDP(driver), delta);
+        live_queue_offers(DatumGetUUIDP(driver), delta);
     }
     return PointerGetDatum(after ? after : before);
 }

@@ -14,6 +14,7 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
@@ -21,15 +22,15 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
+#include "base/error.h"
 #include "base/statement.h"
 #include "dispatch/matching.h"
 #include "dispatch/rounds.h"
 #include "events/events.h"
 #include "pricing/eta.h"
-
-#pragma weak live_search
 
 const char *const match_gate_names[GATE_COUNT] = {
     [GATE_NONE] = "none",
@@ -275,7 +276,7 @@ int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCan
     for (int i = 0; i < trip->exclusion_count && !with_gated; i++)
         if (exclusion_holds(trip, &trip->exclusions[i], round))
             excluded[search.excluded_count++] = trip->exclusions[i].driver_id;
-    found = live_search ? live_search(&search, hits) : 0;
+    found = live_search(&search, hits);
     *candidates = palloc(sizeof(MatchCandidate) * (found + 1));
     for (int i = 0; i < found; i++) {
         ScoreInput input = {hits[i].distance_m,
@@ -322,6 +323,42 @@ static int next_candidates(const MatchTrip *trip, int *round, MatchCandidate **c
             return found;
         *round = round_next_group(*round, trip->rounds_per_radius);
     }
+}
+
+/*
+ * The same, but -1 while the live index is being rebuilt: the request stands, the trip is looked at again.
+ * The price of a subtransaction is paid only when there may be an error to catch.
+ */
+static int try_next_candidates(const MatchTrip *trip, int *round, MatchCandidate **candidates)
+{
+    MemoryContext context = CurrentMemoryContext;
+    ResourceOwner owner = CurrentResourceOwner;
+    volatile int found = -1;
+
+    if (live_ready())
+        return next_candidates(trip, round, candidates);
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(context);
+    PG_TRY();
+    {
+        found = next_candidates(trip, round, candidates);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        ErrorData *error;
+
+        MemoryContextSwitchTo(context);
+        error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        if (strcmp(unpack_sql_state(error->sqlerrcode), hail_error_rows[HAIL_WARMING].sqlstate) != 0)
+            ReThrowError(error);
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(context);
+    CurrentResourceOwner = owner;
+    return found;
 }
 
 /* Take a driver's offer lock if nobody has it; kept until the transaction ends. */
@@ -413,8 +450,8 @@ int match_round(const pg_uuid_t *trip_id, TimestampTz now)
 
     if (!match_load(trip_id, &trip))
         elog(ERROR, "trip to be matched is gone");
-    found = next_candidates(&trip, &number, &candidates);
-    round.number = trip.rounds_before + number;
+    found = try_next_candidates(&trip, &number, &candidates);
+    round.number = found < 0 ? trip.round : trip.rounds_before + number;
     round.expires_at = Min(now + trip.offer_ttl_us, trip.search_until);
     initStringInfo(&round.offers);
     while (used < found && round.made < trip.offers_per_round)

@@ -80,7 +80,7 @@ extern int match_candidates(const MatchTrip *trip, int round_in_search, bool wit
 
 /*
  * Run the next round of a searching trip whose row the caller has locked: offers, trip row, event. Returns
- * the number of offers made. Inside SPI. Errors: warming.
+ * the number of offers made. Inside SPI. While the live index is being rebuilt: none, and soon again.
  */
 extern int match_round(const pg_uuid_t *trip_id, TimestampTz now);
 
