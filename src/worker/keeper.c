@@ -12,21 +12,11 @@
 #include "live/live.h"
 #include "worker/worker.h"
 
-#pragma weak live_ready
-#pragma weak live_rebuild
-#pragma weak live_write_through
-#pragma weak live_expire_presence
-
 static const int ms_250 = 250, second = 1000, ten_seconds = 10000, minute = 60000, hour = 3600000;
-
-static bool index_is_cold(void)
-{
-    return live_ready != NULL && !live_ready();
-}
 
 static int64 rebuild_index(void)
 {
-    return live_ready == NULL || live_ready() ? 0 : live_rebuild();
+    return live_ready() ? 0 : live_rebuild();
 }
 
 static bool points_wait(void)
@@ -46,31 +36,20 @@ static int64 drain_history(void)
 
 static int64 write_positions(void)
 {
-    return live_write_through ? live_write_through() : 0;
+    return live_write_through();
 }
 
 static int64 expire_presence(void)
 {
-    return live_expire_presence ? live_expire_presence() : 0;
+    return live_expire_presence();
 }
 
-#define C_STEP(wanted, run)                                                                                  \
-    (wanted), (run), NULL,                                                                                   \
-    {                                                                                                        \
-        NULL                                                                                                 \
-    }
-#define SQL_STEP(function, statement)                                                                        \
-    NULL, NULL, (function),                                                                                  \
-    {                                                                                                        \
-        (statement), 0,                                                                                      \
-        {                                                                                                    \
-            0                                                                                                \
-        }                                                                                                    \
-    }
-
 /* clang-format off */
+#define C_STEP(wanted, run)           (wanted), (run), NULL, {NULL}
+#define SQL_STEP(function, statement) NULL, NULL, (function), {(statement), 0, {0}}
+
 static WorkerStep steps[] = {
-    {"rebuild index", C_STEP(index_is_cold, rebuild_index), &ms_250, false},
+    {"rebuild index", C_STEP(NULL, rebuild_index), &second, false},
     {"maintain partitions", SQL_STEP("maintain_partitions", "SELECT count(*) FROM hail.maintain_partitions()"), &hour, true},
     {"load saved history", C_STEP(NULL, load_history_files), &minute, false},
     {"drain history", C_STEP(points_wait, drain_history), &ms_250, false},
