@@ -10,12 +10,25 @@ SELECT count(*) AS gaps_before FROM hail.event_gaps();
 
 -- An event carries who did it; without a verified subject that is the system.
 SELECT hail.write_event('parcel', '01ff0000-0000-7000-8000-000000000001', 1, 'ParcelMade', '{"weight": 2}');
+SET hail.request_id = 'request-7';
 SELECT hail.write_event('parcel', '01ff0000-0000-7000-8000-000000000001', 2, 'ParcelSent', '{}');
+RESET hail.request_id;
 SELECT aggregate_type, version, type, payload, actor, subject, request_id, occurred_at, xid <= pg_current_xact_id() AS xid_kept
 FROM hail.events WHERE aggregate_type = 'parcel' ORDER BY id;
 
+-- With a verified subject it is that user, also inside a function that runs as the tables' owner.
+INSERT INTO hail.users (id, name, role) VALUES ('cccccccc-0000-7000-8000-000000000001', 'Event Customer', 'customer');
+CREATE FUNCTION public.send_parcel() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$
+    SELECT hail.write_event('parcel', '01ff0000-0000-7000-8000-000000000001', 3, 'ParcelReceived', '{}') $$;
+BEGIN;
+SELECT subject FROM hail.authenticate(hail.issue_token('cccccccc-0000-7000-8000-000000000001'));
+SELECT current_user, public.send_parcel();
+COMMIT;
+SELECT version, actor, subject FROM hail.events WHERE aggregate_type = 'parcel' ORDER BY id DESC LIMIT 1;
+DROP FUNCTION public.send_parcel();
+
 -- Gaps are found: a version left out, a beginning above 1.
-SELECT hail.write_event('parcel', '01ff0000-0000-7000-8000-000000000001', 4, 'ParcelLost', '{}');
+SELECT hail.write_event('parcel', '01ff0000-0000-7000-8000-000000000001', 5, 'ParcelLost', '{}');
 SELECT hail.write_event('parcel', '01ff0000-0000-7000-8000-000000000002', 2, 'ParcelSent', '{}');
 SELECT * FROM hail.event_gaps() WHERE aggregate_type = 'parcel';
 

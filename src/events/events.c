@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/guc.h"
 #include "base/statement.h"
 #include "events/events.h"
 #include "identity/session.h"

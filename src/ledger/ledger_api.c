@@ -65,8 +65,8 @@ static char *kind_argument(FunctionCallInfo fcinfo, int arg)
     char *kind = text_argument(fcinfo, arg);
 
     if (kind == NULL || *kind == '\0' || strlen(kind) > 64 ||
-        strspn(kind, "abcdefghijklmnopqrstuvwxyz_") != strlen(kind))
-        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("kind must be 1 to 64 of a-z and _"),
+        strspn(kind, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(kind))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("kind must be 1 to 64 of a-z, A-Z and _"),
                 hail_field("kind"));
     return kind;
 }
