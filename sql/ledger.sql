@@ -20,8 +20,10 @@ RETURNS hail.trips LANGUAGE sql AS $$
 CREATE VIEW pg_temp.books AS
     SELECT a.kind, right(a.owner_id::text, 1) AS owner, a.currency, b.posted, b.held, b.available
     FROM hail.accounts a, hail.balance(a.id) b WHERE a.currency LIKE 'XT%' ORDER BY 1, 2, 3;
--- Run a statement; say how it ended. Its work is undone when it fails, and also at commit when that fails.
-CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+-- Run a statement, as whoever is asked; say how it ended. Its work is undone when it fails.
+CREATE SCHEMA ledger_test;
+GRANT USAGE ON SCHEMA ledger_test TO PUBLIC;
+CREATE FUNCTION ledger_test.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     state text;
 BEGIN
@@ -37,11 +39,11 @@ SELECT kind, currency, is_system, floor, posted, held FROM hail.open_account('CU
 SELECT (hail.open_account('CUSTOMER_WALLET', 'aaaaaaaa-0000-7000-8000-000000000001', 'XTS')).id
      = pg_temp.acc('CUSTOMER_WALLET', 1) AS same;
 SELECT kind, is_system, floor FROM hail.open_account('GATEWAY_CLEARING', NULL, 'XTS');
-SELECT pg_temp.try($$ SELECT hail.open_account('GATEWAY_CLEARING', 'aaaaaaaa-0000-7000-8000-000000000001', 'XTS') $$);
-SELECT pg_temp.try($$ SELECT hail.open_account('CUSTOMER_WALLET', NULL, 'XTS') $$);
-SELECT pg_temp.try($$ SELECT hail.open_account('PIGGY_BANK', NULL, 'XTS') $$);
-SELECT pg_temp.try($$ SELECT hail.open_account('PROMOTIONS', NULL, 'xts') $$);
-SELECT pg_temp.try($$ SELECT hail.open_account('CUSTOMER_WALLET', hail.uuid7(), 'XTS') $$);
+SELECT ledger_test.try($$ SELECT hail.open_account('GATEWAY_CLEARING', 'aaaaaaaa-0000-7000-8000-000000000001', 'XTS') $$);
+SELECT ledger_test.try($$ SELECT hail.open_account('CUSTOMER_WALLET', NULL, 'XTS') $$);
+SELECT ledger_test.try($$ SELECT hail.open_account('PIGGY_BANK', NULL, 'XTS') $$);
+SELECT ledger_test.try($$ SELECT hail.open_account('PROMOTIONS', NULL, 'xts') $$);
+SELECT ledger_test.try($$ SELECT hail.open_account('CUSTOMER_WALLET', hail.uuid7(), 'XTS') $$);
 
 -- A deposit of 100.00.
 SELECT kind, principal, idempotency_key, reverses, created_at
@@ -60,7 +62,7 @@ SELECT t.kind, a.kind, e.direction, e.amount, e.balance_after
 FROM hail.ledger_entries e JOIN hail.ledger_transactions t ON t.id = e.transaction_id JOIN hail.accounts a ON a.id = e.account_id
 WHERE e.currency = 'XTS' ORDER BY e.id;
 SELECT status, amount, captured FROM hail.holds WHERE account_id = pg_temp.acc('CUSTOMER_WALLET', 1);
-SELECT pg_temp.try($$ SELECT hail.settle_trip(pg_temp.trip(1, 6000, 'wallet')) $$) AS other_price;
+SELECT ledger_test.try($$ SELECT hail.settle_trip(pg_temp.trip(1, 6000, 'wallet')) $$) AS other_price;
 
 -- In cash the driver owes the commission, below zero if need be.
 SELECT hail.hold_trip_fare(pg_temp.trip(2, 40000, 'cash')) AS nothing_held;
@@ -72,14 +74,14 @@ SELECT hail.hold_trip_fare(pg_temp.trip(3, 100, 'wallet', 0)) IS NOT NULL AS hel
 SELECT hail.hold_trip_fare(pg_temp.trip(4, 100, 'wallet', 10000)) IS NOT NULL AS held, hail.settle_trip(pg_temp.trip(4, 100, 'wallet', 10000));
 SELECT hail.hold_trip_fare(pg_temp.trip(5, 0, 'wallet')) AS held, hail.settle_trip(pg_temp.trip(5, 0, 'wallet')),
        hail.settle_trip(pg_temp.trip(6, 100, 'cash', 0));
-SELECT pg_temp.try($$ SELECT hail.settle_trip(pg_temp.trip(7, 100, 'barter')) $$);
-SELECT pg_temp.try($$ SELECT hail.settle_trip(pg_temp.trip(7, 100, 'cash', 1500, false)) $$);
+SELECT ledger_test.try($$ SELECT hail.settle_trip(pg_temp.trip(7, 100, 'barter')) $$);
+SELECT ledger_test.try($$ SELECT hail.settle_trip(pg_temp.trip(7, 100, 'cash', 1500, false)) $$);
 TABLE pg_temp.books;
 
 -- A hold counts: five of 1000 on 5000 pass, the sixth does not. (4800 and 200 make 5000.)
 SELECT (hail.post_transaction('deposit', ARRAY[pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -200),
                                                pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 1), 200)], 'deposit-2')).kind;
-SELECT n, pg_temp.try(format($$ SELECT hail.hold_trip_fare(pg_temp.trip(%s, 1000, 'wallet')) $$, 10 + n)) FROM generate_series(1, 6) n ORDER BY n;
+SELECT n, ledger_test.try(format($$ SELECT hail.hold_trip_fare(pg_temp.trip(%s, 1000, 'wallet')) $$, 10 + n)) FROM generate_series(1, 6) n ORDER BY n;
 TABLE pg_temp.books;
 -- Giving back, twice; being cancelled for a fee (shared like a fare), twice; without a driver it is all the platform's.
 SELECT hail.release_trip_fare(pg_temp.trip(11, 1000, 'wallet'));
@@ -96,5 +98,322 @@ SELECT hail.charge_cancellation(pg_temp.trip(17, 1000, 'cash'), 100000);
 SELECT hail.settle_trip(pg_temp.trip(15, 1000, 'wallet'));
 TABLE pg_temp.books;
 -- Without a hold a trip is paid from what is available, or not at all.
-SELECT pg_temp.try($$ SELECT hail.settle_trip(pg_temp.trip(18, 1, 'wallet')) $$);
+SELECT ledger_test.try($$ SELECT hail.settle_trip(pg_temp.trip(18, 1, 'wallet')) $$);
+
+-- What post_transaction refuses.
+SELECT (hail.open_account('CUSTOMER_WALLET', 'aaaaaaaa-0000-7000-8000-000000000003', 'XTS')).kind;
+SELECT (hail.open_account('CUSTOMER_WALLET', 'aaaaaaaa-0000-7000-8000-000000000003', 'XTT')).kind;
+SELECT (hail.open_account('GATEWAY_CLEARING', NULL, 'XTT')).kind;
+SELECT (hail.open_account('PROMOTIONS', NULL, 'XTS')).kind;
+CREATE FUNCTION pg_temp.post(key text, VARIADIC legs hail.entry_input[]) RETURNS text LANGUAGE sql AS $$
+    SELECT ledger_test.try(format('SELECT hail.post_transaction(%L, %L::hail.entry_input[], %L)', 'test', legs, key)) $$;
+SELECT pg_temp.post('p1', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), 4)) AS unbalanced;
+SELECT pg_temp.post('p1', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5)) AS one_leg;
+SELECT pg_temp.post('p1', VARIADIC '{}') AS no_leg;
+SELECT pg_temp.post('p1', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), NULL) AS null_leg;
+SELECT pg_temp.post('p1', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), 5)) AS account_twice;
+SELECT pg_temp.post('p1', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg('dddddddd-0000-7000-8000-000000000001', 5)) AS unknown_account;
+SELECT pg_temp.post('p1', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(NULL, 5)) AS no_account;
+SELECT pg_temp.post('p1', ROW(pg_temp.acc('GATEWAY_CLEARING'), 'debit', 0)::hail.entry_input, ROW(pg_temp.acc('PROMOTIONS'), 'credit', 0)::hail.entry_input) AS nothing;
+SELECT pg_temp.post('p1', ROW(pg_temp.acc('GATEWAY_CLEARING'), 'debit', -5)::hail.entry_input, ROW(pg_temp.acc('PROMOTIONS'), 'credit', -5)::hail.entry_input) AS negative;
+SELECT pg_temp.post('p1', ROW(pg_temp.acc('GATEWAY_CLEARING'), 'debit', 9223372036854775807)::hail.entry_input, ROW(pg_temp.acc('PROMOTIONS'), 'credit', 9223372036854775807)::hail.entry_input) AS too_much;
+SELECT pg_temp.post('p1', ROW(pg_temp.acc('GATEWAY_CLEARING'), 'dbit', 5)::hail.entry_input, ROW(pg_temp.acc('PROMOTIONS'), 'credit', 5)::hail.entry_input) AS direction;
+SELECT pg_temp.post('p1', pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), -1), pg_temp.leg(pg_temp.acc('PROMOTIONS'), 1)) AS below_floor;
+SELECT pg_temp.post('p1', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3, 'XTT'), 5)) AS two_currencies;
+SELECT pg_temp.post(NULL, pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('PROMOTIONS'), 5)) AS no_key;
+SELECT ledger_test.try($$ SELECT hail.post_transaction('1; --', '{}', 'p1') $$) AS kind;
+SELECT ledger_test.try($$ SELECT hail.post_transaction('test', '{}', repeat('k', 201)) $$) AS long_key;
+-- Two currencies, each balanced, are one transaction.
+SELECT pg_temp.post('p2', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), 5),
+                          pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING', NULL, 'XTT'), -7), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3, 'XTT'), 7));
+-- The same key: the same request is answered by the first result, whatever has changed since; another one is refused.
+SELECT count(DISTINCT id) AS transactions FROM (
+    SELECT (hail.post_transaction('deposit', ARRAY[pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -9), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), 9)], 'k')).id
+    FROM generate_series(1, 3)) AS posted;
+SELECT ledger_test.try(format($$ SELECT hail.post_transaction('deposit', ARRAY[%L, %L]::hail.entry_input[], 'k') $$,
+    pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -8), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), 8))) AS other_amount;
+SELECT ledger_test.try(format($$ SELECT hail.post_transaction('deposit', ARRAY[%L, %L]::hail.entry_input[], 'k', metadata => '{"a": 1}') $$,
+    pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -9), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), 9))) AS other_metadata;
+-- A key belongs to whoever used it: another administrator's is another key.
+INSERT INTO hail.users (id, name, role) VALUES ('aaaaaaaa-0000-7000-8000-000000000009', 'Ledger Admin', 'admin');
+SELECT hail.issue_token('aaaaaaaa-0000-7000-8000-000000000009') AS admin_token,
+       hail.issue_token('aaaaaaaa-0000-7000-8000-000000000001') AS customer_token,
+       hail.issue_token('aaaaaaaa-0000-7000-8000-000000000003') AS other_token,
+       hail.issue_token('aaaaaaaa-0000-7000-8000-000000000002') AS driver_token \gset
+SELECT pg_temp.acc('GATEWAY_CLEARING') AS gateway, pg_temp.acc('CUSTOMER_WALLET', 3) AS wallet3,
+       pg_temp.acc('CUSTOMER_WALLET', 1) AS wallet1, pg_temp.acc('DRIVER_WALLET', 2) AS wallet2,
+       pg_temp.acc('PLATFORM_REVENUE') AS revenue \gset
+BEGIN;
+SELECT role FROM hail.authenticate(:'admin_token');
+SELECT principal FROM hail.post_transaction('deposit', ARRAY[ROW(:'gateway', 'debit', 1), ROW(:'wallet3', 'credit', 1)]::hail.entry_input[], 'k');
+COMMIT;
+-- A closed account takes no part.
+BEGIN;
+UPDATE hail.accounts SET closed_at = hail.clock() WHERE id = pg_temp.acc('PROMOTIONS');
+SELECT pg_temp.post('p3', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('PROMOTIONS'), 5)) AS closed;
+ROLLBACK;
+TABLE pg_temp.books;
+
+-- Holds by hand: available is what counts; captured in part, the rest is free; what is resolved stays so.
+SELECT amount, status, expires_at, principal FROM hail.hold(:'wallet3', 10, 'h1', 'order', NULL, '10 minutes');
+SELECT ledger_test.try(format($$ SELECT hail.hold(%L, 6, 'h2') $$, :'wallet3')) AS beyond_available;
+SELECT ledger_test.try(format($$ SELECT hail.hold(%L, 9, 'h1') $$, :'wallet3')) AS other_request;
+SELECT ledger_test.try(format($$ SELECT hail.hold(%L, 10, 'h1', 'order', NULL, '10 minutes') $$, :'wallet3')) AS same_request;
+SELECT ledger_test.try(format($$ SELECT hail.hold(%L, -1, 'h3') $$, :'wallet3')) AS negative;
+SELECT ledger_test.try(format($$ SELECT hail.hold(%L, 1, 'h3') $$, :'gateway')) AS system_account;
+SELECT pg_temp.post('p4', pg_temp.leg(:'wallet3', -6), pg_temp.leg(:'gateway', 6)) AS held_is_not_available;
+SELECT posted, held, available FROM hail.balance(:'wallet3');
+SELECT id AS h1 FROM hail.holds WHERE idempotency_key = 'h1' AND account_id = :'wallet3' \gset
+SELECT ledger_test.try(format($$ SELECT hail.capture(%L, %L, 'c1', 11) $$, :'h1', :'revenue')) AS above_the_hold;
+SELECT ledger_test.try(format($$ SELECT hail.capture(%L, %L, 'c1', 0) $$, :'h1', :'revenue')) AS nothing;
+SELECT ledger_test.try(format($$ SELECT hail.capture(%L, %L, 'c1', 4) $$, :'h1', :'wallet3')) AS to_itself;
+SELECT kind FROM hail.capture(:'h1', :'revenue', 'c1', 4);
+SELECT kind FROM hail.capture(:'h1', :'revenue', 'c1', 4);
+SELECT ledger_test.try(format($$ SELECT hail.capture(%L, %L, 'c2', 4) $$, :'h1', :'revenue')) AS captured_already;
+SELECT ledger_test.try(format($$ SELECT hail.release(%L) $$, :'h1')) AS captured_already;
+SELECT status, amount, captured FROM hail.holds WHERE id = :'h1';
+SELECT posted, held, available FROM hail.balance(:'wallet3');
+SELECT id AS h4 FROM hail.hold(:'wallet3', 5, 'h4') \gset
+SELECT status FROM hail.release(:'h4');
+SELECT status FROM hail.release(:'h4');
+SELECT ledger_test.try(format($$ SELECT hail.capture(%L, %L, 'c4') $$, :'h4', :'revenue')) AS released_already;
+SELECT ledger_test.try($$ SELECT hail.release('dddddddd-0000-7000-8000-000000000001') $$) AS unknown;
+-- A hold ends by the clock.
+SELECT status FROM hail.hold(:'wallet3', 5, 'h5', ttl => '1 minute');
+SELECT hail.expire_holds();
+SELECT hail.advance_clock('1 minute') IS NOT NULL AS a_minute_later;
+SELECT hail.expire_holds();
+SELECT status, resolved_at FROM hail.holds WHERE idempotency_key = 'h5' AND account_id = :'wallet3';
+SELECT held FROM hail.balance(:'wallet3');
+
+-- A reversal is a transaction of its own, made once, and not itself reversed.
+SELECT id AS k FROM hail.ledger_transactions WHERE idempotency_key = 'k' AND principal = 'admin' \gset
+SELECT kind, reverses = :'k' AS reverses FROM hail.reverse_transaction(:'k', 'r1', '{"why": "test"}');
+SELECT kind, reverses = :'k' AS reverses FROM hail.reverse_transaction(:'k', 'r1', '{"why": "test"}');
+SELECT ledger_test.try(format($$ SELECT hail.reverse_transaction(%L, 'r2') $$, :'k')) AS again;
+SELECT ledger_test.try(format($$ SELECT hail.reverse_transaction((SELECT id FROM hail.ledger_transactions WHERE reverses = %L), 'r3') $$, :'k')) AS of_a_reversal;
+SELECT ledger_test.try($$ SELECT hail.reverse_transaction('dddddddd-0000-7000-8000-000000000001', 'r4') $$) AS unknown;
+SELECT a.kind, e.direction, e.amount FROM hail.ledger_entries e JOIN hail.ledger_transactions t ON t.id = e.transaction_id
+JOIN hail.accounts a ON a.id = e.account_id WHERE t.reverses = :'k' ORDER BY e.id;
+
+-- Folding brings system accounts' posted forward and changes no balance.
+CREATE TEMP TABLE before AS TABLE pg_temp.books;
+DO $$
+BEGIN
+    FOR i IN 1 .. 1000 LOOP
+        EXIT WHEN hail.fold_accounts() > 0;
+    END LOOP;
+END $$;
+SELECT kind, currency, posted FROM hail.accounts WHERE is_system AND currency = 'XTS' ORDER BY 1;
+(TABLE pg_temp.books EXCEPT TABLE before) UNION ALL (TABLE before EXCEPT TABLE pg_temp.books);
+SELECT * FROM hail.reconcile('2026-03-02') WHERE check_name <> 'paid_trip_not_completed';
+
+-- Customers and drivers see what is theirs, and nothing else; analysts and administrators see all; nobody writes.
+CREATE VIEW ledger_test.seen WITH (security_invoker) AS
+    SELECT (SELECT count(DISTINCT owner_id) FROM hail.accounts) AS owners, (SELECT count(*) > 0 FROM hail.accounts WHERE is_system) AS system_accounts,
+           (SELECT count(DISTINCT account_id) FROM hail.ledger_entries WHERE currency LIKE 'XT%') AS accounts_with_entries,
+           (SELECT count(DISTINCT account_id) FROM hail.holds) AS accounts_with_holds;
+GRANT SELECT ON ledger_test.seen TO PUBLIC;
+BEGIN;
+SELECT role FROM hail.authenticate(:'customer_token');
+TABLE ledger_test.seen;
+SELECT kind, currency, posted, held, available FROM hail.wallet('aaaaaaaa-0000-7000-8000-000000000001');
+SELECT posted FROM hail.balance(:'wallet1');
+SELECT ledger_test.try($$ SELECT hail.wallet('aaaaaaaa-0000-7000-8000-000000000003') $$) AS other_wallet;
+SELECT ledger_test.try(format($$ SELECT hail.balance(%L) $$, :'wallet3')) AS other_balance;
+SELECT ledger_test.try(format($$ SELECT hail.balance(%L) $$, :'revenue')) AS system_balance;
+SELECT ledger_test.try($$ SELECT count(*) FROM hail.ledger_transactions $$) AS transactions;
+SELECT ledger_test.try($$ SELECT hail.post_transaction('x', '{}', 'x') $$) AS post;
+SELECT ledger_test.try(format($$ SELECT hail.hold(%L, 1, 'x') $$, :'wallet1')) AS hold;
+SELECT ledger_test.try($$ SELECT hail.driver_earnings('aaaaaaaa-0000-7000-8000-000000000002') $$) AS earnings;
+SELECT ledger_test.try($$ SELECT hail.reconcile('2026-03-02') $$) AS reconcile;
+COMMIT;
+BEGIN;
+SELECT role FROM hail.authenticate(:'driver_token');
+TABLE ledger_test.seen;
+SELECT kind, currency, posted, held, available FROM hail.wallet('aaaaaaaa-0000-7000-8000-000000000002');
+SELECT * FROM hail.driver_earnings('aaaaaaaa-0000-7000-8000-000000000002');
+SELECT ledger_test.try($$ SELECT * FROM hail.driver_earnings('aaaaaaaa-0000-7000-8000-000000000001') $$) AS other_earnings;
+COMMIT;
+SET ROLE hail_customer;
+TABLE ledger_test.seen;
+SELECT ledger_test.try($$ SELECT hail.wallet('aaaaaaaa-0000-7000-8000-000000000001') $$) AS without_a_token;
+RESET ROLE;
+SET ROLE hail_analyst;
+SELECT ledger_test.try($$ SELECT hail.reconcile('2026-03-02') $$) AS without_a_token;
+RESET ROLE;
+
+-- Attacks. What the books say now is what they must say afterwards.
+TRUNCATE before;
+INSERT INTO before TABLE pg_temp.books;
+CREATE TABLE ledger_test.counts AS SELECT (SELECT count(*) FROM hail.accounts) AS accounts, (SELECT count(*) FROM hail.ledger_transactions) AS transactions,
+    (SELECT count(*) FROM hail.ledger_entries) AS entries, (SELECT count(*) FROM hail.holds) AS holds;
+CREATE TABLE ledger_test.attacks (n integer GENERATED ALWAYS AS IDENTITY, statement text);
+GRANT SELECT ON ledger_test.attacks TO PUBLIC;
+INSERT INTO ledger_test.attacks (statement)
+SELECT replace(replace(replace(replace(s, '$W', quote_literal(:'wallet3')), '$R', quote_literal(:'revenue')), '$K', quote_literal(:'k')), '$H', quote_literal(:'h4')) FROM unnest(ARRAY[
+    $$ INSERT INTO hail.ledger_entries (transaction_id, account_id, amount, direction, currency, created_at) VALUES ($K, $R, 5, 'credit', 'XTS', now()) $$,
+    $$ INSERT INTO hail.ledger_entries (transaction_id, account_id, amount, direction, currency, created_at) VALUES ($K, $R, 5, 'credit', 'XTS', now()), ($K, $W, 5, 'debit', 'XTS', now()) $$,
+    $$ INSERT INTO hail.ledger_transactions (kind, principal, idempotency_key, request, effective_at, created_at) VALUES ('x', 'system', 'attack', '{}', now(), now()) $$,
+    $$ WITH t AS (INSERT INTO hail.ledger_transactions (kind, principal, idempotency_key, request, effective_at, created_at) VALUES ('x', 'system', 'attack', '{}', now(), now()) RETURNING id) INSERT INTO hail.ledger_entries (transaction_id, account_id, amount, direction, currency, created_at) SELECT id, $R, 5, 'credit', 'XTS', now() FROM t $$,
+    $$ INSERT INTO hail.ledger_transactions SELECT * FROM hail.ledger_transactions WHERE id = $K ON CONFLICT (id) DO UPDATE SET kind = 'x' $$,
+    $$ INSERT INTO hail.ledger_entries OVERRIDING SYSTEM VALUE SELECT * FROM hail.ledger_entries WHERE transaction_id = $K ON CONFLICT (id) DO UPDATE SET amount = 1 $$,
+    $$ INSERT INTO hail.accounts (id, kind, owner_id, currency, is_system) SELECT id, kind, owner_id, currency, is_system FROM hail.accounts WHERE id = $W ON CONFLICT (id) DO UPDATE SET posted = 1000000 $$,
+    $$ INSERT INTO hail.accounts (kind, currency, is_system, posted) VALUES ('PROMOTIONS', 'XTV', true, 1) $$,
+    $$ INSERT INTO hail.accounts (kind, owner_id, currency, is_system, held) VALUES ('CUSTOMER_WALLET', 'aaaaaaaa-0000-7000-8000-000000000003', 'XTV', false, 1) $$,
+    $$ INSERT INTO hail.accounts (kind, currency, is_system, folded_xid) VALUES ('PROMOTIONS', 'XTV', true, '99999999') $$,
+    $$ INSERT INTO hail.holds (account_id, amount, principal, idempotency_key, created_at) VALUES ($W, 1, 'system', 'attack', now()) $$,
+    $$ UPDATE hail.ledger_entries SET amount = amount + 1 WHERE transaction_id = $K $$,
+    $$ UPDATE hail.ledger_entries SET direction = CASE direction WHEN 'debit' THEN 'credit' ELSE 'debit' END $$,
+    $$ UPDATE hail.ledger_entries SET account_id = $W WHERE account_id = $R $$,
+    $$ UPDATE hail.ledger_entries SET id = DEFAULT WHERE transaction_id = $K $$,
+    $$ UPDATE hail.ledger_transactions SET request = '{}' WHERE id = $K $$,
+    $$ UPDATE hail.ledger_transactions SET idempotency_key = 'gone' $$,
+    $$ UPDATE hail.accounts SET posted = posted + 100 WHERE id = $W $$,
+    $$ UPDATE hail.accounts SET posted = posted + CASE id WHEN $W THEN 100 ELSE -100 END WHERE id IN ($W, $R) $$,
+    $$ UPDATE hail.accounts SET held = 0, posted = 5000 WHERE id = $W $$,
+    $$ UPDATE hail.accounts SET folded_xid = '0' WHERE id = $R $$,
+    $$ UPDATE hail.accounts SET owner_id = 'aaaaaaaa-0000-7000-8000-000000000001' WHERE id = $W $$,
+    $$ UPDATE hail.accounts SET is_system = true, owner_id = NULL WHERE id = $W $$,
+    $$ UPDATE hail.accounts SET currency = 'XTU' WHERE id = $W $$,
+    $$ UPDATE hail.holds SET status = 'held', resolved_at = NULL WHERE id = $H $$,
+    $$ UPDATE hail.holds SET amount = 1 WHERE id = $H $$,
+    $$ DELETE FROM hail.ledger_entries WHERE transaction_id = $K $$,
+    $$ DELETE FROM hail.ledger_entries $$,
+    $$ DELETE FROM hail.ledger_transactions WHERE id = $K $$,
+    $$ DELETE FROM hail.accounts WHERE id = $W $$,
+    $$ DELETE FROM hail.holds WHERE id = $H $$,
+    $$ TRUNCATE hail.ledger_entries $$,
+    $$ TRUNCATE hail.ledger_entries RESTART IDENTITY $$,
+    $$ TRUNCATE hail.ledger_transactions CASCADE $$,
+    $$ TRUNCATE hail.accounts, hail.ledger_entries, hail.ledger_transactions, hail.holds CASCADE $$,
+    $$ TRUNCATE hail.holds $$,
+    $$ MERGE INTO hail.accounts a USING (VALUES (1)) v ON a.id = $W WHEN MATCHED THEN UPDATE SET posted = 1000000 $$,
+    $$ MERGE INTO hail.ledger_entries e USING (VALUES (1)) v ON e.transaction_id = $K WHEN MATCHED THEN DELETE $$,
+    $$ MERGE INTO hail.ledger_transactions t USING (VALUES (1)) v ON t.idempotency_key = 'attack' WHEN NOT MATCHED THEN INSERT (kind, principal, idempotency_key, request, effective_at, created_at) VALUES ('x', 'system', 'attack', '{}', now(), now()) $$,
+    $$ WITH gone AS (DELETE FROM hail.holds RETURNING *) INSERT INTO hail.holds SELECT * FROM gone $$,
+    $$ SET CONSTRAINTS ALL IMMEDIATE; UPDATE hail.accounts SET posted = posted + 100 WHERE id = $W $$,
+    $$ SET CONSTRAINTS ALL DEFERRED; INSERT INTO hail.ledger_entries (transaction_id, account_id, amount, direction, currency, created_at) VALUES ($K, $R, 5, 'credit', 'XTS', now()) $$,
+    $$ DROP TABLE hail.ledger_entries $$,
+    $$ DROP TABLE hail.ledger_entries CASCADE $$,
+    $$ SET session_replication_role = replica $$,
+    $$ SELECT hail.ledger_guard_append() $$,
+    $$ SELECT hail.ledger_note_entry() $$]) AS s;
+SET ROLE hail_owner;
+SELECT n, ledger_test.try(statement) FROM ledger_test.attacks ORDER BY n;
+COPY hail.ledger_entries (transaction_id, account_id, amount, direction, currency, created_at) FROM stdin;
+\.
+RESET ROLE;
+-- An administrator of the ledger has no more to say.
+SET ROLE hail_admin;
+SELECT split_part(ledger_test.try(statement), ':', 1) AS result, count(*) FROM ledger_test.attacks GROUP BY 1 ORDER BY 1;
+SELECT ledger_test.try('ALTER TABLE hail.ledger_entries DISABLE TRIGGER ALL');
+RESET ROLE;
+-- A superuser can put rows back (a restore), but change none, and not out of balance; not with replica triggers either.
+SET session_replication_role = replica;
+SELECT n, ledger_test.try(statement) FROM ledger_test.attacks WHERE statement ~ '^ *(UPDATE|DELETE|TRUNCATE|MERGE.*MATCHED THEN (UPDATE|DELETE)|WITH gone)' ORDER BY n;
+BEGIN;
+INSERT INTO hail.ledger_entries (transaction_id, account_id, amount, direction, currency, created_at) VALUES (:'k', :'revenue', 5, 'credit', 'XTS', now());
+SET CONSTRAINTS ALL IMMEDIATE;
+-- The statement passes, the commit must not.
+\set VERBOSITY sqlstate
+COMMIT;
+BEGIN;
+SAVEPOINT s;
+INSERT INTO hail.ledger_entries (transaction_id, account_id, amount, direction, currency, created_at) VALUES (:'k', :'revenue', 5, 'credit', 'XTS', now());
+RELEASE s;
+PREPARE TRANSACTION 'ledger attack';
+\set VERBOSITY default
+RESET session_replication_role;
+-- What was rolled back to a savepoint does not count, in either direction.
+BEGIN;
+SAVEPOINT s;
+INSERT INTO hail.ledger_entries (transaction_id, account_id, amount, direction, currency, created_at) VALUES (:'k', :'revenue', 5, 'credit', 'XTS', now());
+ROLLBACK TO s;
+SELECT pg_temp.post('p5', pg_temp.leg(:'gateway', -5), pg_temp.leg(:'wallet3', 5));
+SAVEPOINT t;
+SELECT (hail.reverse_transaction((SELECT id FROM hail.ledger_transactions WHERE idempotency_key = 'p5' AND principal = 'admin'), 'r5')).kind;
+RELEASE t;
+COMMIT;
+-- A trigger or a rule that the tables' owner hangs onto them can't make the ledger write something else.
+CREATE FUNCTION ledger_test.twist() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'accounts' THEN
+        NEW.posted := NEW.posted + 1000;
+    ELSIF NEW.direction = 'credit' THEN
+        NEW.amount := NEW.amount * 2;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER zz_twist BEFORE INSERT ON hail.ledger_entries FOR EACH ROW EXECUTE FUNCTION ledger_test.twist();
+BEGIN;
+SELECT pg_temp.post('p6', pg_temp.leg(:'gateway', -5), pg_temp.leg(:'wallet3', 5));
+\set VERBOSITY sqlstate
+COMMIT;
+DROP TRIGGER zz_twist ON hail.ledger_entries;
+CREATE TRIGGER zz_twist BEFORE UPDATE ON hail.accounts FOR EACH ROW EXECUTE FUNCTION ledger_test.twist();
+BEGIN;
+SELECT pg_temp.post('p6', pg_temp.leg(:'gateway', -5), pg_temp.leg(:'wallet3', 5));
+COMMIT;
+DROP TRIGGER zz_twist ON hail.accounts;
+CREATE RULE zz_nothing AS ON INSERT TO hail.ledger_entries WHERE NEW.amount = 5 DO INSTEAD NOTHING;
+BEGIN;
+SELECT pg_temp.post('p6', pg_temp.leg(:'gateway', -5), pg_temp.leg(:'revenue', 5));
+COMMIT;
+DROP RULE zz_nothing ON hail.ledger_entries;
+\set VERBOSITY default
+-- Guards switched off and tables hung below the guarded ones are found.
+BEGIN;
+SET LOCAL ROLE hail_owner;
+ALTER TABLE hail.holds DISABLE TRIGGER ledger_note;
+DROP TRIGGER ledger_guard ON hail.ledger_entries;
+RESET ROLE;
+CREATE TABLE ledger_test.below () INHERITS (hail.ledger_entries);
+SELECT * FROM hail.reconcile('2026-03-02') WHERE check_name = 'guards';
+ROLLBACK;
+(TABLE pg_temp.books EXCEPT TABLE before) UNION ALL (TABLE before EXCEPT TABLE pg_temp.books);
+SELECT (SELECT count(*) FROM hail.accounts) - accounts AS accounts, (SELECT count(*) FROM hail.ledger_transactions) - transactions AS transactions,
+    (SELECT count(*) FROM hail.ledger_entries) - entries AS entries, (SELECT count(*) FROM hail.holds) - holds AS holds FROM ledger_test.counts;
+
+-- Random work, refusals and undone savepoints among it: all sums stay zero and everything reconciles.
+SELECT setseed(0.42);
+DO $$
+DECLARE
+    wallets uuid[] := ARRAY[pg_temp.acc('CUSTOMER_WALLET', 1), pg_temp.acc('CUSTOMER_WALLET', 3), pg_temp.acc('DRIVER_WALLET', 2)];
+    a uuid; b uuid; x bigint; done integer := 0;
+BEGIN
+    FOR i IN 1 .. 400 LOOP
+        a := wallets[1 + floor(random() * 3)::integer];
+        b := (wallets || pg_temp.acc('PLATFORM_REVENUE') || pg_temp.acc('GATEWAY_CLEARING'))[1 + floor(random() * 5)::integer];
+        x := 1 + floor(random() * 500);
+        BEGIN
+            CASE floor(random() * 7)::integer
+            WHEN 0 THEN PERFORM hail.post_transaction('deposit', ARRAY[pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -x), pg_temp.leg(a, x)], 'x' || i);
+            WHEN 1 THEN PERFORM hail.post_transaction('move', ARRAY[pg_temp.leg(a, -x), pg_temp.leg(b, x)], 'x' || i);
+            WHEN 2 THEN PERFORM hail.hold(a, x, 'x' || i, 'random');
+            WHEN 3 THEN PERFORM hail.capture((SELECT id FROM hail.holds WHERE reference_type = 'random' AND status = 'held' ORDER BY id LIMIT 1), b, 'x' || i, CASE WHEN x < 250 THEN x END);
+            WHEN 4 THEN PERFORM hail.release((SELECT id FROM hail.holds WHERE reference_type = 'random' AND status = 'held' ORDER BY id DESC LIMIT 1));
+            WHEN 5 THEN PERFORM hail.reverse_transaction((SELECT id FROM hail.ledger_transactions WHERE kind IN ('move', 'capture') AND idempotency_key LIKE 'x%' ORDER BY idempotency_key LIMIT 1), 'x' || i);
+            WHEN 6 THEN PERFORM hail.settle_trip(pg_temp.trip(1000 + i, x, CASE WHEN x % 2 = 0 THEN 'wallet' ELSE 'cash' END, (x * 20)::integer));
+            END CASE;
+            IF random() < 0.2 THEN
+                RAISE EXCEPTION 'undone';
+            END IF;
+            done := done + 1;
+        EXCEPTION WHEN OTHERS THEN
+            NULL;
+        END;
+    END LOOP;
+    RAISE NOTICE 'most of it was done: %', done > 150;
+END $$;
+SELECT currency, sum(CASE direction WHEN 'credit' THEN amount ELSE - amount END) AS entries FROM hail.ledger_entries WHERE currency LIKE 'XT%' GROUP BY 1 ORDER BY 1;
+SELECT currency, sum(posted) AS balances, bool_and(kind <> 'CUSTOMER_WALLET' OR available >= 0) AS floors FROM pg_temp.books GROUP BY 1 ORDER BY 1;
+SELECT * FROM hail.reconcile('2026-03-02') WHERE check_name <> 'paid_trip_not_completed';
+SELECT count(hail.release(id)) > 0 AS released FROM hail.holds WHERE reference_type = 'random' AND status = 'held';
+SELECT hail.fold_accounts() >= 0 AS folded;
+SELECT * FROM hail.reconcile('2026-03-02') WHERE check_name <> 'paid_trip_not_completed';
+
+SET client_min_messages = warning;
+DROP SCHEMA ledger_test CASCADE;
+RESET client_min_messages;
 SELECT hail.reset_clock() IS NOT NULL AS clock_reset;

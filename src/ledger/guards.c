@@ -169,16 +169,20 @@ static bool same_sum(const Note *a, const Note *b)
            strcmp(a->currency, b->currency) == 0;
 }
 
+static char *id_text(const Note *note)
+{
+    return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&note->id)));
+}
+
 static void refuse_sum(const Note *note, int64 sum)
 {
-    char *id = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&note->id)));
-
     if (note->kind == NOTE_ENTRY)
         ereport(ERROR, hail_error(HAIL_UNBALANCED),
-                errmsg("debits and credits of ledger transaction %s differ by " INT64_FORMAT, id, sum));
+                errmsg("debits and credits of ledger transaction %s differ by " INT64_FORMAT, id_text(note),
+                       sum));
     ereport(ERROR, hail_error(HAIL_LEDGER_PROTECTED),
             errmsg("%s balance of account %s moved by " INT64_FORMAT " more or less than its %s",
-                   note->kind == NOTE_POSTED ? "posted" : "held", id, sum,
+                   note->kind == NOTE_POSTED ? "posted" : "held", id_text(note), sum,
                    note->kind == NOTE_POSTED ? "entries" : "holds"));
 }
 
@@ -197,7 +201,8 @@ static void check_notes(void)
         if (first->kind == NOTE_TRANSACTION) {
             if (i == note_count || notes[i].kind != NOTE_ENTRY ||
                 memcmp(&notes[i].id, &first->id, sizeof(pg_uuid_t)) != 0)
-                ereport(ERROR, hail_error(HAIL_UNBALANCED), errmsg("a ledger transaction has no entries"));
+                ereport(ERROR, hail_error(HAIL_UNBALANCED),
+                        errmsg("ledger transaction %s has no entries", id_text(first)));
         } else if (sum != 0)
             refuse_sum(first, sum);
     }
