@@ -366,7 +366,7 @@ BEGIN
     IF online AND driver.status <> 'approved' THEN
         PERFORM hail.fail('driver_not_eligible', format('driver is %s', driver.status), 'driver_id',
                           'Only approved drivers can go online.');
-    ELSIF online AND lat IS NULL
+    ELSIF online AND lat IS NULL AND driver.idle_since IS NULL -- never online before: no position may be on its way
           AND NOT EXISTS (SELECT FROM hail.driver_positions p WHERE p.driver_id = set_availability.driver_id) THEN
         PERFORM hail.fail('invalid_value', 'a position is needed to go online', 'lat', 'Give lat and lng.');
     ELSIF NOT online AND driver.trip_id IS NOT NULL THEN

@@ -45,7 +45,9 @@ LiveMode live_mode(void)
     if (!live_index_attached())
         return LIVE_IN_TABLES;
     if (serves < 0) {
-        char *name = get_database_name(MyDatabaseId);
+        /* Only our workers ask outside of a transaction, where no catalog can be read; they serve
+         * hail.database. */
+        char *name = IsTransactionState() ? get_database_name(MyDatabaseId) : hail_worker_database;
 
         serves = name != NULL && strcmp(name, hail_worker_database) == 0;
     }
