@@ -1,0 +1,57 @@
+# What the groups share: the private cluster, measuring, and rows of results.
+: "${BENCH_SECONDS:=8}" "${BENCH_CLIENTS:=8}" "${BENCH_DRIVERS:=100000}" "${BENCH_SEED:=4711}" "${BENCH_OUT:=bench.json}"
+BENCH_THREADS=$(( BENCH_CLIENTS < $(nproc) ? BENCH_CLIENTS : $(nproc) ))
+BENCH_BUILD=$PWD/build/bench
+
+bench_begin() {
+    BENCH_TMP=$(mktemp -d "${TMPDIR:-/tmp}/pg_hail_bench.XXXXXX")
+    CLUSTER=$BENCH_TMP/cluster
+    BENCH_PIDS=()
+    trap bench_end EXIT
+    chmod 755 "$BENCH_TMP"
+    make -s -C test/bench BUILD="$BENCH_BUILD" || exit 1
+    echo "hail.max_live_drivers = $((BENCH_DRIVERS + BENCH_DRIVERS / 10))" >"$BENCH_TMP/conf"
+    scripts/cluster.sh start "$CLUSTER" test/bench/bench.conf "$BENCH_TMP/conf" || exit 1
+    eval "$(scripts/cluster.sh env "$CLUSTER")"
+    PGBENCH=$("$PG_CONFIG" --bindir)/pgbench
+    [ -x "$PGBENCH" ] || PGBENCH=pgbench
+    psql -qX -d postgres -c 'CREATE DATABASE hail' || exit 1
+    sql -c 'SET client_min_messages = warning; CREATE EXTENSION pg_hail CASCADE' || exit 1
+    sql -f test/bench/setup.sql -v seed="$BENCH_SEED" >/dev/null || exit 1
+    printf '%s\n' "seed $BENCH_SEED, $BENCH_CLIENTS clients, $BENCH_THREADS client threads, $BENCH_SECONDS s each," \
+        "$BENCH_DRIVERS drivers, $(nproc) cores, PostgreSQL $(sql -Atc 'SHOW server_version'), fsync $(sql -Atc 'SHOW fsync')," \
+        "synchronous_commit $(sql -Atc 'SHOW synchronous_commit'), preloaded, workers on"
+    : >"$BENCH_TMP/rows"
+}
+
+# Only what this run has started is stopped, each by its own id.
+bench_end() {
+    local pid
+    for pid in "${BENCH_PIDS[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
+    scripts/cluster.sh remove "$CLUSTER"
+    rm -rf "$BENCH_TMP"
+}
+
+sql() { psql -qX -v ON_ERROR_STOP=1 -d hail "$@"; }
+
+# pgbench_rate SCRIPT [OPTION...]: transactions a second of a pgbench script, prepared statements
+pgbench_rate() {
+    local script=$1 out; shift
+    out=$("$PGBENCH" -n -M prepared -c "$BENCH_CLIENTS" -j "$BENCH_THREADS" -T "$BENCH_SECONDS" \
+        --random-seed="$BENCH_SEED" -f "$script" "$@" hail 2>&1) || { echo "$out" | tail -5 >&2; return 1; }
+    grep -q 'number of failed transactions: [1-9]' <<<"$out" && { echo "$out" | tail -12 >&2; return 1; }
+    sed -nE 's/^tps = ([0-9.]+).*/\1/p' <<<"$out"
+}
+
+# row NAME VALUE UNIT [PEER PEER_VALUE]: one result, on screen and for bench.json
+row() {
+    [ -n "${2:-}" ] || { echo "$1: not measured" >&2; return 1; }
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$GROUP" "$1" "$2" "$3" "${4:-}" "${5:-}" >>"$BENCH_TMP/rows"
+    awk -v n="$1" -v v="$2" -v u="$3" -v p="${4:-}" -v q="${5:-}" \
+        'BEGIN { printf "  %-44s %12.1f %-9s", n, v, u; if (q != "") printf "  %-28s %12.1f  %8.2fx", p, q, (q > 0 ? v / q : 0); print "" }'
+}
+
+bench_report() {
+    BENCH_SEED=$BENCH_SEED BENCH_CLIENTS=$BENCH_CLIENTS BENCH_SECONDS=$BENCH_SECONDS BENCH_DRIVERS=$BENCH_DRIVERS \
+        python3 test/bench/report.py "$BENCH_TMP/rows" "$BENCH_OUT"
+}
