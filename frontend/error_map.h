@@ -17,11 +17,10 @@
     X(FRONT_INVALID_JSON,         "invalid_json",            400, "the body is not valid JSON") \
     X(FRONT_UNKNOWN_PATH,         "not_found",               404, "there is nothing at this path") \
     X(FRONT_METHOD_NOT_ALLOWED,   "method_not_allowed",      405, "this path does not answer to this method") \
-    X(FRONT_READ_TIMEOUT,         "request_timeout",         408, "the request did not arrive in time") \
     X(FRONT_CONFLICT,             "conflict",                409, "the request conflicts with what is stored") \
     X(FRONT_PAYLOAD_TOO_LARGE,    "payload_too_large",       413, "the body is larger than 1 MB") \
     X(FRONT_UNSUPPORTED_MEDIA,    "unsupported_media_type",  415, "the body must be application/json") \
-    X(FRONT_HEADERS_TOO_LARGE,    "headers_too_large",       431, "the request has too many or too long headers") \
+    X(FRONT_HEADERS_TOO_LARGE,    "headers_too_large",       431, "the request has too many headers, or too long ones") \
     X(FRONT_INTERNAL,             "internal_error",          500, "something went wrong on our side") \
     X(FRONT_BUSY,                 "serialization_failure",   503, "too many requests change the same thing; try again") \
     X(FRONT_OVERLOADED,           "overloaded",              503, "the service is at its limit; try again") \

@@ -11,6 +11,8 @@
 
 #include "values.h"
 
+#define MAX_NESTING 32
+
 void request_error(Request *request, const char *field, const char *format, ...)
 {
     va_list args;
@@ -33,13 +35,15 @@ static bool is_length(const char *text)
     return n > 0 && n <= 18 && text[n] == '\0';
 }
 
+bool request_has_too_many_headers(const Request *request)
+{
+    return request->info->num_headers >= MG_MAX_HEADERS;
+}
+
 const char *request_framing_fault(const Request *request)
 {
     int lengths = 0;
 
-    /* civetweb keeps 64 headers and drops the rest unseen: what was dropped could have been framing. */
-    if (request->info->num_headers >= MG_MAX_HEADERS)
-        return "too many headers";
     for (int i = 0; i < request->info->num_headers; i++) {
         const struct mg_header *header = &request->info->http_headers[i];
 
@@ -157,6 +161,10 @@ BodyResult request_take_body(Request *request)
         return BODY_NOT_JSON_TYPE;
     if (read_body(request, (size_t)length) != BODY_OK)
         return BODY_INCOMPLETE;
+    if (!json_nests_within(request->body_in->data, (size_t)length, MAX_NESTING)) {
+        request_error(request, "", "nested deeper than %d levels", MAX_NESTING);
+        return BODY_INVALID;
+    }
     request->body = json_loadb(request->body_in->data, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (request->body == NULL) {
         request_error(request, "", "%s (line %d, column %d)", error.text, error.line, error.column);

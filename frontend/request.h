@@ -49,6 +49,9 @@ typedef struct Request {
 /* What is wrong with the framing (answer 400 and close), or NULL. The smuggling tricks end here. */
 extern const char *request_framing_fault(const Request *request);
 
+/* civetweb keeps 64 headers and drops the rest unseen: what was dropped could have been framing. */
+extern bool request_has_too_many_headers(const Request *request);
+
 /* Keep the client's Request-Id when it is printable and at most 128 bytes, else make one. */
 extern void request_take_id(Request *request);
 

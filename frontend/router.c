@@ -125,13 +125,16 @@ Found router_find(const char *method, const char *path, int *first, int *variant
                   char *allow, size_t allow_size)
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    const char *pattern = NULL;
 
     allow[0] = '\0';
     for (int i = 0; i < router.count; i++) {
         const Route *route = router.routes[i];
 
-        if (!path_fits(route->path, path, values))
+        /* The first pattern that fits owns the path: a table lists "/trips/request" before "/trips/:id". */
+        if (pattern != NULL ? strcmp(route->path, pattern) != 0 : !path_fits(route->path, path, values))
             continue;
+        pattern = route->path;
         if (strcmp(route->method, wanted) != 0) {
             add_method(allow, allow_size, route->method);
             continue;

@@ -135,6 +135,10 @@ static void serve(Request *request, bool operations_only)
     const char *fault = request_framing_fault(request);
     Found found;
 
+    if (request_has_too_many_headers(request)) {
+        refuse_and_close(request, FRONT_HEADERS_TOO_LARGE, NULL);
+        return;
+    }
     if (fault != NULL) {
         refuse_and_close(request, FRONT_BAD_REQUEST, fault);
         return;
@@ -205,9 +209,7 @@ static int begin_request(struct mg_connection *connection)
 /* What civetweb itself refuses (a request that is not HTTP, headers too long) is answered in our form too. */
 static int http_error(struct mg_connection *connection, int status, const char *message)
 {
-    FrontError error = status == 413   ? FRONT_HEADERS_TOO_LARGE
-                       : status == 408 ? FRONT_READ_TIMEOUT
-                                       : FRONT_BAD_REQUEST;
+    FrontError error = status == 413 ? FRONT_HEADERS_TOO_LARGE : FRONT_BAD_REQUEST;
     Worker *worker = mg_get_thread_pointer(connection);
     static const struct mg_request_info nothing = {.request_method = "GET", .http_version = "1.0"};
     Request request = {.connection = connection,

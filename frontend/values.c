@@ -81,6 +81,31 @@ bool text_is_timestamp(const char *text)
     return s != NULL && *s == '\0';
 }
 
+bool json_nests_within(const char *json, size_t length, int limit)
+{
+    bool in_string = false;
+    int depth = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        char c = json[i];
+
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > limit)
+                return false;
+        } else if (c == ']' || c == '}') {
+            depth--;
+        }
+    }
+    return true;
+}
+
 bool value_in(const char *values, const char *text)
 {
     size_t length = strlen(text);

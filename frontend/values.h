@@ -22,6 +22,12 @@ extern bool text_is_number(const char *text, double *value);
 extern bool text_is_uuid(const char *text);
 extern bool text_is_timestamp(const char *text);
 
+/*
+ * Does JSON text nest at most `limit` arrays and objects? To be asked before parsing: the parser calls itself
+ * for each level, and civetweb's threads have stacks of 100 kB.
+ */
+extern bool json_nests_within(const char *json, size_t length, int limit);
+
 /* One of "a|b|c"? */
 extern bool value_in(const char *values, const char *text);
 

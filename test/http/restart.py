@@ -1,0 +1,125 @@
+"""The database goes away and comes back; haild is told to stop."""
+import os
+import signal
+import subprocess
+import threading
+import time
+
+from concurrency import hold_table
+from harness import Haild, PICKUP, check, equal, eventually, send, test
+
+
+def cluster(*words):
+    subprocess.run(["scripts/cluster.sh", words[0], os.environ["CLUSTER"], *words[1:]], check=True,
+                   stdout=subprocess.DEVNULL)
+
+
+@test("a killed database connection is replaced without the client noticing")
+def _(w):
+    for _ in range(3):
+        equal(w.admin.get("auth/profile").status, 200)
+        w.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'haild'")
+        equal(w.admin.get("auth/profile").status, 200)
+
+
+@test("a database restart under traffic: 503 while it is away, then service again")
+def _(w):
+    statuses, stop = [], threading.Event()
+
+    def traffic():
+        while not stop.is_set():
+            try:
+                statuses.append(w.call("GET", "auth/profile", token=w.admin.token).status)
+            except OSError as e:
+                statuses.append(repr(e))
+                return
+    threads = [threading.Thread(target=traffic) for _ in range(4)]
+    for t in threads:
+        t.start()
+    try:
+        eventually(lambda: statuses.count(200) > 50)
+        cluster("stop", "fast")
+        eventually(lambda: 503 in statuses)
+        answer = w.call("GET", "auth/profile", token=w.admin.token)
+        equal((answer.status, answer.error["code"]), (503, "database_unavailable"))
+        check(int(answer.headers["Retry-After"]) >= 1)
+        equal(w.call("GET", "/health/live").status, 200)
+        equal(w.call("GET", "/health/ready").status, 503)
+        cluster("start")
+        eventually(lambda: w.call("GET", "auth/profile", token=w.admin.token).status == 200)
+        count = statuses.count(200)
+        eventually(lambda: statuses.count(200) > count + 50)
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+    equal(set(statuses), {200, 503})
+
+
+@test("ready means that the live index is complete")
+def _(w):
+    w.psql("SELECT count(*) FROM hail.keep()")
+    equal(w.call("GET", "/health/ready").status, 200)
+
+
+def clock_still_frozen(w):
+    """The test clock lives in shared memory: it went with the restart."""
+    w.psql("SELECT hail.set_clock('2030-01-02 12:00:00+00')")
+
+
+@test("SIGTERM: a running request is finished, new connections are refused, exit status 0")
+def _(w):
+    clock_still_frozen(w)
+    haild = Haild()
+    answers = []
+    holder = hold_table("LOCK TABLE hail.users IN ACCESS EXCLUSIVE MODE")
+    try:
+        thread = threading.Thread(target=lambda: answers.append(
+            send(haild.port, "GET", "/api/v1/auth/profile", token=w.admin.token)))
+        thread.start()
+        eventually(lambda: w.psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'haild' "
+                                  "AND wait_event_type = 'Lock'") == "1")
+        haild.process.send_signal(signal.SIGTERM)
+
+        def refused():
+            try:
+                send(haild.port, "GET", "/health/live")
+                return False
+            except ConnectionError:
+                return True
+        eventually(refused)
+        check(haild.process.poll() is None, "it waits for the running request")
+        holder.communicate("ROLLBACK;\n")
+        thread.join()
+        equal(answers[0].status, 200)
+        equal(answers[0].headers["Connection"], "close")
+        equal(haild.process.wait(30), 0)
+    finally:
+        holder.kill()
+        haild.stop()
+
+
+@test("SIGTERM with nothing to do ends at once, idle connections or not")
+def _(w):
+    import http.client
+    haild = Haild(HAIL_KEEP_ALIVE_MS="60000")
+    idle = http.client.HTTPConnection("127.0.0.1", haild.port)
+    idle.request("GET", "/health/live")
+    idle.getresponse().read()
+    start = time.monotonic()
+    equal(haild.stop(), 0)
+    check(time.monotonic() - start < 20)
+
+
+@test("haild starts while the database is away, and serves when it is there")
+def _(w):
+    cluster("stop", "fast")
+    haild = Haild()
+    try:
+        equal(send(haild.port, "GET", "/health/live").status, 200)
+        equal(send(haild.port, "GET", "/api/v1/auth/profile", token=w.admin.token).status, 503)
+        cluster("start")
+        clock_still_frozen(w)
+        eventually(lambda: send(haild.port, "GET", "/api/v1/auth/profile", token=w.admin.token).status == 200)
+    finally:
+        equal(haild.stop(), 0)
