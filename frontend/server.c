@@ -166,7 +166,7 @@ static void log_request(const Request *request, double seconds)
 
     if (request->status == 500)
         level = LOG_LEVEL_ERROR;
-    else if (request->status > 500 || seconds * 1000 >= request->config->slow_ms)
+    else if (request->status == 504 || seconds * 1000 >= request->config->slow_ms)
         level = LOG_LEVEL_WARN;
     if (level > log_level())
         return;

@@ -214,7 +214,7 @@ def _(w):
 def _(w):
     c = w.customer()
     far = {"lat": 10, "lng": 10}
-    answer = c.post("pricing/quote", {"pickup": far, "dropoff": DROPOFF, "serviceClass": "economy"})
+    answer = c.post("pricing/quote", {"pickup": far, "dropoff": dict(far, lat=10.1), "serviceClass": "economy"})
     refused(answer, 400, "outside_service_area")
     refused(c.post("pricing/quote", {"pickup": PICKUP, "dropoff": DROPOFF, "serviceClass": "yacht"}), 400,
             "unknown_class", "serviceClass")
