@@ -1,0 +1,100 @@
+-- 88_operations: is all well, and the figures that say how it goes
+
+CREATE FUNCTION hail.check_partitions() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry hail.partitioned_tables;
+    today text := to_char(hail.clock() AT TIME ZONE 'UTC', 'YYYYMMDD');
+    strays bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    FOR entry IN SELECT * FROM hail.partitioned_tables ORDER BY table_name LOOP
+        area := 'partitions';
+        hint := NULL;
+        IF to_regclass(format('hail.%I', entry.table_name || '_default')) IS NULL THEN
+            status := 'fail';
+            detail := format('%s has no default partition: rows are refused', entry.table_name);
+            hint := 'Run hail.maintain_partitions(), or start the keeper.';
+        ELSE
+            EXECUTE format('SELECT count(*) FROM (SELECT FROM hail.%I LIMIT 1000) AS s', entry.table_name || '_default')
+                INTO strays;
+            IF to_regclass(format('hail.%I', entry.table_name || '_' || today)) IS NULL THEN
+                status := 'warn';
+                detail := format('%s has no partition for today', entry.table_name);
+                hint := 'Run hail.maintain_partitions(), or start the keeper.';
+            ELSIF strays > 0 THEN
+                status := 'warn';
+                detail := format('%s: %s stray row(s) in the default partition', entry.table_name, strays);
+                hint := 'hail.maintain_partitions() moves the rows of days it makes partitions for; older strays need a look.';
+            ELSE
+                status := 'ok';
+                detail := format('%s is partitioned ahead', entry.table_name);
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hail.check_partitions() IS
+'Per partitioned table: is there a partition for today, is the default partition empty. Administrators only; part of hail.check().';
+
+CREATE FUNCTION hail.check_ledger() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    SELECT count(*) INTO found FROM hail.reconcile((hail.clock() AT TIME ZONE 'UTC')::date);
+    area := 'ledger';
+    status := CASE WHEN found = 0 THEN 'ok' ELSE 'fail' END;
+    detail := format('reconciliation of today: %s difference(s)', found);
+    hint := CASE WHEN found > 0 THEN 'SELECT * FROM hail.reconcile(current_date);' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hail.check_ledger() IS
+'Reconciliation of today as one row. Administrators only; part of hail.check().';
+
+CREATE FUNCTION hail.check() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'preload',
+           CASE WHEN current_setting('shared_preload_libraries') ~ '\mpg_hail\M' THEN 'ok' ELSE 'warn' END,
+           CASE WHEN current_setting('shared_preload_libraries') ~ '\mpg_hail\M'
+                THEN 'the library is preloaded' ELSE 'not preloaded: searches use PostGIS, there are no workers' END,
+           CASE WHEN current_setting('shared_preload_libraries') !~ '\mpg_hail\M'
+                THEN 'Add pg_hail to shared_preload_libraries and restart.' END
+    UNION ALL SELECT * FROM hail.check_live()
+    UNION ALL SELECT * FROM hail.check_partitions()
+    UNION ALL SELECT * FROM hail.check_dispatch()
+    UNION ALL SELECT * FROM hail.check_ledger()
+$$;
+COMMENT ON FUNCTION hail.check() IS
+'Is all well? One row per area: ok, warn or fail, what was found and what to do. Administrators only.';
+
+CREATE FUNCTION hail.metrics() RETURNS TABLE (name text, labels jsonb, kind text, value float8)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(hail.current_role_name(), '') NOT IN ('admin', 'analyst') THEN
+        PERFORM hail.require_admin();
+    END IF;
+    RETURN QUERY
+    SELECT 'hail_active_trips', jsonb_build_object('state', t.state), 'gauge', count(*)::float8
+    FROM hail.trips t WHERE t.state IN ('searching', 'matched', 'arrived', 'started') GROUP BY t.state
+    UNION ALL
+    SELECT 'hail_pending_offers', '{}'::jsonb, 'gauge', count(*)::float8 FROM hail.offers o WHERE o.status = 'pending'
+    UNION ALL
+    SELECT 'hail_open_holds', '{}'::jsonb, 'gauge', count(*)::float8 FROM hail.holds h WHERE h.status = 'held'
+    UNION ALL
+    SELECT 'hail_search_overdue_seconds', '{}'::jsonb, 'gauge',
+           coalesce(extract(epoch FROM hail.clock() - min(t.next_round_at))::float8, 0)
+    FROM hail.trips t WHERE t.state = 'searching' AND t.next_round_at < hail.clock()
+    UNION ALL
+    SELECT 'hail_transaction_horizon_lag', '{}'::jsonb, 'gauge',
+           pg_snapshot_xmax(pg_current_snapshot())::text::float8 - pg_snapshot_xmin(pg_current_snapshot())::text::float8;
+END
+$$;
+COMMENT ON FUNCTION hail.metrics() IS
+'Figures of the engine for Prometheus and the like: name, labels, kind, value. Administrators and analysts.';
+
+GRANT EXECUTE ON FUNCTION hail.check(), hail.check_partitions(), hail.check_ledger() TO hail_admin;
+GRANT EXECUTE ON FUNCTION hail.metrics() TO hail_admin, hail_analyst;
