@@ -57,13 +57,7 @@ COMMENT ON FUNCTION hail.check_ledger() IS
 
 CREATE FUNCTION hail.check() RETURNS TABLE (area text, status text, detail text, hint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 'preload',
-           CASE WHEN current_setting('shared_preload_libraries') ~ '\mpg_hail\M' THEN 'ok' ELSE 'warn' END,
-           CASE WHEN current_setting('shared_preload_libraries') ~ '\mpg_hail\M'
-                THEN 'the library is preloaded' ELSE 'not preloaded: searches use PostGIS, there are no workers' END,
-           CASE WHEN current_setting('shared_preload_libraries') !~ '\mpg_hail\M'
-                THEN 'Add pg_hail to shared_preload_libraries and restart.' END
-    UNION ALL SELECT * FROM hail.check_live()
+    SELECT * FROM hail.check_live()
     UNION ALL SELECT * FROM hail.check_partitions()
     UNION ALL SELECT * FROM hail.check_dispatch()
     UNION ALL SELECT * FROM hail.check_ledger()
