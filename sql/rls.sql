@@ -116,3 +116,109 @@ RESET SESSION AUTHORIZATION;
 SELECT p.oid::regprocedure AS front_may_call FROM pg_proc p
 WHERE p.pronamespace = 'hail'::regnamespace AND has_function_privilege('hail_front', p.oid, 'execute')
 ORDER BY p.oid::regprocedure::text;
+
+-- Who reads what. Two of each role; two trips, far apart, so that each customer and driver has rows of its own.
+SET client_min_messages = warning;
+SELECT hail.set_clock('2026-03-04 09:00+00') IS NOT NULL AS frozen;
+SELECT count(hail.create_region('rls', 'Security', 'EUR', 'Europe/Madrid', ST_MakeEnvelope(-42, -1, -40, 1, 4326))) AS regions;
+SELECT count(hail.set_fare('rls', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)) AS fares;
+CREATE TEMP TABLE people AS
+SELECT (hail.register_user('+3519500000' || to_char(n, 'FM00'), role || ' ' || twin, role)).id, role, twin
+FROM (SELECT row_number() OVER () AS n, role, twin
+      FROM unnest(ARRAY['customer', 'driver', 'admin', 'partner', 'analyst']) role, unnest(ARRAY['a', 'b']) twin) AS p;
+ALTER TABLE people ADD token text;
+UPDATE people SET token = hail.issue_token(id, '1 hour');
+CREATE FUNCTION pg_temp.who(role text, twin text) RETURNS uuid LANGUAGE sql AS
+$$ SELECT id FROM people p WHERE p.role = who.role AND p.twin = who.twin $$;
+CREATE FUNCTION pg_temp.open_shop(driver uuid, lng float8) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.register_driver(driver, 'rls', '{economy}');
+    PERFORM hail.approve_driver(driver);
+    PERFORM hail.add_vehicle(driver, 'RLS 1', 'Fiat 128');
+    RETURN (hail.set_availability(driver, true, 0, lng)).online;
+END $$;
+CREATE FUNCTION pg_temp.ride(customer uuid, driver uuid, lng float8) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    wallet uuid := (hail.open_account('CUSTOMER_WALLET', customer, 'EUR')).id;
+    trip uuid;
+BEGIN
+    PERFORM hail.favourite_driver(customer, driver);
+    PERFORM hail.post_transaction('deposit', ARRAY[
+        ROW((hail.open_account('GATEWAY_CLEARING', NULL, 'EUR')).id, 'debit', 100000)::hail.entry_input,
+        ROW(wallet, 'credit', 100000)::hail.entry_input], 'rls deposit ' || customer);
+    trip := (hail.request_trip((hail.create_quote(customer, 0, lng, 0, lng + 0.05, 'economy')).id, 'wallet',
+                               'first_accept', 'rls')).id;
+    PERFORM hail.accept_offer(trip, driver);
+    PERFORM hail.arrive(trip);
+    PERFORM hail.start_trip(trip, (SELECT pickup_code FROM hail.trips WHERE id = trip));
+    RETURN (hail.complete_trip(trip)).state;
+END $$;
+SELECT pg_temp.open_shop(pg_temp.who('driver', 'a'), -41.8), pg_temp.open_shop(pg_temp.who('driver', 'b'), -40.2);
+SELECT pg_temp.ride(pg_temp.who('customer', 'a'), pg_temp.who('driver', 'a'), -41.8),
+       pg_temp.ride(pg_temp.who('customer', 'b'), pg_temp.who('driver', 'b'), -40.2);
+SELECT count(*) > 0 AS kept FROM hail.keep();
+
+-- What one caller sees of each table: a digest of each row, over the columns it may read.
+CREATE TEMP TABLE seen (who text, twin text, relation regclass, state text, whole boolean, rows text[]);
+GRANT ALL ON seen TO PUBLIC;
+CREATE FUNCTION pg_temp.look(who text, twin text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT c.oid::regclass AS relation, string_agg(quote_ident(a.attname), ', ') AS columns,
+                    count(a.attname) = c.relnatts AS whole
+             FROM pg_class c
+             LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                                     AND has_column_privilege(c.oid, a.attnum, 'select')
+             WHERE c.relnamespace = 'hail'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
+             GROUP BY c.oid, c.relnatts LOOP
+        BEGIN
+            IF r.columns IS NULL THEN
+                INSERT INTO seen VALUES (who, twin, r.relation, '-');
+            ELSE
+                EXECUTE format('INSERT INTO pg_temp.seen SELECT $1, $2, $3, NULL, $4, coalesce(array_agg(md5(ROW(%s)::text)), ''{}'') FROM %s',
+                               r.columns, r.relation) USING who, twin, r.relation, r.whole;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            INSERT INTO seen VALUES (who, twin, r.relation, SQLSTATE || ' ' || SQLERRM);
+        END;
+    END LOOP;
+END $$;
+SELECT pg_temp.look('all', 'a');
+DO $$
+DECLARE
+    p record;
+BEGIN
+    FOR p IN SELECT * FROM people LOOP
+        PERFORM hail.authenticate(p.token);
+        PERFORM pg_temp.look(p.role, p.twin);
+        COMMIT;
+    END LOOP;
+END $$;
+-- all: every row; own: some, and none that the other of the same role sees; none: not one; -: no right. *: not every column.
+SELECT a.relation, max(verdict) FILTER (WHERE a.who = 'customer') AS customer, max(verdict) FILTER (WHERE a.who = 'driver') AS driver,
+       max(verdict) FILTER (WHERE a.who = 'admin') AS admin, max(verdict) FILTER (WHERE a.who = 'partner') AS partner,
+       max(verdict) FILTER (WHERE a.who = 'analyst') AS analyst
+FROM seen a JOIN seen b ON b.who = a.who AND b.twin = 'b' AND b.relation = a.relation
+JOIN seen everything ON everything.who = 'all' AND everything.relation = a.relation,
+LATERAL (SELECT CASE WHEN a.state IS NOT NULL THEN a.state
+                     WHEN everything.rows = '{}' THEN 'empty'
+                     WHEN a.rows = '{}' AND b.rows = '{}' THEN 'none'
+                     WHEN cardinality(a.rows) = cardinality(everything.rows) THEN 'all'
+                     WHEN a.rows && b.rows THEN 'some'
+                     ELSE 'own' END || CASE WHEN a.whole OR a.state IS NOT NULL THEN '' ELSE ' *' END) AS v (verdict)
+WHERE a.twin = 'a' GROUP BY a.relation ORDER BY a.relation::text;
+-- Without a token, a role sees nothing of it.
+SET SESSION AUTHORIZATION hail_front;
+DO $$
+BEGIN
+    FOR i IN 1..5 LOOP
+        PERFORM set_config('role', (ARRAY['hail_customer', 'hail_driver', 'hail_admin', 'hail_partner', 'hail_analyst'])[i], true);
+        PERFORM pg_temp.look('nobody', i::text);
+        COMMIT;
+    END LOOP;
+END $$;
+RESET SESSION AUTHORIZATION;
+SELECT relation, state, cardinality(rows) AS rows, count(*) AS roles FROM seen
+WHERE who = 'nobody' AND (state <> '-' OR rows <> '{}') GROUP BY 1, 2, 3 ORDER BY relation::text, 2;
+SELECT hail.reset_clock() IS NOT NULL AS reset;
