@@ -64,7 +64,7 @@ static TimestampTz read_test_clock(double *rate)
     test_base = state->test_base;
     *rate = state->rate;
     SpinLockRelease(&state->lock);
-    return test_base + (TimestampTz) ((double) (GetCurrentTimestamp() - real_base) * *rate);
+    return test_base + (TimestampTz)((double)(GetCurrentTimestamp() - real_base) * *rate);
 }
 
 TimestampTz hail_now(void)
@@ -87,8 +87,8 @@ long hail_ms_until(TimestampTz at, long cap_ms)
         return 0;
     if (rate <= 0)
         return cap_ms;
-    ms = (double) (at - now) / 1000.0 / rate;
-    return ms >= (double) cap_ms ? cap_ms : (long) ms + 1;
+    ms = (double)(at - now) / 1000.0 / rate;
+    return ms >= (double)cap_ms ? cap_ms : (long)ms + 1;
 }
 
 static void set_test_clock(TimestampTz at, double rate)

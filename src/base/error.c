@@ -35,8 +35,9 @@ Datum hail_fail(PG_FUNCTION_ARGS)
 
     for (int i = 0; code != NULL && i < HAIL_ERROR_COUNT; i++) {
         if (strcmp(hail_error_rows[i].code, code) == 0)
-            ereport(ERROR, hail_error(i), errmsg("%s", message ? message : code), field ? hail_field(field) : 0,
-                    hint ? errhint("%s", hint) : 0, detail ? errdetail("%s", detail) : 0);
+            ereport(ERROR, hail_error(i), errmsg("%s", message ? message : code),
+                    field ? hail_field(field) : 0, hint ? errhint("%s", hint) : 0,
+                    detail ? errdetail("%s", detail) : 0);
     }
     elog(ERROR, "error code \"%s\" is not in the registry", code ? code : "(null)");
     PG_RETURN_VOID();
@@ -48,7 +49,7 @@ PG_FUNCTION_INFO_V1(hail_error_codes);
 Datum hail_error_codes(PG_FUNCTION_ARGS)
 {
     InitMaterializedSRF(fcinfo, 0);
-    ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
 
     for (int i = 0; i < HAIL_ERROR_COUNT; i++) {
         Datum values[3] = {CStringGetTextDatum(hail_error_rows[i].sqlstate),
@@ -58,5 +59,5 @@ Datum hail_error_codes(PG_FUNCTION_ARGS)
 
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
-    return (Datum) 0;
+    return (Datum)0;
 }

@@ -127,24 +127,25 @@ static bool definable(GucContext context)
 
 void hail_guc_init(void)
 {
-    for (int i = 0; i < (int) lengthof(int_settings); i++) {
+    for (int i = 0; i < (int)lengthof(int_settings); i++) {
         const IntSetting *s = &int_settings[i];
 
         if (definable(s->context))
-            DefineCustomIntVariable(s->name, s->description, NULL, s->variable, s->boot, s->min, s->max, s->context,
-                                    s->flags, NULL, NULL, NULL);
+            DefineCustomIntVariable(s->name, s->description, NULL, s->variable, s->boot, s->min, s->max,
+                                    s->context, s->flags, NULL, NULL, NULL);
     }
-    for (int i = 0; i < (int) lengthof(string_settings); i++) {
+    for (int i = 0; i < (int)lengthof(string_settings); i++) {
         const StringSetting *s = &string_settings[i];
 
         if (definable(s->context))
-            DefineCustomStringVariable(s->name, s->description, NULL, s->variable, s->boot, s->context, s->flags,
-                                       s->check, NULL, NULL);
+            DefineCustomStringVariable(s->name, s->description, NULL, s->variable, s->boot, s->context,
+                                       s->flags, s->check, NULL, NULL);
     }
     DefineCustomEnumVariable("hail.jwt_algorithm", "The one signature algorithm accepted in tokens.", NULL,
-                             &hail_jwt_algorithm, HAIL_JWT_HS256, jwt_algorithms, PGC_SIGHUP, 0, NULL, NULL, NULL);
+                             &hail_jwt_algorithm, HAIL_JWT_HS256, jwt_algorithms, PGC_SIGHUP, 0, NULL, NULL,
+                             NULL);
     if (definable(PGC_POSTMASTER))
-        DefineCustomBoolVariable("hail.workers", "Start the background workers (dispatcher and keeper).", NULL,
-                                 &hail_workers, true, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+        DefineCustomBoolVariable("hail.workers", "Start the background workers (dispatcher and keeper).",
+                                 NULL, &hail_workers, true, PGC_POSTMASTER, 0, NULL, NULL, NULL);
     MarkGUCPrefixReserved("hail");
 }

@@ -8,31 +8,34 @@
 extern int hail_max_live_drivers;    /* slots of the live index */
 extern int hail_history_ring_points; /* points the history ring holds */
 extern char *hail_worker_database;   /* hail.database: database the workers serve */
-extern bool hail_workers;            /* start the background workers; off: hail.keep(), hail.dispatch_tick() by hand */
+extern bool hail_workers; /* start the background workers; off: hail.keep(), hail.dispatch_tick() by hand */
 
 /* changeable by reload */
-extern int hail_presence_ttl_s;      /* hail.presence_ttl: a driver not heard of for so long is not found */
-extern int hail_history_interval_s;  /* hail.history_interval: off a trip, one point kept per so many seconds */
-extern int hail_write_through_ms;    /* hail.write_through_interval: positions reach driver_positions this often */
-extern int hail_quote_ttl_s;         /* hail.quote_ttl */
-extern int hail_min_trip_m;          /* hail.min_trip_distance: pickup and dropoff nearer than this are one place */
-extern int hail_max_trip_km;         /* hail.max_trip_distance: longest trip priced, great circle */
-extern int hail_surge_window_s;      /* hail.surge_window: requests of so long count as demand */
-extern int hail_surge_interval_ms;   /* hail.surge_interval: pace of surge_tick, hence how fast a surge may climb */
-extern int hail_surge_hold_s;        /* hail.surge_hold: a surge that rose is not lowered for so long */
-extern int hail_max_speed_kmh;       /* hail.max_speed: faster moves are flagged, not applied */
-extern char *hail_jwt_secret;        /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
-extern char *hail_jwt_public_key;    /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
-extern int hail_jwt_algorithm;       /* hail.jwt_algorithm: one of HailJwtAlgorithm */
-extern char *hail_jwt_issuer;        /* hail.jwt_issuer */
-extern char *hail_jwt_audience;      /* hail.jwt_audience */
-extern int hail_jwt_leeway_s;        /* hail.jwt_leeway: clock skew accepted, 60 s at most */
+extern int hail_presence_ttl_s; /* hail.presence_ttl: a driver not heard of for so long is not found */
+extern int
+    hail_history_interval_s; /* hail.history_interval: off a trip, one point kept per so many seconds */
+extern int
+    hail_write_through_ms;   /* hail.write_through_interval: positions reach driver_positions this often */
+extern int hail_quote_ttl_s; /* hail.quote_ttl */
+extern int hail_min_trip_m;  /* hail.min_trip_distance: pickup and dropoff nearer than this are one place */
+extern int hail_max_trip_km; /* hail.max_trip_distance: longest trip priced, great circle */
+extern int hail_surge_window_s; /* hail.surge_window: requests of so long count as demand */
+extern int
+    hail_surge_interval_ms;    /* hail.surge_interval: pace of surge_tick, hence how fast a surge may climb */
+extern int hail_surge_hold_s;  /* hail.surge_hold: a surge that rose is not lowered for so long */
+extern int hail_max_speed_kmh; /* hail.max_speed: faster moves are flagged, not applied */
+extern char *hail_jwt_secret;  /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
+extern char *hail_jwt_public_key; /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
+extern int hail_jwt_algorithm;    /* hail.jwt_algorithm: one of HailJwtAlgorithm */
+extern char *hail_jwt_issuer;     /* hail.jwt_issuer */
+extern char *hail_jwt_audience;   /* hail.jwt_audience */
+extern int hail_jwt_leeway_s;     /* hail.jwt_leeway: clock skew accepted, 60 s at most */
 
 typedef enum HailJwtAlgorithm { HAIL_JWT_HS256, HAIL_JWT_RS256, HAIL_JWT_EDDSA } HailJwtAlgorithm;
 
 /*
- * hail.request_id, which any caller may set for its transaction: 1 to 128 printable ASCII characters that events
- * and logs carry, so that a request can be followed. No identity. NULL when not set.
+ * hail.request_id, which any caller may set for its transaction: 1 to 128 printable ASCII characters that
+ * events and logs carry, so that a request can be followed. No identity. NULL when not set.
  */
 extern const char *hail_request_id(void);
 

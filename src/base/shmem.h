@@ -14,9 +14,9 @@
 #include "storage/lwlock.h"
 
 typedef struct HailShmemModule {
-    const char *name;            /* name of the shared segment and of the lock tranche, "hail_live" */
-    Size (*size)(void);          /* bytes needed, from GUCs */
-    int (*lock_count)(void);     /* LWLocks needed; NULL for none */
+    const char *name;        /* name of the shared segment and of the lock tranche, "hail_live" */
+    Size (*size)(void);      /* bytes needed, from GUCs */
+    int (*lock_count)(void); /* LWLocks needed; NULL for none */
     /* memory: `size` bytes; locks: array of lock_count() locks or NULL; found: contents already set up */
     void (*startup)(void *memory, LWLockPadded *locks, bool found);
 } HailShmemModule;

@@ -48,8 +48,8 @@
 /* clang-format on */
 
 typedef struct HailErrorRow {
-    const char *sqlstate;  /* five characters */
-    const char *code;      /* stable word, part of the API */
+    const char *sqlstate; /* five characters */
+    const char *code;     /* stable word, part of the API */
     int http_status;
 } HailErrorRow;
 
@@ -57,7 +57,7 @@ typedef enum HailError {
 #define X(symbol, sqlstate, code, http) symbol,
     HAIL_ERRORS(X)
 #undef X
-    HAIL_ERROR_COUNT
+        HAIL_ERROR_COUNT
 } HailError;
 
 extern const HailErrorRow hail_error_rows[HAIL_ERROR_COUNT];

@@ -2,8 +2,8 @@
  * statement.h
  *    SPI with kept plans: one static HailStatement per SQL text, prepared on first use in a backend.
  *
- *        static HailStatement lock_trip = {"SELECT ... FROM hail.trips WHERE id = $1 FOR UPDATE", 1, {UUIDOID}};
- *        hail_execute(&lock_trip, (Datum[]) {id}, NULL, false, 1);
+ *        static HailStatement lock_trip = {"SELECT ... FROM hail.trips WHERE id = $1 FOR UPDATE", 1,
+ * {UUIDOID}}; hail_execute(&lock_trip, (Datum[]) {id}, NULL, false, 1);
  *
  * The caller is inside SPI_connect(). Every name in the text is schema-qualified.
  */
@@ -27,9 +27,11 @@ typedef struct HailStatement {
  * `read_only` uses the caller's snapshot; `limit` 0 = all rows. Errors: whatever the statement raises, or an
  * internal error where SPI itself refuses.
  */
-extern uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bool read_only, long limit);
+extern uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bool read_only,
+                           long limit);
 
-/* Column `col` (from 1) of row `row` of the last result; *isnull must be checked where the column can be NULL. */
+/* Column `col` (from 1) of row `row` of the last result; *isnull must be checked where the column can be
+ * NULL. */
 extern Datum hail_result(uint64 row, int col, bool *isnull);
 
 #endif

@@ -15,7 +15,7 @@ void hail_uuid7(pg_uuid_t *out)
     uint64 ns, ms, sub_ms;
 
     clock_gettime(CLOCK_REALTIME, &ts);
-    ns = (uint64) ts.tv_sec * 1000000000 + (uint64) ts.tv_nsec;
+    ns = (uint64)ts.tv_sec * 1000000000 + (uint64)ts.tv_nsec;
     if (ns < last_ns + 250)
         ns = last_ns + 250; /* one step of the 12-bit fraction: 1 ms / 4096 = 244 ns */
     last_ns = ns;
@@ -25,9 +25,9 @@ void hail_uuid7(pg_uuid_t *out)
     if (!pg_strong_random(out->data + 8, 8))
         ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes"));
     for (int i = 0; i < 6; i++)
-        out->data[i] = (unsigned char) (ms >> (40 - 8 * i));
-    out->data[6] = (unsigned char) (0x70 | (sub_ms >> 8));
-    out->data[7] = (unsigned char) sub_ms;
+        out->data[i] = (unsigned char)(ms >> (40 - 8 * i));
+    out->data[6] = (unsigned char)(0x70 | (sub_ms >> 8));
+    out->data[7] = (unsigned char)sub_ms;
     out->data[8] = (out->data[8] & 0x3f) | 0x80;
 }
 
