@@ -165,10 +165,17 @@ static uint32 driver_hash(const pg_uuid_t *id)
 {
     uint64 halves[2];
 
-    /* the last eight bytes of a UUID v7 are random; the first tell apart ids made by hand */
+    /*
+     * The last eight bytes of a UUID v7 are random, but ids made by hand may differ in one byte only,
+     * wherever it is: a multiplication carries a difference upwards alone, so the halves are folded before
+     * each (finalizer of MurmurHash3).
+     */
     memcpy(halves, id->data, sizeof(halves));
     halves[1] ^= halves[0] * UINT64CONST(0x9E3779B97F4A7C15);
-    halves[1] *= UINT64CONST(0xD6E8FEB86659FD93);
+    halves[1] ^= halves[1] >> 33;
+    halves[1] *= UINT64CONST(0xFF51AFD7ED558CCD);
+    halves[1] ^= halves[1] >> 33;
+    halves[1] *= UINT64CONST(0xC4CEB9FE1A85EC53);
     return (uint32)(halves[1] >> 32);
 }
 
