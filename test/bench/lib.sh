@@ -43,6 +43,32 @@ pgbench_rate() {
     sed -nE 's/^tps = ([0-9.]+).*/\1/p' <<<"$out"
 }
 
+# pgbench_done SCRIPT COUNT [OPTION...]: the same, for a script that can run COUNT times in all: client c takes numbers
+# c * :share + 1, 2, ... in :k
+pgbench_done() {
+    local script=$1 share=$(($2 / BENCH_CLIENTS)) out; shift 2
+    { printf '\\set n :n + 1\n\\set k :client_id * :share + :n\n'; cat "$script"; } >"$script.counted"
+    out=$("$PGBENCH" -n -M prepared -c "$BENCH_CLIENTS" -j "$BENCH_THREADS" -t "$share" -D n=0 -D share="$share" \
+        --random-seed="$BENCH_SEED" -f "$script.counted" "$@" hail 2>&1) || { echo "$out" | tail -5 >&2; return 1; }
+    sed -nE 's/^tps = ([0-9.]+).*/\1/p' <<<"$out"
+}
+
+# bench_drivers: BENCH_DRIVERS approved drivers, online, each at its place. The rows are inserted, positions reported.
+bench_drivers() {
+    [ "$(sql -Atc 'SELECT count(*) FROM bench.points')" = 0 ] || return 0
+    sql -v n="$BENCH_DRIVERS" >/dev/null <<'SQL'
+INSERT INTO hail.users (id, phone, name, role)
+SELECT bench.id(1, n), '+1' || (1000000000 + n), 'Driver ' || n, 'driver' FROM generate_series(1, :n) n;
+INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status, online)
+SELECT bench.id(1, n), r.id, '{economy}', hail.class_mask('{economy}'), 'approved', true
+FROM generate_series(1, :n) n, hail.regions r WHERE r.code = 'bench';
+INSERT INTO bench.points SELECT n, bench.id(1, n), p.lat, p.lng FROM generate_series(1, :n) n, bench.place(n) p;
+SELECT sum(hail.report_locations(ids, lats, lngs))
+FROM (SELECT array_agg(id) AS ids, array_agg(lat) AS lats, array_agg(lng) AS lngs FROM bench.points GROUP BY n / 1000) batches;
+ANALYZE hail.users, hail.drivers, bench.points;
+SQL
+}
+
 # row NAME VALUE UNIT [PEER PEER_VALUE]: one result, on screen and for bench.json
 row() {
     [ -n "${2:-}" ] || { echo "$1: not measured" >&2; return 1; }

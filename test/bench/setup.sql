@@ -6,7 +6,8 @@ SELECT hail.load_sample_fares('bench');
 CREATE SCHEMA bench;
 CREATE FUNCTION bench.id(kind integer, n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
 AS $$ SELECT ('00000000-0000-7000-8000-' || (kind * 100000000000 + n)::text)::uuid $$;
--- drivers gather around the centre: normal, sigma 0.06 degrees
-CREATE FUNCTION bench.normal() RETURNS float8 LANGUAGE sql VOLATILE
-AS $$ SELECT sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()) $$;
+-- Where driver n is: denser towards the centre, and a formula that a pgbench script can repeat.
+CREATE FUNCTION bench.place(n bigint, OUT lat float8, OUT lng float8) LANGUAGE sql IMMUTABLE
+AS $$ SELECT 41.03 + 0.12 * ((n * 618033) % 1000003 + (n * 414213) % 999983) / 1000000.0,
+             -8.73 + 0.12 * ((n * 236067) % 1000003 + (n * 732050) % 999983) / 1000000.0 $$;
 CREATE TABLE bench.points (n bigint PRIMARY KEY, id uuid NOT NULL, lat float8 NOT NULL, lng float8 NOT NULL);
