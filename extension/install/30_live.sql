@@ -112,6 +112,13 @@ COMMENT ON FUNCTION hail.live_stats() IS
 'The live index in figures, counted since the server started: slots and those in use, drivers linked into cells (online, free, with a position), bytes, searches, reports. No row in a server without the index. For administrators and analysts.';
 GRANT EXECUTE ON FUNCTION hail.live_stats() TO hail_admin, hail_analyst;
 
+CREATE FUNCTION hail.live_warming() RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_live_warming';
+COMMENT ON FUNCTION hail.live_warming() IS
+'Is the live index being rebuilt, so that searches answer "warming"? False in a server without the index. What readiness probes ask, without a token.';
+GRANT EXECUTE ON FUNCTION hail.live_warming()
+    TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst, hail_front;
+
 CREATE FUNCTION hail.check_live() RETURNS TABLE (area text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -11,9 +11,10 @@ static void health_live(Request *request)
     respond_data(request, 200, "{\"status\":\"ok\"}");
 }
 
+/* Ready: the database answers and its live index is complete. */
 static void health_ready(Request *request)
 {
-    const char *fault = db_probe("SELECT hail.clock() IS NOT NULL");
+    const char *fault = db_probe("SELECT NOT hail.live_warming()");
 
     if (fault == NULL)
         respond_data(request, 200, "{\"status\":\"ok\"}");

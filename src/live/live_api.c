@@ -159,6 +159,7 @@ static text *class_of_mask(int64 mask)
 PG_FUNCTION_INFO_V1(hail_nearby_drivers);
 PG_FUNCTION_INFO_V1(hail_live_scan);
 PG_FUNCTION_INFO_V1(hail_live_stats);
+PG_FUNCTION_INFO_V1(hail_live_warming);
 
 static void refuse(const char *field, const char *rule)
 {
@@ -302,4 +303,10 @@ Datum hail_live_stats(PG_FUNCTION_ARGS)
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
     return (Datum)0;
+}
+
+/* hail.live_warming(): is the index here and not complete? */
+Datum hail_live_warming(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_BOOL(live_mode() == LIVE_IN_MEMORY && !live_index_ready());
 }

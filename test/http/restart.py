@@ -58,8 +58,14 @@ def _(w):
 
 @test("ready means that the live index is complete")
 def _(w):
+    answer = w.call("GET", "/health/ready")
+    equal((answer.status, answer.error["message"]), (503, "the live index is warming"))
+    answer = w.admin.get("location/nearby?lat=30&lng=31")
+    equal((answer.status, answer.error["code"]), (503, "warming"))
+    check(int(answer.headers["Retry-After"]) >= 1)
     w.psql("SELECT count(*) FROM hail.keep()")
     equal(w.call("GET", "/health/ready").status, 200)
+    equal(w.admin.get("location/nearby?lat=30&lng=31").status, 200)
 
 
 def clock_still_frozen(w):

@@ -1,0 +1,98 @@
+/* snake_case to camelCase, and text to JSON strings. */
+#include "unit.h"
+
+#include "json_case.h"
+
+static int becomes(const char *json, const char *wanted)
+{
+    Buffer out = {0};
+    int same;
+
+    json_camel_case(&out, json, strlen(json));
+    same = strcmp(out.data, wanted) == 0;
+    if (!same)
+        printf("# %s became %s\n", json, out.data);
+    buffer_free(&out);
+    return same;
+}
+
+static void keys_change_and_values_stay(void)
+{
+    CHECK(becomes("{\"driver_id\":\"a_b\",\"pickup_lat\":1.5}", "{\"driverId\":\"a_b\",\"pickupLat\":1.5}"));
+    CHECK(becomes("{\"a_b\" : {\"c_d\":[{\"e_f\":null}]}}", "{\"aB\" : {\"cD\":[{\"eF\":null}]}}"));
+    CHECK(becomes("[\"a_b\",\"c_d\"]", "[\"a_b\",\"c_d\"]"));
+    CHECK(becomes("{\"n\":\"x\\\"a_b\\\":\",\"m_n\":\"\\\\\"}", "{\"n\":\"x\\\"a_b\\\":\",\"mN\":\"\\\\\"}"));
+    CHECK(becomes("\"a_b\"", "\"a_b\""));
+    CHECK(becomes("null", "null"));
+    CHECK(becomes("", ""));
+}
+
+static void odd_names_keep_what_is_no_word_border(void)
+{
+    CHECK(becomes("{\"_a\":1,\"a_\":2,\"a__b\":3,\"a_1\":4}", "{\"_a\":1,\"a_\":2,\"a_B\":3,\"a1\":4}"));
+    CHECK(becomes("{\"eta_p50_s\":1}", "{\"etaP50S\":1}"));
+}
+
+static void broken_text_never_runs_over_its_end(void)
+{
+    CHECK(becomes("{\"a_b", "{\"a_b"));
+    CHECK(becomes("{\"a_b\\", "{\"a_b\\"));
+    CHECK(becomes("\"", "\""));
+}
+
+static int written(const char *text, const char *wanted)
+{
+    Buffer out = {0};
+    int same;
+
+    buffer_json_string(&out, text);
+    same = strcmp(out.data, wanted) == 0;
+    if (!same)
+        printf("# became %s\n", out.data);
+    buffer_free(&out);
+    return same;
+}
+
+static void strings_are_always_valid_json(void)
+{
+    CHECK(written("plain", "\"plain\""));
+    CHECK(written("a\"b\\c\n\x01\x7f", "\"a\\\"b\\\\c\\u000a\\u0001\x7f\""));
+    CHECK(written("\xD9\x85\xE2\x82\xAC\xF0\x9F\x9A\x97", "\"\xD9\x85\xE2\x82\xAC\xF0\x9F\x9A\x97\""));
+    /* cut short, overlong, surrogate, past the last code point */
+    CHECK(written("a\xD9", "\"a\xEF\xBF\xBD\""));
+    CHECK(written("\xC0\xAF", "\"\xEF\xBF\xBD\xEF\xBF\xBD\""));
+    CHECK(written("\xED\xA0\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""));
+    CHECK(written("\xF4\x90\x80\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""));
+}
+
+static void memory_grows_and_is_reused(void)
+{
+    Buffer buffer = {0};
+    Arena arena = {0};
+    char *first, *text;
+
+    for (int i = 0; i < 10000; i++)
+        buffer_format(&buffer, "%d,", i % 10);
+    CHECK_INT(buffer.length, 20000);
+    buffer_reset(&buffer);
+    CHECK_INT(buffer.length, 0);
+    first = arena_alloc(&arena, 16);
+    for (int i = 0; i < 1000; i++)
+        arena_alloc(&arena, 1000);
+    text = arena_format(&arena, "%s-%d", "x", 7);
+    CHECK(strcmp(text, "x-7") == 0);
+    arena_reset(&arena);
+    CHECK(arena_alloc(&arena, 16) == first);
+    arena_free(&arena);
+    buffer_free(&buffer);
+}
+
+int main(void)
+{
+    RUN(keys_change_and_values_stay);
+    RUN(odd_names_keep_what_is_no_word_border);
+    RUN(broken_text_never_runs_over_its_end);
+    RUN(strings_are_always_valid_json);
+    RUN(memory_grows_and_is_reused);
+    return unit_result();
+}

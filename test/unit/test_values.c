@@ -1,0 +1,147 @@
+/* What haild takes for a number, a UUID, a time, an enum, an array; what it says about the rest. */
+#include "unit.h"
+
+#include <jansson.h>
+
+#include "values.h"
+
+static Arena arena;
+
+static void numbers_are_written_as_json_writes_them(void)
+{
+    static const char *const good[] = {"0", "-0", "1", "12.5", "-0.001", "1e3", "1E+3", "2.5e-10", "180"};
+    static const char *const bad[] = {"",    "-",   "+1",  "01",    "1.",       ".5",    "1e",
+                                      "1e+", "0x1", "NaN", "inf",   "Infinity", "1 ",    " 1",
+                                      "1,5", "1_0", "--1", "1e999", "1f",       "1.5.5", "-e1"};
+    double value;
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        CHECK(text_is_number(good[i], &value));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(!text_is_number(bad[i], &value));
+    CHECK(text_is_number("12.5", &value) && value == 12.5);
+}
+
+static void a_uuid_has_36_characters_in_their_places(void)
+{
+    CHECK(text_is_uuid("01a1fc38-7d63-7660-b0b0-bf77061180de"));
+    CHECK(text_is_uuid("01A1FC38-7D63-7660-B0B0-BF77061180DE"));
+    CHECK(!text_is_uuid("01a1fc38-7d63-7660-b0b0-bf77061180d"));
+    CHECK(!text_is_uuid("01a1fc38-7d63-7660-b0b0-bf77061180de0"));
+    CHECK(!text_is_uuid("01a1fc387d637660b0b0bf77061180de"));
+    CHECK(!text_is_uuid("01a1fc38-7d63-7660-b0b0-bf77061180dg"));
+    CHECK(!text_is_uuid("{01a1fc38-7d63-7660-b0b0-bf77061180d}"));
+    CHECK(!text_is_uuid(""));
+}
+
+static void a_time_says_its_zone(void)
+{
+    CHECK(text_is_timestamp("2030-01-02T10:00:00Z"));
+    CHECK(text_is_timestamp("2030-01-02t10:00:00.123456z"));
+    CHECK(text_is_timestamp("2030-01-02T10:00:00+02:00"));
+    CHECK(!text_is_timestamp("2030-01-02T10:00:00"));
+    CHECK(!text_is_timestamp("2030-01-02 10:00:00Z"));
+    CHECK(!text_is_timestamp("2030-01-02T10:00:00.Z"));
+    CHECK(!text_is_timestamp("2030-01-02T10:00Z"));
+    CHECK(!text_is_timestamp("infinity"));
+    CHECK(!text_is_timestamp("now"));
+    CHECK(!text_is_timestamp("2030-01-02T10:00:00Z "));
+    CHECK(!text_is_timestamp("2030-01-02T10:00:00+0200"));
+}
+
+static void an_enum_takes_whole_words_only(void)
+{
+    CHECK(value_in("wallet|cash", "wallet"));
+    CHECK(value_in("wallet|cash", "cash"));
+    CHECK(!value_in("wallet|cash", "wall"));
+    CHECK(!value_in("wallet|cash", "wallet|cash"));
+    CHECK(!value_in("wallet|cash", ""));
+}
+
+static void nesting_counts_brackets_outside_strings(void)
+{
+#define WITHIN(text, limit) json_nests_within(text, strlen(text), limit)
+    CHECK(WITHIN("{\"a\":[1,{\"b\":2}]}", 3));
+    CHECK(!WITHIN("{\"a\":[1,{\"b\":2}]}", 2));
+    CHECK(WITHIN("[[],[],[]]", 2));
+    CHECK(WITHIN("[\"[[[[[[\",\"\\\"[[[[\"]", 1));
+    CHECK(!WITHIN("[[[[[[[[", 7));
+    CHECK(WITHIN("", 0));
+}
+
+static const char *text_value(const Param *param, const char *text)
+{
+    const char *reason;
+
+    return value_from_text(param, text, &arena, &reason);
+}
+
+static void limits_hold_at_both_ends(void)
+{
+    Param latitude = {.type = TYPE_NUMBER, .min = -90, .max = 90};
+    Param limit = {.type = TYPE_INTEGER, .min = 1, .max = 100};
+    Param code = {.type = TYPE_STRING, .min = 4, .max = 4};
+
+    CHECK(text_value(&latitude, "90") && text_value(&latitude, "-90"));
+    CHECK(!text_value(&latitude, "90.0001") && !text_value(&latitude, "-90.0001"));
+    CHECK(text_value(&limit, "1") && text_value(&limit, "100"));
+    CHECK(!text_value(&limit, "0") && !text_value(&limit, "101"));
+    CHECK(!text_value(&limit, "1.0") && !text_value(&limit, "1e1") &&
+          !text_value(&limit, "99999999999999999999"));
+    CHECK(text_value(&code, "1234") && !text_value(&code, "123") && !text_value(&code, "12345"));
+    CHECK(!text_value(&code, "12\n4"));
+}
+
+static const char *json_value(const Param *param, const char *json, const char **reason)
+{
+    json_t *value = json_loads(json, JSON_DECODE_ANY, NULL);
+    const char *text = value_from_json(param, value, &arena, reason);
+
+    json_decref(value);
+    return text;
+}
+
+static void json_values_keep_their_type(void)
+{
+    Param number = {.type = TYPE_NUMBER}, integer = {.type = TYPE_INTEGER}, string = {.type = TYPE_STRING};
+    Param boolean = {.type = TYPE_BOOLEAN}, choice = {.type = TYPE_ENUM, .values = "a|b"};
+    const char *reason;
+
+    CHECK(strcmp(json_value(&number, "30.05", &reason), "30.050000000000001") == 0);
+    CHECK(strcmp(json_value(&number, "7", &reason), "7") == 0);
+    CHECK(strcmp(json_value(&integer, "9007199254740993", &reason), "9007199254740993") == 0);
+    CHECK(json_value(&integer, "1.0", &reason) == NULL && strcmp(reason, "must be an integer") == 0);
+    CHECK(json_value(&number, "\"1\"", &reason) == NULL && strcmp(reason, "must be a number") == 0);
+    CHECK(json_value(&string, "1", &reason) == NULL && strcmp(reason, "must be a string") == 0);
+    CHECK(strcmp(json_value(&boolean, "false", &reason), "false") == 0);
+    CHECK(json_value(&boolean, "0", &reason) == NULL);
+    CHECK(json_value(&choice, "\"c\"", &reason) == NULL && strcmp(reason, "must be one of a|b") == 0);
+}
+
+static void arrays_become_array_literals(void)
+{
+    Param strings = {.type = TYPE_STRINGS, .min = 1, .max = 3};
+    const char *reason;
+
+    CHECK(strcmp(json_value(&strings, "[\"a\",\"b c\"]", &reason), "{\"a\",\"b c\"}") == 0);
+    CHECK(strcmp(json_value(&strings, "[\"q\\\"\\\\}\",\"NULL\"]", &reason), "{\"q\\\"\\\\}\",\"NULL\"}") ==
+          0);
+    CHECK(json_value(&strings, "[]", &reason) == NULL);
+    CHECK(json_value(&strings, "[\"a\",\"b\",\"c\",\"d\"]", &reason) == NULL);
+    CHECK(json_value(&strings, "[1]", &reason) == NULL);
+    CHECK(json_value(&strings, "\"a\"", &reason) == NULL);
+}
+
+int main(void)
+{
+    RUN(numbers_are_written_as_json_writes_them);
+    RUN(a_uuid_has_36_characters_in_their_places);
+    RUN(a_time_says_its_zone);
+    RUN(an_enum_takes_whole_words_only);
+    RUN(nesting_counts_brackets_outside_strings);
+    RUN(limits_hold_at_both_ends);
+    RUN(json_values_keep_their_type);
+    RUN(arrays_become_array_literals);
+    arena_free(&arena);
+    return unit_result();
+}
