@@ -104,8 +104,8 @@ static void fund_wallets(PGconn *db, size_t first, size_t count)
     }
     if (owners) {
         db_do(db,
-              "SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, p.amount, 'debit'),"
-              " ROW(w.id, p.amount, 'credit')]::hail.entry_input[], 'replay-funds:' || p.owner)"
+              "SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 'debit', p.amount),"
+              " ROW(w.id, 'credit', p.amount)]::hail.entry_input[], 'replay-funds:' || p.owner)"
               " FROM unnest($1::uuid[], $2::bigint[]) AS p (owner, amount),"
               " LATERAL hail.open_account('GATEWAY_CLEARING', NULL, $3) AS g,"
               " LATERAL hail.open_account('CUSTOMER_WALLET', p.owner, $3) AS w",
