@@ -14,7 +14,8 @@
 #define MAX_COLUMNS 24
 /* Meters run over the same spot, or a trip out of town, are recording errors. */
 #define SHORTEST_TRIP_M 200
-#define LONGEST_TRIP_M  40000
+
+static double longest_m;
 
 typedef struct Scenario {
     const char *name, *trips_file, *vehicles_file; /* vehicles_file NULL: from the trips */
@@ -112,8 +113,7 @@ static void add_trip(Dataset *data, DataTrip trip)
     double length = geo_distance_m(trip.pickup_lat, trip.pickup_lng, trip.dropoff_lat, trip.dropoff_lng);
 
     if (!inside(data, trip.pickup_lat, trip.pickup_lng) ||
-        !inside(data, trip.dropoff_lat, trip.dropoff_lng) || length < SHORTEST_TRIP_M ||
-        length > LONGEST_TRIP_M)
+        !inside(data, trip.dropoff_lat, trip.dropoff_lng) || length < SHORTEST_TRIP_M || length > longest_m)
         return;
     if ((data->trip_count & (data->trip_count - 1)) == 0)
         data->trips = xrealloc(data->trips, (2 * data->trip_count + 1) * sizeof(DataTrip));
@@ -274,31 +274,34 @@ static void choose_vehicles(Dataset *data, double start, size_t drivers)
         data->vehicle_count = drivers;
 }
 
-Dataset data_load(const char *name, const char *directory, size_t trips, size_t drivers, double minutes)
+static const Scenario *find_scenario(const char *name)
 {
-    const Scenario *scenario = NULL;
-    Dataset data;
-
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
         if (strcmp(scenarios[i].name, name) == 0)
-            scenario = &scenarios[i];
-    if (!scenario)
-        die("no scenario %s (nyc, sf, sample)", name);
-    data = scenario->place;
+            return &scenarios[i];
+    die("no scenario %s (nyc, sf, sample)", name);
+}
+
+Dataset data_load(const DataWish *wish)
+{
+    const Scenario *scenario = find_scenario(wish->scenario);
+    Dataset data = scenario->place;
+
+    longest_m = wish->longest_m;
     if (scenario->vehicles_file) {
-        read_requests(&data, scenario, directory);
-        read_vehicles(&data, scenario, directory);
+        read_requests(&data, scenario, wish->directory);
+        read_vehicles(&data, scenario, wish->directory);
     } else {
-        read_cab_trips(&data, scenario, directory, trips);
+        read_cab_trips(&data, scenario, wish->directory, wish->trips);
     }
     if (data.trip_count == 0 || data.vehicle_count == 0)
         die("no trips or no vehicles in the data");
     qsort(data.trips, data.trip_count, sizeof(DataTrip), by_time);
-    for (size_t i = 0; minutes > 0 && i < data.trip_count; i++)
-        if (data.trips[i].at >= data.trips[0].at + 60 * minutes)
+    for (size_t i = 0; wish->minutes > 0 && i < data.trip_count; i++)
+        if (data.trips[i].at >= data.trips[0].at + 60 * wish->minutes)
             data.trip_count = i;
-    if (trips < data.trip_count)
-        data.trip_count = thin(data.trips, data.trip_count, sizeof(DataTrip), trips);
-    choose_vehicles(&data, data.trips[0].at, drivers);
+    if (wish->trips < data.trip_count)
+        data.trip_count = thin(data.trips, data.trip_count, sizeof(DataTrip), wish->trips);
+    choose_vehicles(&data, data.trips[0].at, wish->drivers);
     return data;
 }

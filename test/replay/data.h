@@ -30,12 +30,19 @@ typedef struct Dataset {
     size_t vehicle_count;
 } Dataset;
 
+/* What is wanted of a scenario. */
+typedef struct DataWish {
+    const char *scenario, *directory;
+    size_t trips, drivers;
+    double minutes;   /* only requests of the first so many; 0: all */
+    double longest_m; /* only trips up to this great-circle length */
+} DataWish;
+
 /*
- * Read scenario `name` from `directory`; keep `trips` of the requests of the first `minutes` minutes (0: all)
- * and `drivers` vehicles, each chosen uniformly with the program's random numbers. Ends the program when the
- * data are not there; takes what there is when there is less.
+ * Read a scenario; keep the wished number of requests and of vehicles, each chosen uniformly with the
+ * program's random numbers. Ends the program when the data are not there; takes what there is when there is
+ * less.
  */
-extern Dataset data_load(const char *name, const char *directory, size_t trips, size_t drivers,
-                         double minutes);
+extern Dataset data_load(const DataWish *wish);
 
 #endif

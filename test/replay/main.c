@@ -25,6 +25,7 @@ static const char usage[] =
     "  --trips N           requests, sampled uniformly (200)\n"
     "  --drivers N         drivers (80)\n"
     "  --minutes M         only requests of the first M minutes; 0: all (0)\n"
+    "  --longest METRES    only trips of up to this great-circle length (40000)\n"
     "  --speed X           clock seconds per wall second (20)\n"
     "  --accept P          share of offers a driver who answers accepts (0.85)\n"
     "  --ignore P          share of offers left to expire (0.05)\n"
@@ -71,6 +72,7 @@ static void parse_options(int argc, char **argv)
         {"seed", NULL, &seed_value, NULL, NULL},
         {"connections", NULL, &connections, NULL, NULL},
         {"minutes", NULL, NULL, &o->minutes, NULL},
+        {"longest", NULL, NULL, &o->longest, NULL},
         {"speed", NULL, NULL, &o->speed, NULL},
         {"accept", NULL, NULL, &o->accept, NULL},
         {"ignore", NULL, NULL, &o->ignore, NULL},
@@ -124,6 +126,7 @@ static void set_defaults(void)
                             .db = "dbname=hail",
                             .trips = 200,
                             .drivers = 80,
+                            .longest = 40000,
                             .speed = 20,
                             .accept = 0.85,
                             .ignore = 0.05,
@@ -178,8 +181,12 @@ static void prepare(void)
 {
     Dataset *d = &sim.data;
 
-    *d = data_load(sim.options.scenario, sim.options.data_directory, (size_t)sim.options.trips,
-                   (size_t)sim.options.drivers, sim.options.minutes);
+    *d = data_load(&(DataWish){.scenario = sim.options.scenario,
+                               .directory = sim.options.data_directory,
+                               .trips = (size_t)sim.options.trips,
+                               .drivers = (size_t)sim.options.drivers,
+                               .minutes = sim.options.minutes,
+                               .longest_m = sim.options.longest});
     if (sim.options.now) {
         /* ahead of the wall clock: what a server without its test clock does then lies in the past */
         double shift = (double)time(NULL) + 900 - d->trips[0].at;

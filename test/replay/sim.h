@@ -22,6 +22,7 @@ typedef struct Options {
     const char *scenario, *data_directory, *url, *db, *report_file;
     long trips, drivers;
     double minutes;        /* only requests of the first so many minutes; 0: all */
+    double longest;        /* metres: only trips up to this length */
     double speed;          /* clock seconds per wall second */
     double accept;         /* a driver's answers to offers: this share accepts, */
     double ignore;         /* this one lets them expire, the rest declines */
