@@ -1,9 +1,10 @@
 /*
- * http_load HOST PORT CLIENTS SECONDS REQUESTS
+ * http_load HOST PORT CLIENTS SECONDS REQUESTS [once]
  *    Keep-alive HTTP/1.1 load: each client sends one request of REQUESTS after another over its own
  * connection and waits for the whole answer. REQUESTS: blocks of a byte count on a line of its own and that
  * many bytes, each a complete request. Client n starts at block n and strides by the number of clients, so
- * blocks are shared out. One thread and one epoll for every client of it, at most one thread per core.
+ * blocks are shared out. At most one thread per core, each with an epoll
+ *    of its clients. `once`: every request is sent once, SECONDS is only a limit; else they begin again.
  *
  *    Prints: requests a second, median and 99th percentile in ms, answers other than 2xx, separated by
  * blanks. Answers need a Content-Length. A closed connection is opened again.
@@ -33,7 +34,8 @@ typedef struct Request {
 
 typedef struct Client {
     int fd;
-    int next; /* request to send next */
+    int next;  /* request to send next */
+    bool idle; /* nothing left to send */
     size_t sent, received;
     double started;
     char answer[BUFFER_BYTES];
@@ -42,6 +44,7 @@ typedef struct Client {
 typedef struct Worker {
     pthread_t thread;
     int first, count; /* clients */
+    int idle;         /* of them, those with nothing left to send */
     long answers, failures;
     unsigned *histogram;
 } Worker;
@@ -49,6 +52,7 @@ typedef struct Worker {
 static struct sockaddr_in address;
 static Request *requests;
 static int request_count, client_count;
+static bool once;
 static double until;
 
 static void fail(const char *what)
@@ -109,11 +113,16 @@ static void watch(int epoll, Client *client, int op)
 }
 
 /* Requests are small: they fit the socket's buffer, or something is wrong. */
-static void send_request(Client *client)
+static void send_request(Worker *worker, Client *client)
 {
     const Request *request = &requests[client->next % request_count];
 
-    client->next = (client->next + client_count) % request_count;
+    if (once && client->next >= request_count) {
+        client->idle = true;
+        worker->idle++;
+        return;
+    }
+    client->next = once ? client->next + client_count : (client->next + client_count) % request_count;
     client->received = 0;
     client->started = now();
     if (write(client->fd, request->bytes, request->length) != (ssize_t)request->length)
@@ -167,17 +176,22 @@ static void read_answer(Worker *worker, int epoll, Client *client)
 
     if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (bytes <= 0 && client->idle) {
+        close(client->fd);
+        client->fd = -1;
+        return;
+    }
     if (bytes <= 0) {
         worker->failures += client->received > 0;
         open_connection(client);
         watch(epoll, client, EPOLL_CTL_ADD);
-        send_request(client);
+        send_request(worker, client);
         return;
     }
     client->received += bytes;
     if (complete(client, &ok)) {
         count_answer(worker, client, ok);
-        send_request(client);
+        send_request(worker, client);
     }
 }
 
@@ -196,9 +210,9 @@ static void *work(void *arg)
         clients[n].next = worker->first + n;
         open_connection(&clients[n]);
         watch(epoll, &clients[n], EPOLL_CTL_ADD);
-        send_request(&clients[n]);
+        send_request(worker, &clients[n]);
     }
-    while (now() < until) {
+    while (now() < until && worker->idle < worker->count) {
         int ready = epoll_wait(epoll, events, 64, 100);
 
         for (int n = 0; n < ready; n++)
@@ -227,8 +241,9 @@ int main(int argc, char **argv)
     Worker workers[256] = {0};
     long answers = 0, failures = 0;
 
-    if (argc != 6) {
-        fprintf(stderr, "usage: http_load HOST PORT CLIENTS SECONDS REQUESTS\n");
+    once = argc == 7 && strcmp(argv[6], "once") == 0;
+    if (argc != 6 && !once) {
+        fprintf(stderr, "usage: http_load HOST PORT CLIENTS SECONDS REQUESTS [once]\n");
         return 2;
     }
     address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2]))};
