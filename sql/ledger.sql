@@ -149,8 +149,8 @@ SELECT principal FROM hail.post_transaction('deposit', ARRAY[ROW(:'gateway', 'de
 COMMIT;
 -- A closed account takes no part.
 BEGIN;
-UPDATE hail.accounts SET closed_at = hail.clock() WHERE id = pg_temp.acc('PROMOTIONS');
-SELECT pg_temp.post('p3', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('PROMOTIONS'), 5)) AS closed;
+UPDATE hail.accounts SET closed_at = hail.clock() WHERE id = pg_temp.acc('CUSTOMER_WALLET', 3);
+SELECT pg_temp.post('p3', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), 5)) AS closed;
 ROLLBACK;
 TABLE pg_temp.books;
 

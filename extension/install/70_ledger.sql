@@ -1,21 +1,44 @@
 -- 70_ledger: accounts, transactions, entries, holds
 
+CREATE TABLE hail.account_kinds (
+    kind      text PRIMARY KEY,
+    has_owner boolean NOT NULL,
+    floor     bigint,
+    CHECK (has_owner OR floor IS NULL)
+);
+COMMENT ON TABLE hail.account_kinds IS
+'Kinds of accounts: wallets have an owner and perhaps a floor, system accounts have neither.';
+INSERT INTO hail.account_kinds (kind, has_owner, floor) VALUES
+    ('CUSTOMER_WALLET',  true,  0),
+    ('DRIVER_WALLET',    true,  NULL),
+    ('PLATFORM_REVENUE', false, NULL),
+    ('CASH_CLEARING',    false, NULL),
+    ('GATEWAY_CLEARING', false, NULL),
+    ('PAYOUT_CLEARING',  false, NULL),
+    ('PROMOTIONS',       false, NULL);
+GRANT SELECT ON hail.account_kinds TO hail_admin, hail_analyst;
+CREATE POLICY account_kinds_read ON hail.account_kinds FOR SELECT TO hail_admin, hail_analyst
+    USING (hail.current_role_name() IN ('admin', 'analyst'));
+
+-- A domain and a reference are checked when they are written, a CHECK with each balance.
+CREATE DOMAIN hail.currency AS text CHECK (VALUE ~ '^[A-Z]{3}$');
+COMMENT ON DOMAIN hail.currency IS 'ISO 4217 code.';
+
 CREATE TABLE hail.accounts (
     id         uuid PRIMARY KEY DEFAULT hail.uuid7(),
-    kind       text NOT NULL CHECK (kind IN ('CUSTOMER_WALLET', 'DRIVER_WALLET', 'PLATFORM_REVENUE', 'CASH_CLEARING',
-                                             'GATEWAY_CLEARING', 'PAYOUT_CLEARING', 'PROMOTIONS')),
+    kind       text NOT NULL REFERENCES hail.account_kinds (kind),
     owner_id   uuid REFERENCES hail.users (id),
-    currency   text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    currency   hail.currency NOT NULL,
     is_system  boolean NOT NULL,
     floor      bigint,
     posted     bigint NOT NULL DEFAULT 0,
-    held       bigint NOT NULL DEFAULT 0 CHECK (held >= 0),
+    held       bigint NOT NULL DEFAULT 0,
     folded_xid xid8 NOT NULL DEFAULT '0',
     closed_at  timestamptz,
     created_at timestamptz NOT NULL DEFAULT hail.clock(),
     UNIQUE NULLS NOT DISTINCT (kind, owner_id, currency),
-    CHECK (is_system = (owner_id IS NULL)),
-    CHECK (NOT is_system OR (floor IS NULL AND held = 0))
+    CHECK (CASE WHEN is_system THEN owner_id IS NULL AND floor IS NULL AND held = 0 AND closed_at IS NULL
+                ELSE owner_id IS NOT NULL AND held >= 0 END)
 ) WITH (fillfactor = 60);
 COMMENT ON TABLE hail.accounts IS
 'Ledger accounts, minor units. Wallets are locked and carry posted and held; system accounts are never locked on the trip path: their posted is what has been folded, the exact balance adds the entries not yet folded (hail.balance).';
@@ -31,13 +54,15 @@ CREATE TABLE hail.ledger_transactions (
     request         jsonb NOT NULL,
     reference_type  text,
     reference_id    uuid,
-    reverses        uuid UNIQUE REFERENCES hail.ledger_transactions (id),
+    reverses        uuid UNIQUE,
     metadata        jsonb,
     effective_at    timestamptz NOT NULL,
     created_at      timestamptz NOT NULL,
     xid             xid8 NOT NULL DEFAULT pg_current_xact_id(),
     UNIQUE (principal, idempotency_key)
 );
+COMMENT ON COLUMN hail.ledger_transactions.reverses IS
+'The transaction of which this is the opposite. Set under its lock by hail.reverse_transaction; no foreign key, because a table that refers to itself makes pg_dump doubt that it can be restored.';
 CREATE INDEX ledger_transactions_reference ON hail.ledger_transactions (reference_id) WHERE reference_id IS NOT NULL;
 COMMENT ON TABLE hail.ledger_transactions IS 'Money movements; append-only. The stored request is what a repeated key is compared with.';
 
@@ -158,7 +183,7 @@ DECLARE
     account hail.accounts;
 BEGIN
     INSERT INTO hail.accounts (kind, owner_id, currency, is_system, floor)
-    VALUES ($1, $2, $3, $2 IS NULL, CASE WHEN $1 = 'CUSTOMER_WALLET' THEN 0 END) ON CONFLICT DO NOTHING;
+    SELECT $1, $2, $3, NOT k.has_owner, k.floor FROM hail.account_kinds k WHERE k.kind = $1 ON CONFLICT DO NOTHING;
     SELECT * INTO STRICT account FROM hail.accounts a
     WHERE a.kind = $1 AND a.owner_id IS NOT DISTINCT FROM $2 AND a.currency = $3;
     RETURN account;
@@ -170,12 +195,13 @@ COMMENT ON FUNCTION hail.ensure_account(text, uuid, text) IS
 CREATE FUNCTION hail.open_account(kind text, owner_id uuid, currency text) RETURNS hail.accounts
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    has_owner boolean := (SELECT k.has_owner FROM hail.account_kinds k WHERE k.kind = open_account.kind);
 BEGIN
     PERFORM hail.require_admin();
-    IF kind IS NULL OR kind NOT IN ('CUSTOMER_WALLET', 'DRIVER_WALLET', 'PLATFORM_REVENUE', 'CASH_CLEARING',
-                                    'GATEWAY_CLEARING', 'PAYOUT_CLEARING', 'PROMOTIONS') THEN
-        PERFORM hail.fail('invalid_value', 'unknown kind of account', 'kind');
-    ELSIF (kind IN ('CUSTOMER_WALLET', 'DRIVER_WALLET')) <> (owner_id IS NOT NULL) THEN
+    IF has_owner IS NULL THEN
+        PERFORM hail.fail('invalid_value', 'unknown kind of account', 'kind', 'See hail.account_kinds.');
+    ELSIF has_owner <> (owner_id IS NOT NULL) THEN
         PERFORM hail.fail('invalid_value', 'wallets have an owner, system accounts have none', 'owner_id');
     ELSIF currency IS NULL OR currency !~ '^[A-Z]{3}$' THEN
         PERFORM hail.fail('invalid_value', 'currency must be three capital letters (ISO 4217)', 'currency');
@@ -226,7 +252,7 @@ BEGIN
     IF (user_id = hail.current_subject() OR hail.current_role_name() = 'admin') IS NOT TRUE THEN
         PERFORM hail.fail('not_found', 'user does not exist', 'user_id');
     END IF;
-    RETURN QUERY SELECT a.id, a.kind, a.currency, a.posted, a.held, a.posted - a.held
+    RETURN QUERY SELECT a.id, a.kind, a.currency::text, a.posted, a.held, a.posted - a.held
                  FROM hail.accounts a WHERE a.owner_id = user_id AND a.closed_at IS NULL ORDER BY a.kind, a.currency;
 END
 $$;

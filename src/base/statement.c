@@ -10,7 +10,8 @@ uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bo
     int status;
 
     if (statement->plan == NULL) {
-        SPIPlanPtr plan = SPI_prepare(statement->sql, statement->nargs, statement->argtypes);
+        SPIPlanPtr plan =
+            SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes, statement->options);
 
         if (plan == NULL || SPI_keepplan(plan) != 0)
             elog(ERROR, "could not prepare \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));

@@ -19,6 +19,7 @@ typedef struct HailStatement {
     const char *sql;
     int nargs;
     Oid argtypes[HAIL_MAX_ARGS];
+    int options;     /* cursor options to prepare with, as CURSOR_OPT_GENERIC_PLAN; 0: none */
     SPIPlanPtr plan; /* leave out: set on first use */
 } HailStatement;
 

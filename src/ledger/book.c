@@ -6,6 +6,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -81,12 +83,14 @@ static HailStatement insert_transaction = {
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
     " ON CONFLICT (principal, idempotency_key) DO NOTHING RETURNING t",
     10,
-    {UUIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, UUIDOID, UUIDOID, JSONBOID, TIMESTAMPTZOID}};
+    {UUIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, UUIDOID, UUIDOID, JSONBOID, TIMESTAMPTZOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement find_transaction = {"SELECT t.id, t.request = $3, t FROM hail.ledger_transactions t"
                                          " WHERE t.principal = $1 AND t.idempotency_key = $2",
                                          3,
-                                         {TEXTOID, TEXTOID, JSONBOID}};
+                                         {TEXTOID, TEXTOID, JSONBOID},
+                                         CURSOR_OPT_GENERIC_PLAN};
 
 static LedgerClaim first_claim(Datum principal, Datum key, Datum request)
 {
@@ -127,87 +131,116 @@ LedgerClaim ledger_claim(const LedgerDraft *draft)
 
 /* ---- accounts ---- */
 
-#define ACCOUNT_COLUMNS "id, currency, is_system, floor, posted, held, closed_at IS NOT NULL AS closed"
+#define ACCOUNT_COLUMNS "currency, floor, posted, held, closed_at IS NOT NULL"
 
-static HailStatement lock_accounts = {
-    "SELECT * FROM (SELECT " ACCOUNT_COLUMNS " FROM hail.accounts WHERE id = ANY ($1) AND NOT is_system"
-    "               ORDER BY id FOR NO KEY UPDATE) AS wallets"
-    " UNION ALL SELECT " ACCOUNT_COLUMNS " FROM hail.accounts WHERE id = ANY ($1) AND is_system",
-    1,
-    {UUIDARRAYOID}};
+static HailStatement lock_wallet = {"SELECT " ACCOUNT_COLUMNS
+                                    " FROM hail.accounts WHERE id = $1 AND NOT is_system FOR NO KEY UPDATE",
+                                    1,
+                                    {UUIDOID},
+                                    CURSOR_OPT_GENERIC_PLAN};
+
+static HailStatement read_system = {
+    "SELECT currency FROM hail.accounts WHERE id = $1 AND is_system", 1, {UUIDOID}, CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement find_account = {
     "SELECT id FROM hail.accounts WHERE kind = $1 AND owner_id = $2 AND currency = $3",
     3,
-    {TEXTOID, UUIDOID, TEXTOID}};
+    {TEXTOID, UUIDOID, TEXTOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement find_system_account = {
     "SELECT id FROM hail.accounts WHERE kind = $1 AND owner_id IS NULL AND currency = $2",
     2,
-    {TEXTOID, TEXTOID}};
+    {TEXTOID, TEXTOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement open_account = {
-    "SELECT (hail.ensure_account($1, $2, $3)).id", 3, {TEXTOID, UUIDOID, TEXTOID}};
+    "SELECT (hail.ensure_account($1, $2, $3)).id", 3, {TEXTOID, UUIDOID, TEXTOID}, CURSOR_OPT_GENERIC_PLAN};
 
-static HailStatement update_wallets = {
-    "UPDATE hail.accounts AS a SET posted = u.posted, held = u.held"
-    " FROM unnest($1::uuid[], $2::int8[], $3::int8[]) AS u (id, posted, held) WHERE a.id = u.id",
-    3,
-    {UUIDARRAYOID, INT8ARRAYOID, INT8ARRAYOID}};
+static HailStatement update_wallet = {"UPDATE hail.accounts SET posted = $2, held = $3 WHERE id = $1",
+                                      3,
+                                      {UUIDOID, INT8OID, INT8OID},
+                                      CURSOR_OPT_GENERIC_PLAN};
 
-static Datum uuid_array(Datum *ids, int count)
+/*
+ * System accounts met by this backend. What a posting must know of them never changes (they are not closed,
+ * and the guards keep the rest), so they are read once; the id of one that was rolled back is never seen
+ * again.
+ */
+static HTAB *system_accounts = NULL;
+
+static void init_system_accounts(void)
 {
-    return PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+    HASHCTL control = {
+        .keysize = POSTING_ID_BYTES, .entrysize = sizeof(PostingAccount), .hcxt = TopMemoryContext};
+
+    system_accounts =
+        hash_create("hail system accounts", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-static Datum int8_array(Datum *values, int count)
+static void read_currency(PostingAccount *account)
 {
-    return PointerGetDatum(
-        construct_array(values, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+    bool isnull;
+
+    strlcpy(account->currency, TextDatumGetCString(hail_result(0, 1, &isnull)), sizeof(account->currency));
 }
 
-static PostingAccount read_account(uint64 row)
+static bool lock_wallet_row(PostingAccount *account)
 {
-    PostingAccount account = {.is_system = result_bool(row, 3), .closed = result_bool(row, 7)};
-    pg_uuid_t id = result_uuid(row, 1);
-    bool isnull, no_floor;
+    bool isnull;
 
-    memcpy(account.id, id.data, POSTING_ID_BYTES);
-    strlcpy(account.currency, TextDatumGetCString(hail_result(row, 2, &isnull)), sizeof(account.currency));
-    (void)hail_result(row, 4, &no_floor);
-    account.has_floor = !no_floor;
-    account.floor = result_int64(row, 4);
-    account.posted = result_int64(row, 5);
-    account.held = result_int64(row, 6);
-    return account;
+    if (hail_execute(&lock_wallet, (Datum[]){PointerGetDatum(account->id)}, NULL, false, 1) != 1)
+        return false;
+    read_currency(account);
+    (void)hail_result(0, 2, &isnull);
+    account->has_floor = !isnull;
+    account->floor = result_int64(0, 2);
+    account->posted = result_int64(0, 3);
+    account->held = result_int64(0, 4);
+    account->closed = result_bool(0, 5);
+    return true;
+}
+
+static void read_system_row(PostingAccount *account)
+{
+    if (hail_execute(&read_system, (Datum[]){PointerGetDatum(account->id)}, NULL, false, 1) != 1)
+        ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("account does not exist"),
+                hail_field("account_id"));
+    read_currency(account);
+    account->is_system = true;
+    memcpy(hash_search(system_accounts, account->id, HASH_ENTER, NULL), account, sizeof(PostingAccount));
+}
+
+static void load_account(PostingAccount *account)
+{
+    PostingAccount *known = hash_search(system_accounts, account->id, HASH_FIND, NULL);
+
+    if (known != NULL)
+        *account = *known;
+    else if (!lock_wallet_row(account))
+        read_system_row(account);
+}
+
+static int compare_accounts(const void *a, const void *b)
+{
+    return memcmp((*(PostingAccount *const *)a)->id, (*(PostingAccount *const *)b)->id, POSTING_ID_BYTES);
 }
 
 PostingAccount *ledger_lock_accounts(const pg_uuid_t *ids, int count)
 {
     PostingAccount *accounts = palloc0(sizeof(PostingAccount) * Max(count, 1));
-    Datum *values = palloc(sizeof(Datum) * Max(count, 1));
-    Datum array;
-    uint64 rows;
+    PostingAccount **ordered = palloc(sizeof(PostingAccount *) * Max(count, 1));
 
-    for (int i = 0; i < count; i++)
-        values[i] = UUIDPGetDatum(&ids[i]);
-    array = uuid_array(values, count);
-    rows = hail_execute(&lock_accounts, &array, NULL, false, 0);
+    if (system_accounts == NULL)
+        init_system_accounts();
     for (int i = 0; i < count; i++) {
-        uint64 row = 0;
-
-        while (row < rows) {
-            pg_uuid_t id = result_uuid(row, 1);
-
-            if (memcmp(&id, &ids[i], sizeof(id)) == 0)
-                break;
-            row++;
-        }
-        if (row == rows)
-            ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("account does not exist"),
-                    hail_field("account_id"));
-        accounts[i] = read_account(row);
+        memcpy(accounts[i].id, ids[i].data, POSTING_ID_BYTES);
+        ordered[i] = &accounts[i];
     }
+    if (count > 1)
+        qsort(ordered, count, sizeof(PostingAccount *), compare_accounts);
+    for (int i = 0; i < count; i++)
+        load_account(ordered[i]);
     return accounts;
 }
 
@@ -238,22 +271,24 @@ pg_uuid_t ledger_account(const char *kind, const pg_uuid_t *owner, const char *c
     return result_uuid(0, 1);
 }
 
-static void store_wallets(PostingAccount **wallets, int count)
+static void store_wallet(const PostingAccount *account)
 {
-    Datum *ids = palloc(sizeof(Datum) * count), *posted = palloc(sizeof(Datum) * count),
-          *held = palloc(sizeof(Datum) * count);
-    Datum args[3];
+    Datum args[3] = {PointerGetDatum(account->id), Int64GetDatum(account->posted),
+                     Int64GetDatum(account->held)};
 
-    for (int i = 0; i < count; i++) {
-        ids[i] = PointerGetDatum(wallets[i]->id);
-        posted[i] = Int64GetDatum(wallets[i]->posted);
-        held[i] = Int64GetDatum(wallets[i]->held);
-    }
-    args[0] = uuid_array(ids, count);
-    args[1] = int8_array(posted, count);
-    args[2] = int8_array(held, count);
-    if (ledger_execute(&update_wallets, args, NULL) != (uint64)count)
+    if (ledger_execute(&update_wallet, args, NULL) != 1)
         elog(ERROR, "a locked wallet is gone");
+}
+
+static Datum uuid_array(Datum *ids, int count)
+{
+    return PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+static Datum int8_array(Datum *values, int count)
+{
+    return PointerGetDatum(
+        construct_array(values, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /* ---- entries ---- */
@@ -266,7 +301,8 @@ static HailStatement insert_entries = {
     " FROM unnest($2::uuid[], $3::int8[], $4::bool[], $5::text[], $6::int8[])"
     " AS e (account_id, amount, credit, currency, balance_after)",
     7,
-    {UUIDOID, UUIDARRAYOID, INT8ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID}};
+    {UUIDOID, UUIDARRAYOID, INT8ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static void store_entries(const pg_uuid_t *transaction_id, const Posting *posting)
 {
@@ -300,19 +336,14 @@ static void store_entries(const pg_uuid_t *transaction_id, const Posting *postin
 
 void ledger_write(const pg_uuid_t *transaction_id, Posting *posting)
 {
-    PostingAccount **wallets = palloc(sizeof(PostingAccount *) * Max(posting->leg_count, 1));
-    int count = 0;
-
     ledger_require(check_posting(posting));
     store_entries(transaction_id, posting);
     for (int i = 0; i < posting->leg_count; i++) {
-        PostingAccount *account = &posting->accounts[posting->legs[i].account];
+        const PostingAccount *account = &posting->accounts[posting->legs[i].account];
 
         if (!account->is_system)
-            wallets[count++] = account;
+            store_wallet(account);
     }
-    if (count > 0)
-        store_wallets(wallets, count);
 }
 
 /* ---- holds ---- */
@@ -321,13 +352,15 @@ static HailStatement lock_hold = {
     "SELECT id, account_id, amount, status = 'held' FROM hail.holds WHERE id = $1"
     " FOR NO KEY UPDATE",
     1,
-    {UUIDOID}};
+    {UUIDOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement find_trip_hold = {
     "SELECT id, account_id, amount, true FROM hail.holds"
     " WHERE reference_id = $1 AND reference_type = 'trip' AND status = 'held' ORDER BY id LIMIT 1",
     1,
-    {UUIDOID}};
+    {UUIDOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement insert_hold = {
     "INSERT INTO hail.holds (id, account_id, amount, principal, idempotency_key, reference_type, "
@@ -335,19 +368,22 @@ static HailStatement insert_hold = {
     " created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9 + $8)"
     " ON CONFLICT (principal, idempotency_key) DO NOTHING",
     9,
-    {UUIDOID, UUIDOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INTERVALOID, TIMESTAMPTZOID}};
+    {UUIDOID, UUIDOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INTERVALOID, TIMESTAMPTZOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement find_hold = {
     "SELECT id, account_id = $2 AND amount = $3 AND reference_type IS NOT DISTINCT FROM $6"
     " AND reference_id IS NOT DISTINCT FROM $7 AND ttl IS NOT DISTINCT FROM $8"
     " FROM hail.holds WHERE principal = $4 AND idempotency_key = $5 AND $1 IS NOT NULL",
     8,
-    {UUIDOID, UUIDOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INTERVALOID}};
+    {UUIDOID, UUIDOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INTERVALOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement close_hold = {
     "UPDATE hail.holds SET status = $2, captured = $3, resolved_at = $4 WHERE id = $1 AND status = 'held'",
     4,
-    {UUIDOID, TEXTOID, INT8OID, TIMESTAMPTZOID}};
+    {UUIDOID, TEXTOID, INT8OID, TIMESTAMPTZOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static LedgerHold read_hold(void)
 {
@@ -411,7 +447,7 @@ pg_uuid_t ledger_place_hold(PostingAccount *account, const HoldDraft *draft)
     if (ledger_execute(&insert_hold, args, nulls) == 0)
         return first_hold(args, nulls);
     ledger_require(check_hold(account, draft->amount));
-    store_wallets(&account, 1);
+    store_wallet(account);
     return id;
 }
 
@@ -419,5 +455,5 @@ void ledger_release_hold(PostingAccount *account, const LedgerHold *hold, const 
 {
     ledger_close_hold(hold, status, 0);
     account->held -= hold->amount;
-    store_wallets(&account, 1);
+    store_wallet(account);
 }

@@ -102,7 +102,8 @@ static void json_raw(StringInfo out, const char *name, const char *value)
 
 /* ---- results ---- */
 
-static HailStatement read_hold_row = {"SELECT h FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}};
+static HailStatement read_hold_row = {
+    "SELECT h FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}, CURSOR_OPT_GENERIC_PLAN};
 
 static Datum hold_row(const pg_uuid_t *id)
 {
@@ -263,18 +264,21 @@ Datum hail_post_transaction(PG_FUNCTION_ARGS)
 static HailStatement lock_transaction = {
     "SELECT t.reverses IS NOT NULL FROM hail.ledger_transactions t WHERE t.id = $1 FOR NO KEY UPDATE",
     1,
-    {UUIDOID}};
+    {UUIDOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement find_reversal = {
     "SELECT r.principal, r.idempotency_key FROM hail.ledger_transactions r WHERE r.reverses = $1",
     1,
-    {UUIDOID}};
+    {UUIDOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 static HailStatement read_opposite = {
     "SELECT e.account_id, e.direction = 'debit', e.amount FROM hail.ledger_entries e"
     " WHERE e.transaction_id = $1 ORDER BY e.id",
     1,
-    {UUIDOID}};
+    {UUIDOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 /* Locks the transaction's row, so that it is reversed once; errors when it has been, by another request. */
 static void require_reversible(const pg_uuid_t *id, const char *principal, const char *key)
@@ -335,7 +339,8 @@ Datum hail_reverse_transaction(PG_FUNCTION_ARGS)
 
 /* ---- holds ---- */
 
-static HailStatement hold_account = {"SELECT h.account_id FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}};
+static HailStatement hold_account = {
+    "SELECT h.account_id FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}, CURSOR_OPT_GENERIC_PLAN};
 
 /* The account of a hold never changes: it may be read before its lock is taken. */
 static pg_uuid_t account_of_hold(const pg_uuid_t *hold_id)
@@ -430,7 +435,10 @@ Datum hail_capture(PG_FUNCTION_ARGS)
 }
 
 static HailStatement hold_status = {
-    "SELECT h.status IN ('released', 'expired') FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}};
+    "SELECT h.status IN ('released', 'expired') FROM hail.holds h WHERE h.id = $1",
+    1,
+    {UUIDOID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 /* hail.release(hold_id): releasing what is released already is no error. */
 Datum hail_release(PG_FUNCTION_ARGS)
@@ -460,7 +468,8 @@ static HailStatement expired_holds = {
     "SELECT h.id, h.account_id FROM hail.holds h WHERE h.status = 'held' AND h.expires_at <= $1"
     " ORDER BY h.account_id, h.id LIMIT $2",
     2,
-    {TIMESTAMPTZOID, INT8OID}};
+    {TIMESTAMPTZOID, INT8OID},
+    CURSOR_OPT_GENERIC_PLAN};
 
 /* hail.expire_holds(): keeper step. Holds in the order of their accounts: many are locked in one transaction.
  */
@@ -496,7 +505,10 @@ Datum hail_expire_holds(PG_FUNCTION_ARGS)
 /* ---- folding ---- */
 
 static HailStatement lock_system_accounts = {
-    "SELECT a.id FROM hail.accounts a WHERE a.is_system ORDER BY a.id FOR NO KEY UPDATE", 0, {0}};
+    "SELECT a.id FROM hail.accounts a WHERE a.is_system ORDER BY a.id FOR NO KEY UPDATE",
+    0,
+    {0},
+    CURSOR_OPT_GENERIC_PLAN};
 
 /*
  * What is below the snapshot's xmin has ended, and what of it committed is visible in the same snapshot: each
@@ -512,7 +524,8 @@ static HailStatement fold = {
     "  SELECT FROM hail.ledger_entries e WHERE e.account_id = a.id AND e.balance_after IS NULL"
     "  AND e.xid >= a.folded_xid AND e.xid < pg_snapshot_xmin(pg_current_snapshot()))",
     0,
-    {0}};
+    {0},
+    CURSOR_OPT_GENERIC_PLAN};
 
 /* hail.fold_accounts(): keeper step; returns the system accounts whose posted was brought forward. */
 Datum hail_fold_accounts(PG_FUNCTION_ARGS)
