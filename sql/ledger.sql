@@ -208,6 +208,38 @@ SELECT kind, currency, posted FROM hail.accounts WHERE is_system AND currency = 
 (TABLE pg_temp.books EXCEPT TABLE before) UNION ALL (TABLE before EXCEPT TABLE pg_temp.books);
 SELECT * FROM hail.reconcile('2026-03-02') WHERE check_name <> 'paid_trip_not_completed';
 
+-- Reconciliation against the trips: what is paid and held must be what they say.
+BEGIN;
+INSERT INTO hail.regions (code, name, currency, timezone, boundary) VALUES ('ledger', 'Ledger', 'XTS', 'UTC', ST_MakeEnvelope(-60, -1, -59, 0, 4326));
+INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status)
+SELECT 'aaaaaaaa-0000-7000-8000-000000000002', id, '{economy}', 1, 'approved' FROM hail.regions WHERE code = 'ledger';
+INSERT INTO hail.quotes (id, customer_id, region_id, service_class, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s,
+    base_amount, distance_amount, time_amount, surge, time_multiplier, event_multiplier, multiplier_amount, minimum_amount, booking_fee,
+    rounding_amount, total, cancellation_fee, commission_bp, currency, created_at, expires_at)
+SELECT ('eeeeeeee-0000-7000-8000-00000000000' || n)::uuid, 'aaaaaaaa-0000-7000-8000-000000000001', r.id, 'economy', 0, 0, 0, 0, 0, 0,
+    100, 0, 0, 1, 1, 1, 0, 0, 0, 0, 100, 0, 1500, 'XTS', hail.clock(), hail.clock() FROM hail.regions r, generate_series(1, 7) n WHERE r.code = 'ledger';
+INSERT INTO hail.trips (id, region_id, service, service_class, customer_id, driver_id, driver_slot, quote_id, state, strategy, payment_method, pickup_lat, pickup_lng,
+    dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge, policy_id, idempotency_key, requested_at, completed_at)
+SELECT ('bbbbbbbb-0000-7000-8000-10000000000' || n)::uuid, q.region_id, 'porter', 'van', q.customer_id, 'aaaaaaaa-0000-7000-8000-000000000002', n, q.id, state, 'first_accept',
+    method, 0, 0, 0, 0, 0, 0, 100, 1500, 0, 'XTS', 1, (SELECT min(id) FROM hail.dispatch_policies), 'reconcile' || n, hail.clock(), CASE state WHEN 'completed' THEN hail.clock() END
+FROM (VALUES (1, 'completed', 'wallet'), (2, 'completed', 'wallet'), (3, 'completed', 'cash'), (4, 'started', 'wallet'), (5, 'started', 'wallet'), (6, 'cancelled', 'wallet'), (7, 'arrived', 'cash'))
+    AS t (n, state, method) JOIN hail.quotes q ON q.id = ('eeeeeeee-0000-7000-8000-00000000000' || n)::uuid;
+SELECT (hail.post_transaction('deposit', ARRAY[ROW(:'gateway', 'debit', 1000), ROW(:'wallet1', 'credit', 1000)]::hail.entry_input[], 'reconcile')).kind;
+-- 1 is paid, 5 has its hold; 2 and 3 are not paid, 4 has no hold, 6 has one and should not, an unknown trip has one too.
+SELECT hail.hold_trip_fare(t) IS NOT NULL AS held, hail.settle_trip(t) FROM hail.trips t WHERE id = 'bbbbbbbb-0000-7000-8000-100000000001';
+SELECT hail.hold_trip_fare(t) IS NOT NULL AS held FROM hail.trips t WHERE id IN ('bbbbbbbb-0000-7000-8000-100000000005', 'bbbbbbbb-0000-7000-8000-100000000006');
+SELECT amount FROM hail.hold(:'wallet1', 7, 'reconcile', 'trip', 'bbbbbbbb-0000-7000-8000-100000000009');
+SELECT f.check_name, coalesce(f.subject, '') LIKE 'bbbbbbbb%' AS a_trip, right(f.subject, 1) AS trip, f.expected, f.actual
+FROM (SELECT r.check_name, coalesce(h.reference_id::text, r.subject) AS subject, r.expected, r.actual FROM hail.reconcile('2026-03-02') r
+      LEFT JOIN hail.holds h ON h.id::text = r.subject) f
+WHERE f.check_name <> 'paid_trip_not_completed' ORDER BY f.check_name, f.subject;
+-- Paid of another price and commission than the trip now says.
+UPDATE hail.trips SET price = 90, commission_bp = 1000 WHERE id = 'bbbbbbbb-0000-7000-8000-100000000001';
+SELECT check_name, right(subject, 1) AS trip, expected, actual FROM hail.reconcile('2026-03-02') WHERE subject = 'bbbbbbbb-0000-7000-8000-100000000001';
+SELECT * FROM hail.driver_earnings('aaaaaaaa-0000-7000-8000-000000000002');
+SELECT * FROM hail.driver_earnings('aaaaaaaa-0000-7000-8000-000000000002', '2026-03-03');
+ROLLBACK;
+
 -- Customers and drivers see what is theirs, and nothing else; analysts and administrators see all; nobody writes.
 CREATE VIEW ledger_test.seen WITH (security_invoker) AS
     SELECT (SELECT count(DISTINCT owner_id) FROM hail.accounts) AS owners, (SELECT count(*) > 0 FROM hail.accounts WHERE is_system) AS system_accounts,
