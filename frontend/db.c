@@ -189,10 +189,10 @@ static const char *const begin_names[2] = {"begin_read_write", "begin_read_only"
 static const char *const begin_sql[2] = {
     "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('hail.request_id', "
     "$2, true), "
-    "hail.authenticate($3)",
+    "hail.authenticate($3) IS NULL",
     "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('hail.request_id', "
     "$2, true), "
-    "pg_catalog.set_config('transaction_read_only', 'on', true), hail.authenticate($3)"};
+    "pg_catalog.set_config('transaction_read_only', 'on', true), hail.authenticate($3) IS NULL"};
 
 typedef struct Plan {
     const Route *route;
