@@ -89,6 +89,15 @@ COMMENT ON FUNCTION hail.nearby_drivers(float8, float8, float8, integer, text) I
 GRANT EXECUTE ON FUNCTION hail.nearby_drivers(float8, float8, float8, integer, text)
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 
+CREATE FUNCTION hail.live_search(lat float8, lng float8, radius_m float8, max_results integer,
+                                 class_id integer DEFAULT -1, min_rating real DEFAULT 0,
+                                 max_pending_offers integer DEFAULT 0, excluded uuid[] DEFAULT '{}',
+                                 OUT driver_id uuid, OUT distance_m float8, OUT pending_offers integer)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hail_live_search';
+COMMENT ON FUNCTION hail.live_search(float8, float8, float8, integer, integer, real, integer, uuid[]) IS
+'The search that matching uses, with all its filters: class_id -1 any, min_rating 0 any, max_pending_offers 0 any. For administrators. Internal.';
+
 CREATE FUNCTION hail.live_scan(OUT driver_id uuid, OUT state text, OUT available boolean, OUT lat float8,
                                OUT lng float8, OUT heading real, OUT speed real, OUT accuracy real,
                                OUT recorded_at timestamptz, OUT last_seen timestamptz, OUT class_mask bigint,

@@ -269,12 +269,22 @@ int32 live_index_reserve(const pg_uuid_t *driver_id, bool create)
     return slot;
 }
 
+/* A slot that nothing was ever put into goes at once. */
 void live_index_unreserve(int32 slot)
 {
     LWLock *lock = partition_lock(live_index->partition_of[slot]);
+    LiveCold *cold = &live_index->cold[slot];
 
     LWLockAcquire(lock, LW_EXCLUSIVE);
-    live_index->cold[slot].reservations--;
+    cold->reservations--;
+    if (cold->reservations == 0 && cold->row.version == 0 && cold->recorded_at == 0 &&
+        live_index->hot[slot].pending_offers == 0) {
+        int32 *link = &live_index->hash[driver_hash(&cold->row.driver_id) & live_index->hash_mask];
+
+        while (*link != slot)
+            link = &live_index->cold[*link].hash_next;
+        give_up_slot(slot, link);
+    }
     LWLockRelease(lock);
 }
 

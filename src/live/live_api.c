@@ -8,7 +8,9 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/uuid.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -157,6 +159,7 @@ static text *class_of_mask(int64 mask)
 /* ---- SQL ---- */
 
 PG_FUNCTION_INFO_V1(hail_nearby_drivers);
+PG_FUNCTION_INFO_V1(hail_live_search);
 PG_FUNCTION_INFO_V1(hail_live_scan);
 PG_FUNCTION_INFO_V1(hail_live_stats);
 PG_FUNCTION_INFO_V1(hail_live_warming);
@@ -210,6 +213,38 @@ Datum hail_nearby_drivers(PG_FUNCTION_ARGS)
                            Float4GetDatum(h->heading),   PointerGetDatum(class),
                            Float4GetDatum(h->rating),    TimestampTzGetDatum(h->last_seen)};
         bool nulls[8] = {false, false, false, false, isnan(h->heading), class == NULL};
+
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    return (Datum)0;
+}
+
+/* hail.live_search(lat, lng, radius_m, max_results, class_id, min_rating, max_pending_offers, excluded) */
+Datum hail_live_search(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    LiveSearch search = {PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2), PG_GETARG_INT32(3),
+                         PG_GETARG_INT32(4),  PG_GETARG_FLOAT4(5), PG_GETARG_INT32(6)};
+    ArrayType *excluded = PG_GETARG_ARRAYTYPE_P(7);
+    LiveHit *hits;
+    int count;
+
+    hail_require_admin();
+    if (!geo_valid(search.lat, search.lng))
+        refuse("lat, lng", "must be a point on earth");
+    if (search.max_results < 0 || search.max_results > MAX_RESULTS)
+        refuse("max_results", "must be between 0 and 1000");
+    if (ARR_HASNULL(excluded))
+        refuse("excluded", "must not contain null");
+    search.excluded = (const pg_uuid_t *)ARR_DATA_PTR(excluded);
+    search.excluded_count = ArrayGetNItems(ARR_NDIM(excluded), ARR_DIMS(excluded));
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    hits = palloc(sizeof(LiveHit) * Max(search.max_results, 1));
+    count = live_search(&search, hits);
+    for (int i = 0; i < count; i++) {
+        Datum values[3] = {UUIDPGetDatum(&hits[i].driver_id), Float8GetDatum(hits[i].distance_m),
+                           Int32GetDatum(hits[i].pending_offers)};
+        bool nulls[3] = {false};
 
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
