@@ -167,9 +167,6 @@ BEGIN
         PERFORM hail.approve_driver(driver);
         PERFORM hail.set_availability(driver, true, lat, lng);
         INSERT INTO supply VALUES (driver);
-        INSERT INTO hail.driver_positions (driver_id, lat, lng, recorded_at, received_at, place)
-        VALUES (driver, lat, lng, hail.clock(), hail.clock(), ST_SetSRID(ST_MakePoint(lng, lat), 4326))
-        ON CONFLICT DO NOTHING;
     END LOOP;
 END $$;
 CREATE TEMP VIEW surge AS
@@ -185,6 +182,7 @@ BEGIN
     END LOOP;
 END $$;
 SELECT i, j FROM hail.hexagon_at(0, 21, 1000);
+SELECT count(*) > 0 AS index_built FROM hail.keep();
 SELECT hail.surge_tick() AS nothing_to_do;
 SELECT pg_temp.supply(2, 0, 21);
 SELECT pg_temp.demand(1, 0, 21);
@@ -193,6 +191,8 @@ SELECT * FROM surge;
 SELECT pg_temp.demand(4, 0, 21);  -- ratio 2.5: 1.5, in three steps
 SELECT * FROM pg_temp.ticks(4);
 SELECT hail.surge_at(0, 21), hail.surge_at(0, 21.5), hail.surge_at(0, 40);
+-- Drivers are 1 km away from this pickup, 2 minutes; they serve no higher class.
+SELECT service_class, pickup_eta_s FROM hail.estimate_fares(0, 21 + :one_km, 0, 21.1, '{economy,premium}');
 SELECT * FROM surge;
 SELECT surge, multiplier_amount, total FROM hail.estimate_fare('square', 0, 21, 0, 21 + 10 * :one_km, 'economy');
 SELECT multiplier, (hail.hexagon_at(0, 21, 1000)).cell = cell AS at_21, ST_Contains(hexagon, ST_SetSRID(ST_MakePoint(21, 0), 4326))

@@ -474,8 +474,19 @@ $$;
 COMMENT ON FUNCTION hail.estimate_fare(text, float8, float8, float8, float8, text) IS
 'What a trip would cost now: price, surge, road distance and time, and every part of the price. region NULL: the one at the pickup. Promises nothing: hail.create_quote() does.';
 
+CREATE FUNCTION hail.pickup_eta(lat float8, lng float8, class_id smallint, radius_m float8, distance_factor float8,
+                                speed_kmh float8) RETURNS integer
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hail_pickup_eta';
+COMMENT ON FUNCTION hail.pickup_eta(float8, float8, smallint, float8, float8, float8) IS
+'Seconds until the nearest available driver of a class could be at a point; NULL when none is within the radius or the live index is being rebuilt. Internal.';
+
 CREATE FUNCTION hail.estimate_fares(pickup_lat float8, pickup_lng float8, dropoff_lat float8, dropoff_lng float8,
-                                    service_classes text[] DEFAULT NULL) RETURNS SETOF hail.fare
+                                    service_classes text[] DEFAULT NULL)
+RETURNS TABLE (region text, service_class text, distance_m integer, duration_s integer, base_amount bigint,
+               distance_amount bigint, time_amount bigint, surge numeric, time_multiplier numeric,
+               event_multiplier numeric, multiplier_amount bigint, minimum_amount bigint, booking_fee bigint,
+               rounding_amount bigint, total bigint, cancellation_fee bigint, commission_bp integer, currency text,
+               pickup_eta_s integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -491,11 +502,15 @@ BEGIN
             PERFORM hail.fail('unknown_class', 'service class does not exist', 'service_classes');
         END IF;
     END LOOP;
-    RETURN QUERY SELECT p.* FROM hail.price_classes(place, pickup_lat, pickup_lng, metres, service_classes) p;
+    RETURN QUERY
+    SELECT p.*, hail.pickup_eta(pickup_lat, pickup_lng, c.id, 10000, place.distance_factor, place.speed_kmh)
+    FROM hail.price_classes(place, pickup_lat, pickup_lng, metres, service_classes) p
+         JOIN hail.service_classes c ON c.code = p.service_class
+    ORDER BY c.id;
 END
 $$;
 COMMENT ON FUNCTION hail.estimate_fares(float8, float8, float8, float8, text[]) IS
-'hail.estimate_fare() for several classes at once (NULL: every class that has a fare), in the region at the pickup.';
+'hail.estimate_fare() for several classes at once (NULL: every class that has a fare), in the region at the pickup; with pickup_eta_s, the seconds until the nearest available driver within 10 km could be there (NULL: none).';
 
 CREATE FUNCTION hail.create_quote(customer_id uuid, pickup_lat float8, pickup_lng float8, dropoff_lat float8,
                                   dropoff_lng float8, service_class text) RETURNS hail.quotes

@@ -59,6 +59,11 @@ bool live_ready(void)
     return live_mode() == LIVE_IN_MEMORY && live_index_ready();
 }
 
+bool live_warming(void)
+{
+    return live_mode() == LIVE_IN_MEMORY && !live_index_ready();
+}
+
 void live_require_ready(void)
 {
     if (!live_index_ready())

@@ -53,6 +53,9 @@ extern void live_visit_available(void (*visit)(const LiveHit *hit, void *arg), v
 /* Shared memory holds a complete index. False: not preloaded, or still being rebuilt. */
 extern bool live_ready(void);
 
+/* The index is being rebuilt: live_search() would fail. In a transaction. */
+extern bool live_warming(void);
+
 /* Keeper steps (each in a transaction of the caller): rebuild after a start, write changed positions through,
  * write OFFLINE and its event for drivers past their TTL. Return the rows written. */
 extern int live_rebuild(void);

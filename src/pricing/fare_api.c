@@ -12,11 +12,13 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "geo/geo.h"
+#include "live/live.h"
 #include "pricing/eta.h"
 #include "pricing/fare.h"
 
 PG_FUNCTION_INFO_V1(hail_trip_metres);
 PG_FUNCTION_INFO_V1(hail_road_estimate);
+PG_FUNCTION_INFO_V1(hail_pickup_eta);
 PG_FUNCTION_INFO_V1(hail_fare_amounts);
 
 static Datum row_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
@@ -72,6 +74,23 @@ Datum hail_road_estimate(PG_FUNCTION_ARGS)
     bool nulls[2] = {false, false};
 
     return row_result(fcinfo, values, nulls);
+}
+
+/* hail.pickup_eta(lat, lng, class_id, radius_m, distance_factor, speed_kmh) -> seconds for the nearest
+ * driver; NULL when there is none, or while the index is rebuilt: an estimate must not fail for that. Strict.
+ */
+Datum hail_pickup_eta(PG_FUNCTION_ARGS)
+{
+    LiveSearch search = {.lat = PG_GETARG_FLOAT8(0),
+                         .lng = PG_GETARG_FLOAT8(1),
+                         .class_id = PG_GETARG_INT16(2),
+                         .radius_m = PG_GETARG_FLOAT8(3),
+                         .max_results = 1};
+    LiveHit nearest;
+
+    if (live_warming() || live_search(&search, &nearest) == 0)
+        PG_RETURN_NULL();
+    PG_RETURN_INT32((int32)rint(eta_seconds(nearest.distance_m, PG_GETARG_FLOAT8(4), PG_GETARG_FLOAT8(5))));
 }
 
 /* hail.fare_amounts(base, per_km, per_minute, minimum, booking_fee, rounding, distance_m, duration_s, surge,

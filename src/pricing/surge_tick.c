@@ -25,9 +25,6 @@
 #include "pricing/pricing.h"
 #include "pricing/surge.h"
 
-#pragma weak live_ready
-#pragma weak live_visit_available
-
 typedef struct SurgeRegion {
     int16 id;
     double hexagon_size_m;
@@ -223,7 +220,7 @@ static void gather_supply(SurgeTick *tick)
                      TimestampTzGetDatum(tick->now - hail_presence_ttl_s * USECS_PER_SEC)};
     uint64 rows;
 
-    if (live_ready != NULL && live_ready()) {
+    if (live_ready()) {
         live_visit_available(count_hit, tick);
         return;
     }
