@@ -118,12 +118,13 @@ static bool load_address(const char *name, const char *fallback, const char **re
 static bool load_origins(Config *config, FILE *faults)
 {
     const char *text = getenv("HAIL_ORIGINS");
-    char *list, *save, *origin;
+    char *save, *origin;
 
     if (text == NULL)
         return true;
-    list = strdup(text);
-    for (origin = strtok_r(list, ", ", &save); origin != NULL; origin = strtok_r(NULL, ", ", &save)) {
+    config->origin_list = strdup(text);
+    for (origin = strtok_r(config->origin_list, ", ", &save); origin != NULL;
+         origin = strtok_r(NULL, ", ", &save)) {
         const char *host = strstr(origin, "://");
 
         if (host == NULL || host == origin || strchr(host + 3, '/') != NULL || strchr(origin, '*') != NULL)
@@ -164,6 +165,13 @@ bool config_load(Config *config, FILE *faults)
     good &= load_origins(config, faults);
     good &= load_log_level(config, faults);
     return good;
+}
+
+void config_free(Config *config)
+{
+    free(config->database_url);
+    free(config->origin_list);
+    memset(config, 0, sizeof(*config));
 }
 
 void config_describe(FILE *out)

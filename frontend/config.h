@@ -27,11 +27,14 @@ typedef struct Config {
     LogLevel log_level;
     char *origins[HAILD_MAX_ORIGINS]; /* CORS allow-list: exact origins */
     int origin_count;
+    char *origin_list; /* their text */
 } Config;
 
 /* Fill from the environment. False: at least one fault, each written to `faults` as a line naming the
  * variable. */
 extern bool config_load(Config *config, FILE *faults);
+
+extern void config_free(Config *config);
 
 /* The settings with their meaning and default, for --help. */
 extern void config_describe(FILE *out);

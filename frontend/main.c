@@ -60,9 +60,22 @@ static int serve(const Config *config)
     return server_stop(config) ? 0 : 1;
 }
 
-int main(int argc, char **argv)
+/* Check the settings, and serve unless `check_only`. */
+static int run(bool check_only)
 {
     Config config;
+    int status = 2;
+
+    if (config_load(&config, stderr)) {
+        log_init(config.log_level);
+        status = check_only ? 0 : serve(&config);
+    }
+    config_free(&config);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
     const char *option = argc > 1 ? argv[1] : "";
 
     if (argc > 2)
@@ -77,8 +90,5 @@ int main(int argc, char **argv)
         return print_openapi();
     if (option[0] != '\0' && strcmp(option, "--check") != 0)
         return usage(stderr, 2);
-    if (!config_load(&config, stderr))
-        return 2;
-    log_init(config.log_level);
-    return option[0] != '\0' ? 0 : serve(&config);
+    return run(option[0] != '\0');
 }

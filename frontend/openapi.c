@@ -163,11 +163,13 @@ static void add_object(Buffer *out, const Route *route, const char *prefix)
             add_property(out, route, i, length);
     begin_list(out, "},\"required\":[");
     for (int i = 0; i < count; i++) {
-        const char *name = route->params[i].name + length;
-        size_t own = strcspn(name, ".[");
+        const char *name;
+        size_t own;
 
         if (route->params[i].source != IN_BODY || strncmp(route->params[i].name, prefix, length) != 0)
             continue;
+        name = route->params[i].name + length;
+        own = strcspn(name, ".[");
         if (name[own] == '[' || (name[own] == '.' && !is_first_below(route, i, length + own)))
             continue;
         if (name[own] == '.' ? !any_required_below(route, route->params[i].name, length + own + 1)
