@@ -22,6 +22,7 @@ stack_up() {
         echo "max_connections = 100"
         echo "shared_buffers = 256MB"
         echo "synchronous_commit = on"
+        echo "jit = off"
         echo "max_wal_size = 2GB"
         echo "log_min_messages = warning"
         echo "log_line_prefix = '%m [%p] %b '"
