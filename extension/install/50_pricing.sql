@@ -325,20 +325,20 @@ COMMENT ON FUNCTION hail.fare_amounts(bigint, bigint, bigint, bigint, bigint, bi
 CREATE FUNCTION hail.time_multiplier(region_id smallint, timezone text, at timestamptz) RETURNS numeric
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    local timestamp := at AT TIME ZONE timezone;
+    clock time := local::time;
+    today smallint := extract(isodow FROM local);
+    yesterday smallint := CASE today WHEN 1 THEN 7 ELSE today - 1 END;
 BEGIN
     RETURN (
-        SELECT coalesce(max(t.multiplier), 1.00)
-        FROM hail.fare_time_rules t,
-             LATERAL (SELECT at AT TIME ZONE timezone AS local) AS l,
-             LATERAL (SELECT extract(isodow FROM l.local)::smallint AS today,
-                             extract(isodow FROM l.local - interval '1 day')::smallint AS yesterday,
-                             l.local::time AS local_time) AS d
+        SELECT coalesce(max(t.multiplier), 1.00) FROM hail.fare_time_rules t
         WHERE t.region_id = time_multiplier.region_id
           AND CASE WHEN t.from_time < t.to_time
-                   THEN d.today = ANY (t.weekdays) AND d.local_time >= t.from_time AND d.local_time < t.to_time
+                   THEN today = ANY (t.weekdays) AND clock >= t.from_time AND clock < t.to_time
                    -- spans midnight: the weekday is the one on which it began
-                   ELSE (d.today = ANY (t.weekdays) AND d.local_time >= t.from_time)
-                        OR (d.yesterday = ANY (t.weekdays) AND d.local_time < t.to_time) END);
+                   ELSE (today = ANY (t.weekdays) AND clock >= t.from_time)
+                        OR (yesterday = ANY (t.weekdays) AND clock < t.to_time) END);
 END
 $$;
 COMMENT ON FUNCTION hail.time_multiplier(smallint, text, timestamptz) IS
