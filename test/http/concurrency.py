@@ -1,8 +1,9 @@
 """Many at once: races are decided in the database, the front stays responsive."""
+import contextlib
 import subprocess
 import threading
 
-from harness import Haild, PICKUP, check, equal, eventually, send, test
+from harness import DROPOFF, Haild, PICKUP, check, equal, eventually, send, test
 
 
 def at_once(calls):
@@ -21,7 +22,6 @@ def at_once(calls):
 @test("five drivers accept at once: one wins, the others are told that it is taken")
 def _(w):
     c = w.customer()
-    import contextlib
     with contextlib.ExitStack() as stack:
         drivers = [stack.enter_context(w.driver()) for _ in range(5)]
         trip = w.request_trip(c).data["id"]
@@ -41,6 +41,62 @@ def _(w):
     equal({a.status for a in answers}, {201}, *answers)
     equal(len({a.data["id"] for a in answers}), 1)
     equal(c.post(f"trips/{answers[0].data['id']}/cancel-search").status, 200)
+
+
+QUOTE = {"pickup": PICKUP, "dropoff": DROPOFF, "serviceClass": "economy"}
+
+
+@contextlib.contextmanager
+def quote_trigger(w, body, kind="TRIGGER", timing="BEFORE", deferral=""):
+    """Runs plpgsql for each new quote, as long as the block lasts."""
+    w.psql(f"""CREATE SEQUENCE public.tries; GRANT ALL ON SEQUENCE public.tries TO PUBLIC;
+        CREATE FUNCTION public.on_quote() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$;
+        CREATE {kind} on_quote {timing} INSERT ON hail.quotes {deferral} FOR EACH ROW EXECUTE FUNCTION public.on_quote()""")
+    try:
+        yield
+    finally:
+        w.psql("DROP TRIGGER on_quote ON hail.quotes; DROP FUNCTION public.on_quote(); DROP SEQUENCE public.tries")
+
+
+@test("a serialization failure is sent again, out of the client's sight")
+def _(w):
+    c = w.customer()
+    with quote_trigger(w, """IF nextval('public.tries') < 3 THEN RAISE SQLSTATE '40001'; END IF;"""):
+        equal(c.post("pricing/quote", QUOTE).status, 201)
+    equal(w.psql(f"SELECT count(*) FROM hail.quotes WHERE customer_id = '{c.id}'"), "1")
+
+
+@test("one that does not end is 503 with Retry-After, and nothing is left behind")
+def _(w):
+    c = w.customer()
+    with quote_trigger(w, "PERFORM nextval('public.tries'); RAISE SQLSTATE '40P01';"):
+        answer = c.post("pricing/quote", QUOTE)
+        equal((answer.status, answer.error["code"]), (503, "serialization_failure"), answer)
+        check(int(answer.headers["Retry-After"]) >= 1)
+        equal(w.psql("SELECT last_value FROM public.tries"), "4")
+    equal(w.psql(f"SELECT count(*) FROM hail.quotes WHERE customer_id = '{c.id}'"), "0")
+
+
+@test("an error at commit is an error, never a success")
+def _(w):
+    c = w.customer()
+    with quote_trigger(w, "RAISE SQLSTATE 'UH061' USING MESSAGE = 'refused at commit';", "CONSTRAINT TRIGGER",
+                       "AFTER", "DEFERRABLE INITIALLY DEFERRED"):
+        answer = c.post("pricing/quote", QUOTE)
+        equal((answer.status, answer.error["code"]), (409, "unbalanced_transaction"), answer)
+    equal(w.psql(f"SELECT count(*) FROM hail.quotes WHERE customer_id = '{c.id}'"), "0")
+    equal(c.post("pricing/quote", QUOTE).status, 201)
+
+
+@test("a changed function is prepared anew on live connections")
+def _(w):
+    equal(w.admin.get("auth/profile").status, 200)
+    w.psql("ALTER TABLE hail.users ADD COLUMN test_extra text")
+    try:
+        equal(w.admin.get("auth/profile").data["testExtra"], None)
+    finally:
+        w.psql("ALTER TABLE hail.users DROP COLUMN test_extra")
+    equal(w.admin.get("auth/profile").status, 200)
 
 
 def hold_table(lock):
@@ -96,14 +152,12 @@ def _(w):
 
 @test("a call that takes too long is cancelled and answered 504")
 def _(w):
-    with w.driver() as d:
-        holder = hold_table(f"SELECT FROM hail.drivers WHERE id = '{d.id}' FOR UPDATE")
-        try:
-            w.psql("ALTER ROLE hail_front SET lock_timeout = 0")
-            holder2 = hold_table("LOCK TABLE hail.driver_positions, hail.quotes IN ACCESS EXCLUSIVE MODE")
-            answer = w.customer().post("pricing/quote", {"pickup": PICKUP, "dropoff": {"lat": 30.1, "lng": 31.3}, "serviceClass": "economy"})
-            equal((answer.status, answer.error["code"]), (504, "timeout"), answer)
-            holder2.kill()
-        finally:
-            holder.kill()
-    check(w.admin.get("auth/profile").status == 200)
+    c = w.customer()
+    holder = hold_table("LOCK TABLE hail.quotes IN ACCESS EXCLUSIVE MODE")
+    try:
+        answer = c.post("pricing/quote", QUOTE)
+        equal((answer.status, answer.error["code"]), (504, "timeout"), answer)
+        equal(w.psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'haild' AND state <> 'idle'"), "0")
+    finally:
+        holder.kill()
+    equal(w.admin.get("auth/profile").status, 200)
