@@ -16,7 +16,7 @@ SELECT hail.register_user('+888100000002', 'Carl Customer', 'customer');
 SELECT hail.register_user('+888100000003', 'Dora Driver', 'driver');
 SELECT hail.register_driver(id, 'gridport', ARRAY['economy']) FROM hail.users WHERE role = 'driver';
 SELECT hail.approve_driver(id), hail.add_vehicle(id, 'GP-1', 'Sedan', 'blue', 2022, 4) FROM hail.users WHERE role = 'driver';
-SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 50000, 'debit'), ROW(w.id, 50000, 'credit')]::hail.entry_input[], 'first-funds')
+SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 'debit', 50000), ROW(w.id, 'credit', 50000)]::hail.entry_input[], 'first-funds')
 FROM hail.users u, LATERAL hail.open_account('GATEWAY_CLEARING', NULL, 'EUR') AS g,
      LATERAL hail.open_account('CUSTOMER_WALLET', u.id, 'EUR') AS w WHERE u.role = 'customer';
 SQL
