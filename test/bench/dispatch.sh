@@ -84,6 +84,7 @@ bench_dispatch() {
     bench_drivers || return 1
     "$PGBENCH" -i -q -s 20 hail >/dev/null 2>&1 || return 1
     prepare_trips 1 || return 1
+    keep_placing || return 1
     trip_scripts
     update=$("$PGBENCH" -n -M prepared -b simple-update -c "$BENCH_CLIENTS" -j "$BENCH_THREADS" -T "$BENCH_SECONDS" \
         --random-seed="$BENCH_SEED" hail 2>/dev/null | sed -nE 's/^tps = ([0-9.]+).*/\1/p')

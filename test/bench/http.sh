@@ -47,6 +47,7 @@ bench_http() {
     prepare_trips 1000001 || return 1
     trip_scripts
     live_scripts
+    keep_placing || return 1
     pgbench_done "$BENCH_TMP/request.sql" "$BENCH_TRIPS" >/dev/null && prepare_accepts || return 1
     start_servers || { tail -5 "$BENCH_TMP/haild.log" >&2; return 1; }
     requests "SELECT '/api/v1/location/update' AS path, hail.issue_token(id, '1 day') AS token,

@@ -53,9 +53,24 @@ pgbench_done() {
     sed -nE 's/^tps = ([0-9.]+).*/\1/p' <<<"$out"
 }
 
+# place_drivers: every driver reports its place, in batches of 1,000
+place_drivers() {
+    sql >/dev/null <<'SQL'
+SELECT sum(hail.report_locations(ids, lats, lngs))
+FROM (SELECT array_agg(id) AS ids, array_agg(lat) AS lats, array_agg(lng) AS lngs FROM bench.points GROUP BY n / 1000) batches;
+SQL
+}
+
+# keep_placing: the same every 20 s until the run ends: trips aren't offered to drivers whose position is a minute old
+keep_placing() {
+    place_drivers || return 1
+    while sleep 20; do place_drivers; done 2>/dev/null &
+    BENCH_PIDS+=($!)
+}
+
 # bench_drivers: BENCH_DRIVERS approved drivers, online, each at its place. The rows are inserted, positions reported.
 bench_drivers() {
-    [ "$(sql -Atc 'SELECT count(*) FROM bench.points')" = 0 ] || return 0
+    [ "$(sql -Atc 'SELECT count(*) FROM bench.points')" = 0 ] || { place_drivers; return; }
     sql -v n="$BENCH_DRIVERS" >/dev/null <<'SQL'
 INSERT INTO hail.users (id, phone, name, role)
 SELECT bench.id(1, n), '+1' || (1000000000 + n), 'Driver ' || n, 'driver' FROM generate_series(1, :n) n;
@@ -63,10 +78,9 @@ INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status, on
 SELECT bench.id(1, n), r.id, '{economy}', hail.class_mask('{economy}'), 'approved', true
 FROM generate_series(1, :n) n, hail.regions r WHERE r.code = 'bench';
 INSERT INTO bench.points SELECT n, bench.id(1, n), p.lat, p.lng FROM generate_series(1, :n) n, bench.place(n) p;
-SELECT sum(hail.report_locations(ids, lats, lngs))
-FROM (SELECT array_agg(id) AS ids, array_agg(lat) AS lats, array_agg(lng) AS lngs FROM bench.points GROUP BY n / 1000) batches;
 ANALYZE hail.users, hail.drivers, bench.points;
 SQL
+    place_drivers
 }
 
 # row NAME VALUE UNIT [PEER PEER_VALUE]: one result, on screen and for bench.json

@@ -82,7 +82,7 @@ SELECT b AS n, array_agg(id) AS ids, array_agg(lat + 0.001 * random()) AS lats, 
 FROM generate_series(1, 100) b, LATERAL (SELECT * FROM bench.points WHERE n % 100 = b % 100 ORDER BY n LIMIT 1000) p GROUP BY b;
 ALTER TABLE bench.batches ADD PRIMARY KEY (n);
 SQL
-    check_answers | sed 's/^/  /'
+    place_drivers && check_answers | sed 's/^/  /'
     nearest=$(pgbench_rate "$BENCH_TMP/nearest.sql") || return 1
     redis_nearest=$(redis_rate nearest)
     row 'nearest 50 within 2 km' "$nearest" per_s 'Redis GEOSEARCH' "$redis_nearest"
