@@ -155,14 +155,42 @@ static bool wanted(const SearchRun *run, const LiveCold *cold)
     return true;
 }
 
+/* Candidates of a cell wait until this many are there: their other cache lines are fetched meanwhile. */
+#define CANDIDATES 16
+
+typedef struct Candidates {
+    int count;
+    int32 slots[CANDIDATES];
+    double chord2[CANDIDATES];
+} Candidates;
+
+static void keep_candidates(SearchRun *run, Candidates *candidates)
+{
+    for (int i = 0; i < candidates->count; i++)
+        if (candidates->chord2[i] <= run->limit && wanted(run, &live_index->cold[candidates->slots[i]]))
+            keep_hit(run, candidates->slots[i], candidates->chord2[i]);
+    candidates->count = 0;
+}
+
+static inline void add_candidate(SearchRun *run, Candidates *candidates, int32 slot, double chord2)
+{
+    const char *cold = (const char *)&live_index->cold[slot];
+
+    for (Size line = 0; line < sizeof(LiveCold); line += 64)
+        __builtin_prefetch(cold + line);
+    candidates->slots[candidates->count] = slot;
+    candidates->chord2[candidates->count] = chord2;
+    if (++candidates->count == CANDIDATES)
+        keep_candidates(run, candidates);
+}
+
 static void read_cell(SearchRun *run, uint32 cell)
 {
     uint32 bucket = live_bucket_of(live_index, cell);
-    LWLock *lock;
+    LWLock *lock = live_cell_lock(live_index, bucket & (LIVE_CELL_LOCKS - 1));
+    Candidates candidates;
 
-    if (*(volatile int32 *)&live_index->cells[bucket] == LIVE_NO_SLOT)
-        return;
-    lock = live_cell_lock(live_index, bucket & (LIVE_CELL_LOCKS - 1));
+    candidates.count = 0;
     LWLockAcquire(lock, LW_SHARED);
     for (int32 slot = live_index->cells[bucket]; slot != LIVE_NO_SLOT; slot = live_index->hot[slot].next) {
         const LiveHot *hot = &live_index->hot[slot];
@@ -173,13 +201,27 @@ static void read_cell(SearchRun *run, uint32 cell)
             hot->pending_offers >= run->max_pending)
             continue;
         chord2 = geo_chord2(run->at, hot->at);
-        if (chord2 <= run->limit && wanted(run, &live_index->cold[slot]))
-            keep_hit(run, slot, chord2);
+        if (chord2 <= run->limit)
+            add_candidate(run, &candidates, slot, chord2);
     }
+    keep_candidates(run, &candidates);
     LWLockRelease(lock);
 }
 
 /* ---- the search ---- */
+
+/* May say yes of an empty cell. The first driver of a level 0 cell is fetched: it is read soon. */
+static inline bool occupied(int level, uint32 key)
+{
+    int32 head;
+
+    if (level > 0)
+        return pg_atomic_read_u32(live_count_of(live_index, level, key)) != 0;
+    head = *(volatile int32 *)&live_index->cells[live_bucket_of(live_index, key)];
+    if (head != LIVE_NO_SLOT)
+        __builtin_prefetch(&live_index->hot[head]);
+    return head != LIVE_NO_SLOT;
+}
 
 /* Queue the cells of a range that can hold a result. */
 static void push_range(SearchRun *run, CellsRange range)
@@ -198,9 +240,7 @@ static void push_range(SearchRun *run, CellsRange range)
 
             if (bound > run->limit)
                 continue;
-            if (range.level == 0
-                    ? *(volatile int32 *)&live_index->cells[live_bucket_of(live_index, key)] == LIVE_NO_SLOT
-                    : pg_atomic_read_u32(live_count_of(live_index, range.level, key)) == 0)
+            if (!occupied(range.level, key))
                 continue;
             push_cell(run, bound, range.level, range.row + r, col);
         }
