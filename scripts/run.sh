@@ -14,6 +14,8 @@ SELECT hail.load_sample_fares('gridport');
 SELECT hail.register_user('+888100000001', 'Ada Admin', 'admin');
 SELECT hail.register_user('+888100000002', 'Carl Customer', 'customer');
 SELECT hail.register_user('+888100000003', 'Dora Driver', 'driver');
+SELECT hail.register_user('+888100000004', 'Pia Partner', 'partner');
+SELECT hail.register_user('+888100000005', 'Ann Analyst', 'analyst');
 SELECT hail.register_driver(id, 'gridport', ARRAY['economy']) FROM hail.users WHERE role = 'driver';
 SELECT hail.approve_driver(id), hail.add_vehicle(id, 'GP-1', 'Sedan', 'blue', 2022, 4) FROM hail.users WHERE role = 'driver';
 SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 'debit', 50000), ROW(w.id, 'credit', 50000)]::hail.entry_input[], 'first-funds')
@@ -22,14 +24,25 @@ FROM hail.users u, LATERAL hail.open_account('GATEWAY_CLEARING', NULL, 'EUR') AS
 SQL
 }
 
+# A file to source: URL, and for each role its token and its user's id.
+write_tokens() {
+    (umask 077
+     { echo "URL=$URL/api/v1"
+       psql -qXAt -d hail -c "SELECT format(E'%s=%s\n%s_ID=%s', upper(role), hail.issue_token(id, '1 day'), upper(role), id)
+           FROM hail.users WHERE phone LIKE '+8881000000%' ORDER BY phone"
+     } >"$dir/tokens")
+}
+
 show() {
+    write_tokens
     echo
-    echo "API       $URL/api/v1   (documents: $URL/openapi.json)"
-    echo "Region    Gridport, around 30 N 40 W; every call is open with one of these tokens (valid for a day):"
-    psql -qXAt -F ' ' -d hail -c "SELECT format(E'\n%s %s, id %s\n%s', role, name, id, hail.issue_token(id, '1 day'))
-        FROM hail.users WHERE phone LIKE '+8881000000%' ORDER BY phone"
+    echo "API       $URL/api/v1   (documents: $URL/openapi.json, metrics: $URL/metrics)"
+    echo "Region    Gridport, around 30 N 40 W, with one person of each role. Their tokens, valid for a day:"
     echo
-    echo "Try       curl -H \"Authorization: Bearer TOKEN\" '$URL/api/v1/wallet'"
+    cat "$dir/tokens"
+    echo
+    echo "Use them  . $dir/tokens"
+    echo "          curl -H \"Authorization: Bearer \$CUSTOMER\" \$URL/wallet"
     echo "psql      psql -h $dir -p $PGPORT -U postgres hail"
     echo "Logs      $dir/log, $dir/haild.log"
     echo "Stop      make stop"
