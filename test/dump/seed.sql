@@ -1,0 +1,37 @@
+-- A region, people, money, one trip paid by wallet, one by cash, one under way with its hold, positions.
+SELECT hail.set_clock('2024-05-06 10:00+00', 0);
+SELECT hail.create_region('gridport', 'Gridport', 'EUR', 'UTC', public.ST_MakeEnvelope(-40.15, 29.90, -39.85, 30.10, 4326));
+SELECT hail.load_sample_fares('gridport');
+SELECT hail.register_user('+88810000000' || n, 'Customer ' || n, 'customer') FROM generate_series(1, 3) n;
+SELECT hail.register_user('+88820000000' || n, 'Driver ' || n, 'driver') FROM generate_series(1, 3) n;
+SELECT hail.register_driver(id, 'gridport', ARRAY['economy']) FROM hail.users WHERE role = 'driver';
+SELECT hail.approve_driver(id), hail.add_vehicle(id, 'GP-' || right(phone, 1), 'Sedan', 'blue', 2022, 4) FROM hail.users WHERE role = 'driver';
+SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 'debit', 50000), ROW(w.id, 'credit', 50000)]::hail.entry_input[], 'funds:' || u.id)
+FROM hail.users u, LATERAL hail.open_account('GATEWAY_CLEARING', NULL, 'EUR') AS g,
+     LATERAL hail.open_account('CUSTOMER_WALLET', u.id, 'EUR') AS w WHERE u.role = 'customer';
+SELECT * FROM hail.keep();
+SELECT hail.set_availability(id, true, 30.001, -40.001) FROM hail.users WHERE role = 'driver';
+
+CREATE FUNCTION pg_temp.ride(n integer, method text, whole boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    customer uuid := (SELECT id FROM hail.users WHERE phone = '+88810000000' || n);
+    driver uuid := (SELECT id FROM hail.users WHERE phone = '+88820000000' || n);
+    quote hail.quotes := hail.create_quote(customer, 30, -40, 30.05, -40.02, 'economy');
+    trip hail.trips := hail.request_trip(quote.id, method, idempotency_key => 'ride-' || n);
+BEGIN
+    PERFORM hail.accept_offer(trip.id, driver);
+    PERFORM hail.advance_clock('30 seconds');
+    PERFORM hail.report_location(driver, 30.0005, -40.0005);
+    IF whole THEN
+        PERFORM hail.arrive(trip.id);
+        PERFORM hail.start_trip(trip.id, (hail.get_trip(trip.id)).pickup_code);
+        PERFORM hail.complete_trip(trip.id);
+    END IF;
+END
+$$;
+SELECT pg_temp.ride(1, 'wallet', true);
+SELECT hail.report_location(id, 30.001, -40.001) FROM hail.users WHERE role = 'driver';
+SELECT pg_temp.ride(2, 'cash', true);
+SELECT hail.report_location(id, 30.001, -40.001) FROM hail.users WHERE role = 'driver';
+SELECT pg_temp.ride(3, 'wallet', false);
+SELECT * FROM hail.keep();
