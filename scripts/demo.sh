@@ -2,7 +2,7 @@
 # The demo: real trips replayed against simulated drivers through HTTP, every invariant checked at the end.
 #
 #   SCENARIO=nyc|sf|sample   what is replayed (nyc when its data are there, else sample)
-#   TRIPS= DRIVERS= SPEED= SEED=   how many, how fast (clock seconds per second), which random numbers
+#   TRIPS= DRIVERS= SPEED= SEED=   how many, how fast at most (clock seconds per second), which random numbers
 #   HAIL_DATA=DIR            folder of the public data files (../shared/data)
 #   REPORT=FILE              the report as JSON too
 #   ONCE=1                   stop everything afterwards; else it stays up until `make stop`
@@ -18,20 +18,21 @@ if [ "$scenario" != sample ] && ! ls "$data"/*taxi_requests*.csv.gz >/dev/null 2
     scenario=sample
 fi
 case $scenario in
-nyc) trips=5500 drivers=1500 speed=15 ;;
-sf) trips=1087 drivers=490 speed=20 ;;
-sample) trips=600 drivers=150 speed=20 data=test/replay/sample ;;
+nyc) trips=5500 drivers=1500 speed=18 longest=8000 ;; # 99 % of the trips are shorter
+sf) trips=1087 drivers=490 speed=20 longest=10000 ;;
+sample) trips=600 drivers=150 speed=20 longest=40000 data=test/replay/sample ;;
 *) echo "SCENARIO is nyc, sf or sample" >&2; exit 2 ;;
 esac
 
 stack_down "$dir"
 echo "Starting database and haild in $dir ..."
+trap 'echo; echo "Interrupted: stopping."; stack_down "$dir"; exit 130' INT TERM
 # At demo speed 30 clock seconds are less than two real ones: give phones twice that before they count as lost.
 stack_up "$dir" "hail.presence_ttl = 60" || { stack_down "$dir"; exit 1; }
-trap 'echo; echo "Interrupted: stopping."; stack_down "$dir"; exit 130' INT TERM
 
 test/replay/replay --scenario "$scenario" --data "$data" --trips "${TRIPS:-$trips}" --drivers "${DRIVERS:-$drivers}" \
-    --speed "${SPEED:-$speed}" --seed "${SEED:-1}" --url "$URL/api/v1" ${REPORT:+--report "$REPORT"} \
+    --speed "${SPEED:-$speed}" --longest "$longest" --idle-interval 20 --trip-interval 8 --seed "${SEED:-1}" \
+    --url "$URL/api/v1" ${REPORT:+--report "$REPORT"} \
     --db "host=$dir port=$PGPORT user=postgres dbname=hail"
 status=$?
 if [ "${ONCE:-0}" = 1 ]; then

@@ -54,12 +54,18 @@ typedef struct Slot {
     size_t length, room;
 } Slot;
 
+/* First in, first out. */
+typedef struct Queue {
+    Request *head, **tail;
+} Queue;
+
 HttpStats http_stats;
 
 static HttpOptions options;
 static CURLM *multi;
 static Slot *free_slots;
-static Request *queue_head, **queue_tail = &queue_head;
+static Queue urgent = {NULL, &urgent.head}, reports = {NULL, &reports.head};
+static double longest_wait;
 static Request *repeats;
 static size_t queued, in_flight, waiting;
 static double *outages;
@@ -104,9 +110,11 @@ void http_init(const HttpOptions *given)
 
 static void enqueue(Request *request)
 {
+    Queue *queue = request->endpoint == EP_LOCATION ? &reports : &urgent;
+
     request->next = NULL;
-    *queue_tail = request;
-    queue_tail = &request->next;
+    *queue->tail = request;
+    queue->tail = &request->next;
     queued++;
 }
 
@@ -161,6 +169,8 @@ static void start(Slot *slot, Request *request)
         request->first_wall = wall_now();
         request->first_clock = clock_now();
         samples_add(&http_stats.queue_wait, 1000 * (request->first_wall - request->queued_wall));
+        if (longest_wait < request->first_wall - request->queued_wall)
+            longest_wait = request->first_wall - request->queued_wall;
     }
     http_stats.requests++;
     in_flight++;
@@ -169,14 +179,15 @@ static void start(Slot *slot, Request *request)
 
 static void start_queued(void)
 {
-    while (queue_head && free_slots) {
-        Request *request = queue_head;
+    while (queued > 0 && free_slots) {
+        Queue *queue = urgent.head ? &urgent : &reports;
+        Request *request = queue->head;
         Slot *slot = free_slots;
 
         free_slots = slot->next_free;
-        queue_head = request->next;
-        if (!queue_head)
-            queue_tail = &queue_head;
+        queue->head = request->next;
+        if (!queue->head)
+            queue->tail = &queue->head;
         queued--;
         start(slot, request);
     }
@@ -304,7 +315,7 @@ void http_poll(double timeout_s)
         finish(slot, message->data.result);
         timeout_s = 0;
     }
-    if (timeout_s > 0 && !(queue_head && free_slots))
+    if (timeout_s > 0 && !(queued > 0 && free_slots))
         curl_multi_poll(multi, NULL, 0, (int)(timeout_s * 1000) + 1, NULL);
 }
 
@@ -316,6 +327,18 @@ size_t http_pending(void)
 size_t http_queued(void)
 {
     return queued;
+}
+
+double http_longest_wait(void)
+{
+    double result = longest_wait, now = wall_now();
+    const Request *heads[] = {urgent.head, reports.head};
+
+    for (int i = 0; i < 2; i++)
+        if (heads[i] && heads[i]->sent == 0 && now - heads[i]->queued_wall > result)
+            result = now - heads[i]->queued_wall;
+    longest_wait = 0;
+    return result;
 }
 
 void http_count_error(Endpoint endpoint, const HttpReply *reply, bool expected)

@@ -18,7 +18,7 @@
 
 /* What is measured apart. */
 typedef enum Endpoint {
-    EP_LOCATION,
+    EP_LOCATION, /* sent only when nothing else waits: there will be another one soon */
     EP_ONLINE,
     EP_OFFERS,
     EP_NEARBY,
@@ -68,6 +68,9 @@ extern void http_poll(double timeout_s);
 
 extern size_t http_pending(void); /* queued, in flight or waiting to be repeated */
 extern size_t http_queued(void);
+
+/* Longest wait (wall s) for a free connection since the last call; what still waits counts too. */
+extern double http_longest_wait(void);
 
 /* Errors by endpoint and code, told apart by the callers: an outcome one expects of a race, or not. */
 extern void http_count_error(Endpoint endpoint, const HttpReply *reply, bool expected);

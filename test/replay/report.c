@@ -57,9 +57,9 @@ void progress_show(bool final)
     print_bar(share);
     printf(" %3.0f%% %sZ | trips asked %zu, driving %zu, completed %zu, cancelled %zu, no driver %zu | "
            "drivers %zu"
-           " | %ld requests/s, queue %zu",
+           " | x%.1f, %ld requests/s",
            share * 100, hour, sim.asked, sim.driving, sim.completed, sim.cancelled, sim.no_drivers,
-           sim.online, rate, http_queued());
+           sim.online, clock_rate(), rate);
     if (share > 0.02 && share < 1)
         printf(" | ETA %.0f s", elapsed * (1 - share) / share);
     if (!terminal || final)
@@ -154,6 +154,8 @@ static json_t *report_http(double elapsed)
            samples_percentile(&http_stats.queue_wait, 100));
     printf("  %ld answers in %.0f s: %.0f a second; %ld repeated\n", http_stats.answers, elapsed,
            (double)http_stats.answers / elapsed, http_stats.retries);
+    printf("  the clock ran %.1f times as fast as the wall, on average\n",
+           (clock_now() - sim.first_at + 60) / elapsed);
     return json;
 }
 

@@ -211,6 +211,19 @@ void setup_start_clock(PGconn *db)
     clock_start(sim.first_at - 60 + took / 2 * sim.options.speed, sim.options.speed);
 }
 
+/* The server's clock goes on from where it is, at another rate; ours follows. */
+void setup_change_speed(PGconn *db, double speed)
+{
+    char *rate = xasprintf("%g", speed);
+    double start = wall_now();
+    PGresult *r = db_query(db, "SELECT extract(epoch FROM hail.set_clock(hail.clock(), $1))", 1,
+                           (const char *[]){rate});
+
+    clock_start(atof(PQgetvalue(r, 0, 0)) + (wall_now() - start) / 2 * speed, speed);
+    PQclear(r);
+    free(rate);
+}
+
 void setup_guard_clock(void)
 {
     PGconn *db = PQconnectdb(sim.options.db);

@@ -23,7 +23,7 @@ typedef struct Options {
     long trips, drivers;
     double minutes;        /* only requests of the first so many minutes; 0: all */
     double longest;        /* metres: only trips up to this length */
-    double speed;          /* clock seconds per wall second */
+    double speed;          /* clock seconds per wall second, when the machine keeps pace */
     double accept;         /* a driver's answers to offers: this share accepts, */
     double ignore;         /* this one lets them expire, the rest declines */
     double cancel;         /* share of customers who cancel, half of them while searching */
@@ -118,6 +118,7 @@ extern PGconn *db_connect(void);
 extern PGresult *db_query(PGconn *db, const char *sql, int count, const char *const *values);
 extern void setup_run(PGconn *db);
 extern void setup_start_clock(PGconn *db);
+extern void setup_change_speed(PGconn *db, double speed);
 /* Crash runs: put the test clock back when the server has lost it. Never blocks for long. */
 extern void setup_guard_clock(void);
 
