@@ -67,6 +67,7 @@ static Size layout(LiveIndex *index, char *memory)
     for (int level = 1; level <= CELLS_LEVELS; level++)
         PLACE(counts[level], pg_atomic_uint32, level_size(buckets, level));
     PLACE(partitions, LivePartition, LIVE_PARTITIONS);
+    PLACE(tiles, LiveTile, LIVE_TILES * LIVE_TILES);
 #undef PLACE
     if (index) {
         index->shared = (LiveShared *)memory;
@@ -86,7 +87,7 @@ static Size live_size(void)
 
 static int live_lock_count(void)
 {
-    return LIVE_PARTITIONS + LIVE_CELL_LOCKS + 1;
+    return LIVE_PARTITIONS + LIVE_CELL_LOCKS + 2;
 }
 
 static void fill_empty(LiveIndex *index)
@@ -95,6 +96,7 @@ static void fill_empty(LiveIndex *index)
 
     pg_atomic_init_u32(&shared->ready, 0);
     pg_atomic_init_u32(&shared->rebuilding, 0);
+    pg_atomic_init_u32(&shared->waiting, 0);
     pg_atomic_init_u64(&shared->searches, 0);
     shared->free_head = 0;
     shared->used = 0;
@@ -109,6 +111,10 @@ static void fill_empty(LiveIndex *index)
     for (int level = 1; level <= CELLS_LEVELS; level++)
         for (uint32 i = 0; i <= index->count_mask[level]; i++)
             pg_atomic_init_u32(&index->counts[level][i], 0);
+    for (int i = 0; i < LIVE_TILES * LIVE_TILES; i++) {
+        pg_atomic_init_u32(&index->tiles[i].begun, 0);
+        pg_atomic_init_u32(&index->tiles[i].ended, 0);
+    }
 }
 
 static void live_startup(void *memory, LWLockPadded *locks, bool found)
@@ -334,6 +340,47 @@ static bool linkable(const LiveCold *cold)
            cold->recorded_at != 0;
 }
 
+/* Cell locks held, in their order: both may be the same. LIVE_CELL_LOCKS: none. */
+typedef struct CellLocks {
+    int first, second;
+} CellLocks;
+
+/* Lock the cells a slot leaves and enters (LIVE_CELL_LOCKS: none). */
+static CellLocks lock_cells(int leaves, int enters)
+{
+    CellLocks locks = {Min(leaves, enters), Max(leaves, enters)};
+
+    if (locks.first < LIVE_CELL_LOCKS)
+        LWLockAcquire(live_cell_lock(live_index, locks.first), LW_EXCLUSIVE);
+    if (locks.second < LIVE_CELL_LOCKS && locks.second != locks.first)
+        LWLockAcquire(live_cell_lock(live_index, locks.second), LW_EXCLUSIVE);
+    return locks;
+}
+
+static void unlock_cells(CellLocks locks)
+{
+    if (locks.second < LIVE_CELL_LOCKS && locks.second != locks.first)
+        LWLockRelease(live_cell_lock(live_index, locks.second));
+    if (locks.first < LIVE_CELL_LOCKS)
+        LWLockRelease(live_cell_lock(live_index, locks.first));
+}
+
+/* Wait while a search keeps the gate closed. */
+static void pass_gate(void)
+{
+    if (likely(pg_atomic_read_u32(&live_index->shared->waiting) == 0))
+        return;
+    LWLockAcquire(live_gate(live_index), LW_SHARED);
+    LWLockRelease(live_gate(live_index));
+}
+
+static LiveTile *tile_of(uint32 cell)
+{
+    uint32 key = cells_parent(cell, LIVE_TILE_LEVEL);
+
+    return live_tile(live_index, key >> 16, key & 0xffff);
+}
+
 /*
  * Write a changed slot and put it where it belongs. Partition lock held exclusively; `hot` and `cold` are the
  * caller's changed copies.
@@ -343,27 +390,19 @@ static void store_slot(int32 slot, const LiveHot *hot, const LiveCold *cold)
     LiveHot *h = &live_index->hot[slot];
     uint32 old_cell = h->cell, new_cell = cold->recorded_at != 0 ? cells_key(cold->lat, cold->lng) : 0;
     bool was = h->linked, will = linkable(cold), move = was != will || (was && old_cell != new_cell);
-    int first = LIVE_CELL_LOCKS, second = LIVE_CELL_LOCKS;
+    bool unlinks = was && move, links = will && move;
+    CellLocks locks;
 
-    if (was)
-        first = live_cell_lock_of(live_index, old_cell);
-    if (will && move)
-        second = live_cell_lock_of(live_index, new_cell);
-    if (first > second) {
-        int swap = first;
-
-        first = second;
-        second = swap;
-    }
-
-    if (will && move)
+    if (links) {
+        pass_gate();
         count_up_to_common(new_cell, old_cell, !was, 1);
-    if (first < LIVE_CELL_LOCKS)
-        LWLockAcquire(live_cell_lock(live_index, first), LW_EXCLUSIVE);
-    if (second < LIVE_CELL_LOCKS && second != first)
-        LWLockAcquire(live_cell_lock(live_index, second), LW_EXCLUSIVE);
+    }
+    locks = lock_cells(was ? live_cell_lock_of(live_index, old_cell) : LIVE_CELL_LOCKS,
+                       links ? live_cell_lock_of(live_index, new_cell) : LIVE_CELL_LOCKS);
+    if (links)
+        pg_atomic_fetch_add_u32(&tile_of(new_cell)->begun, 1);
 
-    if (was && move)
+    if (unlinks)
         unlink_slot(slot);
     h->at = hot->at;
     h->class_mask = hot->class_mask;
@@ -371,14 +410,13 @@ static void store_slot(int32 slot, const LiveHot *hot, const LiveCold *cold)
     h->cooldown_until = hot->cooldown_until;
     h->pending_offers = hot->pending_offers;
     live_index->cold[slot] = *cold;
-    if (will && move)
+    if (links)
         link_slot(slot, new_cell);
 
-    if (second < LIVE_CELL_LOCKS && second != first)
-        LWLockRelease(live_cell_lock(live_index, second));
-    if (first < LIVE_CELL_LOCKS)
-        LWLockRelease(live_cell_lock(live_index, first));
-    if (was && move)
+    if (links)
+        pg_atomic_fetch_add_u32(&tile_of(new_cell)->ended, 1);
+    unlock_cells(locks);
+    if (unlinks)
         count_up_to_common(old_cell, new_cell, !will, -1);
 }
 

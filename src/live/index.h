@@ -9,12 +9,15 @@
  *
  * Locks (all LWLocks, one tranche), taken in this order:
  *   partition locks  the hash chains of a partition of drivers and everything in these drivers' slots;
+ *   the gate         held exclusively by a search that moves have overtaken too often; whoever links a driver
+ *                    into a cell takes it, shared, for a moment before, when a search asks for it;
  *   cell locks       the cell lists, and what LiveHot and LiveCold hold of the drivers linked in them.
  *                    Two at once in the order of their numbers;
  *   the free lock    the list of free slots.
  * So a slot is written with its partition lock held exclusively, and its cell lock too while it is linked; it
  * is read with either lock shared. Counts are atomics, raised before a driver is linked and lowered after it
- * is unlinked. Nothing here raises an error or allocates while a lock is held.
+ * is unlinked. Only the gate is held across more than a few steps. Nothing here raises an error or allocates
+ * while a lock is held.
  */
 #ifndef HAIL_LIVE_INDEX_H
 #define HAIL_LIVE_INDEX_H

@@ -10,11 +10,25 @@
 typedef struct LiveShared {
     pg_atomic_uint32 ready;
     pg_atomic_uint32 rebuilding;
-    int32 free_head; /* free lock; linked through LiveCold.hash_next */
-    int32 used;      /* free lock */
+    int32 free_head;          /* free lock; linked through LiveCold.hash_next */
+    int32 used;               /* free lock */
+    pg_atomic_uint32 waiting; /* searches that want moves to stop; see the gate in index.h */
     char pad[PG_CACHE_LINE_SIZE];
     pg_atomic_uint64 searches;
 } LiveShared;
+
+/*
+ * Drivers linked into the cells of a tile, a cell of LIVE_TILE_LEVEL (about 5 km; tiles LIVE_TILES apart
+ * share one): `begun` is raised before anything is touched, `ended` when all of it can be seen, both with the
+ * cell locks held. Where `begun` is at the end of a search what `ended` was at its start, nothing moved
+ * meanwhile.
+ */
+typedef struct LiveTile {
+    pg_atomic_uint32 begun, ended;
+} LiveTile;
+
+#define LIVE_TILE_LEVEL 2
+#define LIVE_TILES      64 /* rows and columns of the table */
 
 /* Guarded by its partition lock. */
 typedef struct LivePartition {
@@ -24,7 +38,7 @@ typedef struct LivePartition {
 
 typedef struct LiveIndex {
     LiveShared *shared;
-    LWLockPadded *locks; /* partitions, cells, free */
+    LWLockPadded *locks; /* partitions, cells, free, gate */
     LiveHot *hot;
     LiveCold *cold;
     uint8 *partition_of;     /* of each slot; valid while the slot is used */
@@ -33,6 +47,7 @@ typedef struct LiveIndex {
     int32 *cells;            /* heads of the cell lists */
     pg_atomic_uint32 *counts[CELLS_LEVELS + 1];
     LivePartition *partitions;
+    LiveTile *tiles;
     int32 slots;
     uint32 hash_mask, cell_mask;
     uint32 count_mask[CELLS_LEVELS + 1];
@@ -65,6 +80,17 @@ static inline int live_cell_lock_of(const LiveIndex *index, uint32 cell)
 static inline LWLock *live_cell_lock(const LiveIndex *index, int number)
 {
     return &index->locks[LIVE_PARTITIONS + number].lock;
+}
+
+static inline LWLock *live_gate(const LiveIndex *index)
+{
+    return &index->locks[LIVE_PARTITIONS + LIVE_CELL_LOCKS + 1].lock;
+}
+
+/* By row and column at LIVE_TILE_LEVEL. */
+static inline LiveTile *live_tile(const LiveIndex *index, uint32 row, uint32 col)
+{
+    return &index->tiles[(row & (LIVE_TILES - 1)) * LIVE_TILES + (col & (LIVE_TILES - 1))];
 }
 
 static inline pg_atomic_uint32 *live_count_of(const LiveIndex *index, int level, uint32 key)

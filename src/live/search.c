@@ -7,15 +7,16 @@
  * beyond the radius or the k-th hit. Distances are squared chords, in metres only for the result. Equal
  * distances are ordered by driver id.
  *
- * One cell lock is held at a time. A driver that changes cells meanwhile can be met twice: the search then
- * runs again. One that moves from a cell not yet read to one already read can be missed.
+ * One cell lock is held at a time, so a driver that changes cells meanwhile can be met twice or not at all.
+ * Counters by tile tell (see LiveTile): a search during which a driver was linked into a cell of any tile it
+ * may look at runs again, and after MAX_RUNS closes the gate to such moves. A driver that stays linked, in
+ * whatever cells, is so never missed, and none is found twice.
  */
 #include "postgres.h"
 
 #include <math.h>
 
 #include "miscadmin.h"
-#include "port/pg_bitutils.h"
 
 #include "base/guc.h"
 #include "live/layout.h"
@@ -47,8 +48,8 @@ typedef struct SearchRun {
     int queued, queue_room;
     Found *found; /* heap, farthest on top */
     int count;
-    LiveHit *hits;        /* copies, unordered */
-    bool drop_duplicates; /* from the result, instead of searching again */
+    LiveHit *hits; /* copies, unordered */
+    CellsRange cover, tiles;
 } SearchRun;
 
 /* ---- queue of cells ---- */
@@ -247,11 +248,52 @@ static void push_range(SearchRun *run, CellsRange range)
     }
 }
 
-static void search_once(SearchRun *run)
+/* The tiles of a cover: no more rows and columns of them than there are. */
+static CellsRange tiles_of(CellsRange cover)
 {
+    CellsRange tiles = {LIVE_TILE_LEVEL};
+
+    if (cover.level <= LIVE_TILE_LEVEL) {
+        int shift = CELLS_SHIFT * (LIVE_TILE_LEVEL - cover.level);
+
+        tiles.row = cover.row >> shift;
+        tiles.col = cover.col >> shift;
+        tiles.rows = ((cover.row + cover.rows - 1) >> shift) - tiles.row + 1;
+        tiles.cols = ((cover.col + cover.cols - 1) >> shift) - tiles.col + 1;
+    } else {
+        int shift = CELLS_SHIFT * (cover.level - LIVE_TILE_LEVEL);
+
+        tiles.row = cover.row << shift;
+        tiles.col = cover.col << shift;
+        tiles.rows = Min(cover.rows << shift, LIVE_TILES);
+        tiles.cols = Min(cover.cols << shift, LIVE_TILES);
+    }
+    return tiles;
+}
+
+/* `begun` is never behind `ended` in any tile and both only rise: equal sums are equal counters. */
+static uint32 sum_tiles(CellsRange tiles, bool ended)
+{
+    uint32 sum = 0;
+
+    for (uint32 r = 0; r < tiles.rows; r++)
+        for (uint32 c = 0; c < tiles.cols; c++) {
+            LiveTile *tile = live_tile(live_index, tiles.row + r, tiles.col + c);
+
+            sum += pg_atomic_read_u32(ended ? &tile->ended : &tile->begun);
+        }
+    return sum;
+}
+
+/* True: no driver was linked into a cell of the cover meanwhile, the result is good. */
+static bool search_once(SearchRun *run)
+{
+    uint32 ended = sum_tiles(run->tiles, true);
+
+    pg_read_barrier();
     run->queued = run->count = 0;
     run->limit = geo_m_to_chord2(run->search->radius_m);
-    push_range(run, cells_cover(&run->origin, run->search->radius_m));
+    push_range(run, run->cover);
     while (run->queued > 0 && run->queue[0].bound <= run->limit) {
         QueuedCell cell = pop_cell(run);
 
@@ -262,6 +304,30 @@ static void search_once(SearchRun *run)
                                          cell.col * CELLS_FAN, CELLS_FAN});
         CHECK_FOR_INTERRUPTS();
     }
+    pg_read_barrier();
+    return sum_tiles(run->tiles, false) == ended;
+}
+
+/*
+ * With the gate closed only moves that have passed it before can disturb: a handful, done in microseconds.
+ * Out of memory in the queue is the one error possible; the gate itself is then released with the
+ * transaction.
+ */
+static void search_at_closed_gate(SearchRun *run)
+{
+    pg_atomic_fetch_add_u32(&live_index->shared->waiting, 1);
+    PG_TRY();
+    {
+        LWLockAcquire(live_gate(live_index), LW_EXCLUSIVE);
+        while (!search_once(run))
+            ;
+        LWLockRelease(live_gate(live_index));
+    }
+    PG_FINALLY();
+    {
+        pg_atomic_fetch_sub_u32(&live_index->shared->waiting, 1);
+    }
+    PG_END_TRY();
 }
 
 /* Heap to ascending order. */
@@ -276,48 +342,22 @@ static void sort_found(SearchRun *run)
     }
 }
 
-/* A driver found twice: it moved during the search. Open addressing over slots. */
-static bool has_duplicate(const SearchRun *run, int32 *table, uint32 mask)
-{
-    memset(table, 0, sizeof(int32) * (mask + 1));
-    for (int i = 0; i < run->count; i++) {
-        uint32 at = live_mix((uint32)run->found[i].slot) & mask;
-
-        for (; table[at] != 0; at = (at + 1) & mask)
-            if (table[at] == run->found[i].slot + 1)
-                return true;
-        table[at] = run->found[i].slot + 1;
-    }
-    return false;
-}
-
-/* Copy the hits out, nearest first, a driver once. */
+/* Copy the hits out, nearest first. */
 static int write_hits(SearchRun *run, LiveHit *hits)
 {
-    int written = 0;
-
     sort_found(run);
     for (int i = 0; i < run->count; i++) {
-        const LiveHit *hit = &run->hits[run->found[i].hit];
-        bool twice = false;
-
-        /* equal ids need not be neighbours: their distances differ. Duplicates survive only MAX_RUNS runs. */
-        for (int j = 0; run->drop_duplicates && j < written; j++)
-            twice |= live_uuid_cmp(&hits[j].driver_id, &hit->driver_id) == 0;
-        if (twice)
-            continue;
-        hits[written] = *hit;
-        hits[written++].distance_m = geo_chord2_to_m(run->found[i].chord2);
+        hits[i] = run->hits[run->found[i].hit];
+        hits[i].distance_m = geo_chord2_to_m(run->found[i].chord2);
     }
-    return written;
+    return run->count;
 }
 
 int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits)
 {
     QueuedCell queue[QUEUE_ROOM];
     SearchRun run = {search};
-    uint32 table_size = pg_nextpower2_32(2 * search->max_results + 1);
-    int32 *table = palloc(sizeof(int32) * table_size);
+    bool good = false;
 
     run.origin = cells_origin(search->lat, search->lng);
     run.at = geo_vector(search->lat, search->lng);
@@ -327,15 +367,15 @@ int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits)
     run.max_pending = search->max_pending_offers > 0 ? search->max_pending_offers : PG_INT32_MAX;
     run.queue = queue;
     run.queue_room = QUEUE_ROOM;
+    run.cover = cells_cover(&run.origin, search->radius_m);
+    run.tiles = tiles_of(run.cover);
     run.found = palloc(sizeof(Found) * search->max_results);
     run.hits = palloc(sizeof(LiveHit) * search->max_results);
 
     pg_atomic_fetch_add_u64(&live_index->shared->searches, 1);
-    for (int runs = 0; runs < MAX_RUNS; runs++) {
-        search_once(&run);
-        if (!has_duplicate(&run, table, table_size - 1))
-            return write_hits(&run, hits);
-    }
-    run.drop_duplicates = true;
+    for (int runs = 0; runs < MAX_RUNS && !good; runs++)
+        good = search_once(&run);
+    if (!good)
+        search_at_closed_gate(&run);
     return write_hits(&run, hits);
 }
