@@ -26,8 +26,8 @@
 #define BACKOFF_MAX_MS  2000
 
 typedef struct Slot {
-    PGconn *connection;     /* NULL: not connected */
-    bool begin_prepared[2]; /* read-write, read-only */
+    PGconn *connection; /* NULL: not connected */
+    bool begin_prepared;
     bool prepared[ROUTER_MAX_ROUTES];
     struct Slot *next_free;
 } Slot;
@@ -119,7 +119,7 @@ static void slot_disconnect(Slot *slot)
 {
     PQfinish(slot->connection);
     slot->connection = NULL;
-    memset(slot->begin_prepared, 0, sizeof(slot->begin_prepared));
+    slot->begin_prepared = false;
     memset(slot->prepared, 0, sizeof(slot->prepared));
 }
 
@@ -171,45 +171,40 @@ static bool slot_connect(Slot *slot)
     return true;
 }
 
+static bool is_connected(const Slot *slot)
+{
+    return slot->connection != NULL && PQstatus(slot->connection) == CONNECTION_OK;
+}
+
 /* A connection at rest has nothing to read: anything there is a farewell, or the end of file. */
 static bool slot_is_alive(const Slot *slot)
 {
     char byte;
     ssize_t n;
 
-    if (slot->connection == NULL || PQstatus(slot->connection) != CONNECTION_OK)
+    if (!is_connected(slot))
         return false;
     n = recv(PQsocket(slot->connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-static const char *const begin_names[2] = {"begin_read_write", "begin_read_only"};
-/* $1 milliseconds, $2 request id, $3 token. Settings first: authentication is under the time limit as well.
- */
-static const char *const begin_sql[2] = {
-    "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('hail.request_id', "
-    "$2, true), "
-    "hail.authenticate($3) IS NULL",
-    "SELECT pg_catalog.set_config('statement_timeout', $1, true), pg_catalog.set_config('hail.request_id', "
-    "$2, true), "
-    "pg_catalog.set_config('transaction_read_only', 'on', true), hail.authenticate($3) IS NULL"};
-
 typedef struct Plan {
     const Route *route;
     char name[16];
     char timeout[16];
-    int mode; /* of begin_names */
     bool prepare_begin, prepare_call;
 } Plan;
 
 static bool send_pipeline(Slot *slot, const DbCall *call, const Plan *plan)
 {
-    const char *begin_values[3] = {plan->timeout, call->request_id, call->token};
+    const char *begin_values[4] = {call->token, call->request_id, plan->timeout,
+                                   plan->route->read_only ? "t" : "f"};
     PGconn *c = slot->connection;
 
-    if (plan->prepare_begin && !PQsendPrepare(c, begin_names[plan->mode], begin_sql[plan->mode], 0, NULL))
+    if (plan->prepare_begin &&
+        !PQsendPrepare(c, "begin", "SELECT hail.begin_request($1, $2, $3, $4)", 0, NULL))
         return false;
-    if (!PQsendQueryPrepared(c, begin_names[plan->mode], 3, begin_values, NULL, NULL, 0))
+    if (!PQsendQueryPrepared(c, "begin", 4, begin_values, NULL, NULL, 0))
         return false;
     if (plan->prepare_call && !PQsendPrepare(c, plan->name, plan->route->sql, 0, NULL))
         return false;
@@ -292,7 +287,7 @@ static Outcome read_pipeline(Slot *slot, const DbCall *call, const Plan *plan, D
             return reply->failed ? CALL_FAILED : CALL_DONE;
         }
         if (status == PGRES_COMMAND_OK && plan->prepare_begin && step == 0)
-            slot->begin_prepared[plan->mode] = true;
+            slot->begin_prepared = true;
         else if (status == PGRES_COMMAND_OK && plan->prepare_call && step == steps - 2)
             slot->prepared[call->route] = true;
         if (status == PGRES_TUPLES_OK && step == steps - 1) {
@@ -319,8 +314,7 @@ static Outcome run_pipeline(Slot *slot, const DbCall *call, DbReply *reply, char
     Plan plan = {.route = router.routes[call->route]};
     Outcome outcome;
 
-    plan.mode = plan.route->read_only;
-    plan.prepare_begin = !slot->begin_prepared[plan.mode];
+    plan.prepare_begin = !slot->begin_prepared;
     plan.prepare_call = !slot->prepared[call->route];
     snprintf(plan.name, sizeof(plan.name), "route_%d", call->route);
     snprintf(plan.timeout, sizeof(plan.timeout), "%d", timeout_ms(plan.route->timeout));
@@ -363,6 +357,15 @@ static bool is_stale(const char *sqlstate)
     return strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "0A000") == 0;
 }
 
+/*
+ * May the call be tried on the slot as it is? A repeatable one tests the connection by itself: it is sent
+ * again when the connection turns out to be lost. Others must not be in doubt, so they look first.
+ */
+static bool slot_is_usable(const Slot *slot, const DbCall *call)
+{
+    return call->repeatable ? is_connected(slot) : slot_is_alive(slot);
+}
+
 static void call_on(Slot *slot, const DbCall *call, DbReply *reply)
 {
     bool may_reconnect = true;
@@ -371,7 +374,7 @@ static void call_on(Slot *slot, const DbCall *call, DbReply *reply)
         char sqlstate[6] = "";
         Outcome outcome;
 
-        if (!slot_is_alive(slot) && !slot_connect(slot)) {
+        if (!slot_is_usable(slot, call) && !slot_connect(slot)) {
             fail(reply, FRONT_UNAVAILABLE);
             return;
         }

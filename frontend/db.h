@@ -2,7 +2,7 @@
  * db.h
  *    The database side of a request: a pool of connections and one call, one round trip.
  *
- * A call is a pipeline: settings and hail.authenticate in one statement, the route's own statement, sync. Up
+ * A call is a pipeline: hail.begin_request (settings, token), the route's own statement, sync. Up
  * to the sync it is one transaction: on any error nothing took effect. Statements are prepared on each
  * connection at first use, within the same round trip.
  *

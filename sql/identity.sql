@@ -329,4 +329,74 @@ ROLLBACK;
 SHOW hail.request_id;
 SELECT set_config('hail.request_id', E'two\nlines', true);
 SELECT set_config('hail.request_id', repeat('x', 129), true);
+
+-- A front's first call: settings and identity at once, both for the transaction only.
+\c - hail_front
+\set SHOW_CONTEXT never
+BEGIN;
+SELECT hail.begin_request(:'carl_token', 'req-1', 2500, true);
+SELECT current_user, hail.current_subject() = :'carl' AS is_carl, hail.current_role_name();
+SELECT name, current_setting('hail.request_id') AS request, current_setting('statement_timeout') AS timeout,
+       current_setting('transaction_read_only') AS read_only FROM hail.users;
+SELECT hail.begin_request(NULL);
+SELECT hail.begin_request(NULL, 'req-2', read_only => NULL);
+SELECT hail.current_subject() = :'carl' AS is_carl, current_setting('hail.request_id') AS request,
+       current_setting('transaction_read_only') AS read_only;
+SAVEPOINT a;
+SELECT hail.begin_request(:'dina_token', 'req-3', 0);
+SELECT current_user, hail.current_subject() = :'dina' AS is_dina, current_setting('hail.request_id') AS request,
+       current_setting('statement_timeout') AS timeout;
+ROLLBACK TO a;
+SELECT current_user, hail.current_subject() = :'carl' AS is_carl, current_setting('hail.request_id') AS request,
+       current_setting('statement_timeout') AS timeout;
+COMMIT;
+SELECT current_user, hail.current_subject(), hail.current_role_name(), current_setting('hail.request_id') AS request,
+       current_setting('statement_timeout') AS timeout, current_setting('transaction_read_only') AS read_only;
+BEGIN;
+SELECT hail.begin_request(:'carl_token', 'req-4');
+SELECT current_setting('transaction_read_only') AS read_only, current_setting('statement_timeout') AS timeout;
+ROLLBACK;
+-- Whatever is wrong with the token is wrong here too, and leaves nobody behind.
+SELECT hail.begin_request(NULL, 'req-5', 1000, false);
+SELECT hail.begin_request('forged', 'req-5', 1000, false);
+SELECT hail.begin_request('', 'req-5', 1000, false);
+SELECT hail.begin_request(:'carl_token' || 'x', 'req-5', 1000, false);
+SELECT hail.begin_request(split_part(:'carl_token', '.', 1) || '.' || split_part(:'dina_token', '.', 2) || '.' || split_part(:'carl_token', '.', 3));
+SELECT hail.begin_request(:'carl_token', E'two\nlines', 1000, false);
+SELECT hail.begin_request(:'carl_token', 'req-5', -1, false);
+SELECT current_user, hail.current_subject(), hail.current_role_name(), current_setting('hail.request_id') AS request;
+BEGIN;
+SELECT hail.begin_request(NULL, 'req-6', 1000);
+SELECT current_user, hail.current_subject(), hail.current_role_name();
+SELECT count(*) FROM hail.users;
+ROLLBACK;
+CREATE FUNCTION pg_temp.definer_begins(token text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS
+$$ BEGIN PERFORM hail.begin_request(token); END $$;
+SELECT pg_temp.definer_begins(:'carl_token');
+SELECT current_user, hail.current_subject(), hail.current_role_name();
+-- The time limit holds for what follows.
+BEGIN;
+SELECT hail.begin_request(:'carl_token', 'req-7', 1);
+SELECT pg_sleep(60);
+ROLLBACK;
+\c - postgres
+\set SHOW_CONTEXT never
+SELECT hail.advance_clock('1 day');
+SELECT hail.begin_request(:'carl_token', 'req-8', 1000, false);
+
+-- A header that was accepted is no leave for another; a token with it still needs its own signature.
+SELECT hail.set_clock('2013-11-18 16:00+00') IS NOT NULL AS set;
+CREATE FUNCTION pg_temp.try(token text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    who text;
+BEGIN
+    SELECT 'accepted: ' || role INTO who FROM hail.authenticate(token);
+    RAISE EXCEPTION '%', who;
+EXCEPTION WHEN OTHERS THEN
+    RETURN CASE SQLSTATE WHEN 'P0001' THEN '' ELSE SQLSTATE || ' ' END || SQLERRM;
+END $$;
+SELECT n, pg_temp.try(token)
+FROM (VALUES (1, :'carl_token'), (2, split_part(:'carl_token', '.', 1) || '.' || split_part(:'carl_token', '.', 2) || '.AAAA'),
+             (3, 'eyJhbGciOiJub25lIn0.' || split_part(:'carl_token', '.', 2) || '.' || split_part(:'carl_token', '.', 3)),
+             (4, :'carl_token')) AS t (n, token) ORDER BY n;
 SELECT hail.reset_clock() IS NOT NULL AS reset;

@@ -34,6 +34,12 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_authenticate';
 COMMENT ON FUNCTION hail.authenticate(text) IS
 'Verify an access token and be its subject, in its role, until the transaction ends (or the savepoint is rolled back). The newest token of a transaction counts. Errors: unauthenticated, token_expired.';
 
+CREATE FUNCTION hail.begin_request(token text, request_id text DEFAULT NULL, timeout_ms integer DEFAULT NULL,
+                                   read_only boolean DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_begin_request';
+COMMENT ON FUNCTION hail.begin_request(text, text, integer, boolean) IS
+'What a front sends first in the transaction of each request: hail.request_id, statement_timeout (milliseconds, for the statements that follow) and, when asked for, a read-only transaction, all until the transaction ends; then the same as hail.authenticate(token). NULL leaves the setting, or the caller, as it is. Errors: unauthenticated, token_expired; those of the settings.';
+
 CREATE FUNCTION hail.sign_token(user_id uuid, role text, expires_at timestamptz) RETURNS text
 LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_sign_token';
 COMMENT ON FUNCTION hail.sign_token(uuid, text, timestamptz) IS
@@ -90,7 +96,8 @@ COMMENT ON FUNCTION hail.register_user(text, text, text) IS
 'Make a user: phone (E.164; NULL: none), name, role. For administrators. Errors: invalid_value, already_exists (phone).';
 GRANT EXECUTE ON FUNCTION hail.register_user(text, text, text) TO hail_admin;
 
-GRANT EXECUTE ON FUNCTION hail.authenticate(text), hail.current_subject(), hail.current_role_name()
+GRANT EXECUTE ON FUNCTION hail.authenticate(text), hail.begin_request(text, text, integer, boolean),
+    hail.current_subject(), hail.current_role_name()
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst, hail_front;
 GRANT SELECT ON hail.users TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 CREATE POLICY users_self ON hail.users FOR SELECT USING (id = hail.current_subject());

@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include <openssl/bio.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -39,17 +40,17 @@ bool jws_split(const char *token, size_t length, JwsParts *parts)
     return parts->header.length > 0 && parts->payload.length > 0 && parts->signature.length > 0;
 }
 
-/* 0-63, or -1 for a character outside the alphabet. */
-static int digit_value(unsigned char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
+/* The value of a digit plus one; 0 for a character outside the alphabet. */
+static const unsigned char digit_values[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['-'] = 63, ['_'] = 64,
+};
 
 long jws_base64url_decode(const char *text, size_t length, unsigned char *out)
 {
@@ -60,11 +61,11 @@ long jws_base64url_decode(const char *text, size_t length, unsigned char *out)
     if (length % 4 == 1)
         return -1;
     for (size_t i = 0; i < length; i++) {
-        int value = digit_value((unsigned char)text[i]);
+        unsigned int value = digit_values[(unsigned char)text[i]];
 
-        if (value < 0)
+        if (value == 0)
             return -1;
-        bits = bits << 6 | (unsigned int)value;
+        bits = bits << 6 | (value - 1);
         held += 6;
         if (held >= 8) {
             held -= 8;
@@ -98,18 +99,43 @@ size_t jws_base64url_encode(const unsigned char *bytes, size_t length, char *out
     return written;
 }
 
-bool jws_hs256(const char *secret, size_t secret_length, JwsSlice text, unsigned char mac[JWS_HMAC_BYTES])
+JwsSecret *jws_secret_read(const char *secret, size_t length)
 {
-    return HMAC(EVP_sha256(), secret, (int)secret_length, (const unsigned char *)text.data, text.length, mac,
-                NULL) != NULL;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, "SHA256", 0),
+                           OSSL_PARAM_construct_end()};
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
+    EVP_MAC_CTX *context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+
+    EVP_MAC_free(hmac); /* the context holds its own reference */
+    if (context != NULL && EVP_MAC_init(context, (const unsigned char *)secret, length, params) != 1) {
+        EVP_MAC_CTX_free(context);
+        context = NULL;
+    }
+    ERR_clear_error();
+    return context;
 }
 
-bool jws_verify_hs256(const char *secret, size_t secret_length, JwsSlice text, const unsigned char *signature,
+void jws_secret_free(JwsSecret *secret)
+{
+    EVP_MAC_CTX_free(secret);
+}
+
+bool jws_hs256(JwsSecret *secret, JwsSlice text, unsigned char mac[JWS_HMAC_BYTES])
+{
+    size_t length = 0;
+    bool ok = EVP_MAC_init(secret, NULL, 0, NULL) == 1 && /* begin anew with the key it has */
+              EVP_MAC_update(secret, (const unsigned char *)text.data, text.length) == 1 &&
+              EVP_MAC_final(secret, mac, &length, JWS_HMAC_BYTES) == 1;
+
+    return ok && length == JWS_HMAC_BYTES;
+}
+
+bool jws_verify_hs256(JwsSecret *secret, JwsSlice text, const unsigned char *signature,
                       size_t signature_length)
 {
     unsigned char mac[JWS_HMAC_BYTES];
 
-    return signature_length == JWS_HMAC_BYTES && jws_hs256(secret, secret_length, text, mac) &&
+    return signature_length == JWS_HMAC_BYTES && jws_hs256(secret, text, mac) &&
            CRYPTO_memcmp(mac, signature, JWS_HMAC_BYTES) == 0;
 }
 

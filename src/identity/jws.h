@@ -32,6 +32,9 @@ typedef struct JwsParts {
 /* A public key; the type of libcrypto behind a name of our own. */
 typedef struct evp_pkey_st JwsKey;
 
+/* An HS256 secret ready for use: looking the algorithm up and hashing the key in cost more than a token. */
+typedef struct evp_mac_ctx_st JwsSecret;
+
 /* What the `alg` header says for an algorithm. */
 extern const char *jws_algorithm_name(JwsAlgorithm algorithm);
 
@@ -50,13 +53,16 @@ extern long jws_base64url_decode(const char *text, size_t length, unsigned char 
 extern size_t jws_base64url_encode(const unsigned char *bytes, size_t length, char *out);
 extern size_t jws_base64url_size(size_t length);
 
+/* Make a secret ready. NULL when libcrypto fails. The caller frees it with jws_secret_free(). */
+extern JwsSecret *jws_secret_read(const char *secret, size_t length);
+extern void jws_secret_free(JwsSecret *secret);
+
 /* HMAC-SHA-256 of a text. False when libcrypto fails. */
-extern bool jws_hs256(const char *secret, size_t secret_length, JwsSlice text,
-                      unsigned char mac[JWS_HMAC_BYTES]);
+extern bool jws_hs256(JwsSecret *secret, JwsSlice text, unsigned char mac[JWS_HMAC_BYTES]);
 
 /* Is `signature` (decoded) the HS256 signature of the text? Compared in constant time. */
-extern bool jws_verify_hs256(const char *secret, size_t secret_length, JwsSlice text,
-                             const unsigned char *signature, size_t signature_length);
+extern bool jws_verify_hs256(JwsSecret *secret, JwsSlice text, const unsigned char *signature,
+                             size_t signature_length);
 
 /*
  * Read a PEM public key for RS256 (RSA of JWS_MIN_RSA_BITS or more) or EdDSA (Ed25519). NULL when it is none,

@@ -74,12 +74,29 @@ static void pg_attribute_noreturn() misconfigured(const char *detail, const char
             errdetail_internal("%s", detail), errhint("%s", hint), errhidestmt(true));
 }
 
-static const char *secret(void)
+/* The key of hail.jwt_secret, made ready again only when the setting has changed. */
+static JwsSecret *secret(void)
 {
+    static JwsSecret *ready = NULL;
+    static char *ready_text = NULL;
+
     if (strlen(hail_jwt_secret) < JWS_MIN_SECRET)
         misconfigured("hail.jwt_secret is shorter than 32 bytes.",
                       "Set hail.jwt_secret to 32 random bytes or more and reload.");
-    return hail_jwt_secret;
+    if (ready != NULL && strcmp(ready_text, hail_jwt_secret) == 0)
+        return ready;
+    if (ready != NULL) {
+        jws_secret_free(ready);
+        ready = NULL;
+        pfree(ready_text);
+    }
+    ready_text = MemoryContextStrdup(TopMemoryContext, hail_jwt_secret);
+    ready = jws_secret_read(ready_text, strlen(ready_text));
+    if (ready == NULL) {
+        pfree(ready_text);
+        elog(ERROR, "could not prepare the key of tokens");
+    }
+    return ready;
 }
 
 static JwsAlgorithm algorithm(void)
@@ -226,6 +243,31 @@ static bool visit_header(void *target, const char *name, JsonTokenType type, con
     return true;
 }
 
+/*
+ * Errors unless a header is well formed and names the configured algorithm. The tokens of an issuer share
+ * one header: the one accepted last is remembered, byte for byte, and not read again.
+ */
+static void check_header(JwsSlice part)
+{
+    static char accepted[256];
+    static size_t accepted_length = 0;
+    static JwsAlgorithm accepted_algorithm;
+    Header header = {false};
+
+    if (part.length == accepted_length && algorithm() == accepted_algorithm &&
+        memcmp(part.data, accepted, accepted_length) == 0)
+        return;
+    if (!read_object(part, visit_header, &header))
+        refuse("The header is malformed, or demands an extension.");
+    if (!header.algorithm_ok)
+        refuse("The algorithm is not the configured one.");
+    if (part.length > sizeof(accepted))
+        return;
+    memcpy(accepted, part.data, part.length);
+    accepted_length = part.length;
+    accepted_algorithm = algorithm();
+}
+
 /* A NumericDate (RFC 7519, section 2): Unix seconds, fractions allowed. */
 static bool read_time(JsonTokenType type, const char *value, bool in_array, double *out)
 {
@@ -235,17 +277,30 @@ static bool read_time(JsonTokenType type, const char *value, bool in_array, doub
     return *out >= 0 && *out <= MAX_UNIX_TIME;
 }
 
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20; /* lower case */
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The one usual form of a UUID: 36 characters, hyphens at the four places. */
 static bool read_uuid(const char *text, pg_uuid_t *out)
 {
     if (strlen(text) != 36)
         return false;
-    for (int i = 0; i < 36; i++) {
-        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    for (int i = 0, byte = 0; i < 36; byte++, i += 2) {
+        int high, low;
 
-        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+        if ((i == 8 || i == 13 || i == 18 || i == 23) && text[i++] != '-')
             return false;
+        high = hex_value(text[i]);
+        low = hex_value(text[i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        out->data[byte] = (unsigned char)(high << 4 | low);
     }
-    *out = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
     return true;
 }
 
@@ -294,11 +349,8 @@ static bool signature_ok(const JwsParts *parts)
 
     if (length < 0)
         return false;
-    if (algorithm() == JWS_HS256) {
-        const char *key = secret();
-
-        return jws_verify_hs256(key, strlen(key), parts->signed_text, signature, (size_t)length);
-    }
+    if (algorithm() == JWS_HS256)
+        return jws_verify_hs256(secret(), parts->signed_text, signature, (size_t)length);
     return jws_verify_key(public_key(), algorithm(), parts->signed_text, signature, (size_t)length);
 }
 
@@ -326,15 +378,11 @@ static Claims check_claims(JwsSlice payload, double now)
 HailToken hail_token_verify(const char *text, size_t length, TimestampTz now)
 {
     JwsParts parts;
-    Header header = {false};
     Claims claims;
 
     if (!jws_split(text, length, &parts))
         refuse("The token does not have three parts, or is too long.");
-    if (!read_object(parts.header, visit_header, &header))
-        refuse("The header is malformed, or demands an extension.");
-    if (!header.algorithm_ok)
-        refuse("The algorithm is not the configured one.");
+    check_header(parts.header);
     if (!signature_ok(&parts))
         refuse("The signature does not match.");
     claims = check_claims(parts.payload, unix_seconds(now));
@@ -353,7 +401,7 @@ static void append_base64url(StringInfo out, const void *bytes, size_t length)
 char *hail_token_sign(const HailToken *token, TimestampTz now)
 {
     static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
-    const char *key;
+    JwsSecret *key;
     unsigned char mac[JWS_HMAC_BYTES];
     StringInfoData claims, text;
 
@@ -374,7 +422,7 @@ char *hail_token_sign(const HailToken *token, TimestampTz now)
     append_base64url(&text, header, strlen(header));
     appendStringInfoChar(&text, '.');
     append_base64url(&text, claims.data, (size_t)claims.len);
-    if (!jws_hs256(key, strlen(key), (JwsSlice){text.data, (size_t)text.len}, mac))
+    if (!jws_hs256(key, (JwsSlice){text.data, (size_t)text.len}, mac))
         elog(ERROR, "could not compute a signature");
     appendStringInfoChar(&text, '.');
     append_base64url(&text, mac, sizeof(mac));

@@ -22,6 +22,33 @@ def _(w):
         equal(w.admin.get("auth/profile").status, 200)
 
 
+@test("a connection killed at rest does not fail a call that may not be sent twice")
+def _(w):
+    customer = w.customer()
+    for _ in range(3):
+        w.quote(customer)
+        w.psql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'haild'")
+        w.quote(customer)
+
+
+@test("a new secret counts on open connections too: tokens of the old one are refused, and back again")
+def _(w):
+    def status(token):
+        return w.call("GET", "auth/profile", token=token).status
+
+    old = w.admin.token
+    equal(status(old), 200)
+    w.psql("ALTER SYSTEM SET hail.jwt_secret = 'another-secret-of-at-least-32-bytes'")
+    try:
+        w.psql("SELECT pg_reload_conf()")
+        eventually(lambda: status(old) == 401)
+        equal(status(w.token(w.admin.id)), 200)
+    finally:
+        w.psql("ALTER SYSTEM RESET hail.jwt_secret")
+        w.psql("SELECT pg_reload_conf()")
+    eventually(lambda: status(old) == 200)
+
+
 @test("a database restart under traffic: 503 while it is away, then service again")
 def _(w):
     statuses, stop = [], threading.Event()

@@ -66,7 +66,7 @@ static bool splits(const char *token)
 }
 
 /* Does the token, with bit `flip` of its signed text turned over (-1: none), verify? */
-static bool verifies(const char *token, JwsAlgorithm algorithm, const void *key, size_t key_length, long flip)
+static bool verifies(const char *token, JwsAlgorithm algorithm, void *key, long flip)
 {
     char *copy = strdup(token);
     unsigned char signature[JWS_MAX_BYTES];
@@ -79,18 +79,17 @@ static bool verifies(const char *token, JwsAlgorithm algorithm, const void *key,
     length = jws_base64url_decode(parts.signature.data, parts.signature.length, signature);
     if (flip >= 0)
         copy[flip / 8 % (long)parts.signed_text.length] ^= (char)(1 << flip % 8);
-    ok = length >= 0 &&
-         (algorithm == JWS_HS256
-              ? jws_verify_hs256(key, key_length, parts.signed_text, signature, (size_t)length)
-              : jws_verify_key((JwsKey *)key, algorithm, parts.signed_text, signature, (size_t)length));
+    ok = length >= 0 && (algorithm == JWS_HS256
+                             ? jws_verify_hs256(key, parts.signed_text, signature, (size_t)length)
+                             : jws_verify_key(key, algorithm, parts.signed_text, signature, (size_t)length));
     free(copy);
     return ok;
 }
 
-static bool any_flip_verifies(const char *token, JwsAlgorithm algorithm, const void *key, size_t key_length)
+static bool any_flip_verifies(const char *token, JwsAlgorithm algorithm, void *key)
 {
     for (long flip = 0; flip < 400; flip += 7)
-        if (verifies(token, algorithm, key, key_length, flip))
+        if (verifies(token, algorithm, key, flip))
             return true;
     return false;
 }
@@ -144,30 +143,68 @@ static void hs256_agrees_with_rfc_7515_appendix_A_1(void)
 {
     char key[64], weaker[64], text[64];
     size_t length = (size_t)jws_base64url_decode(a1_key, strlen(a1_key), (unsigned char *)key);
+    JwsSecret *secret = jws_secret_read(key, length), *other;
     JwsParts parts;
     unsigned char mac[JWS_HMAC_BYTES];
 
-    CHECK(length == 64);
-    CHECK(verifies(a1_token, JWS_HS256, key, length, -1));
-    CHECK(jws_split(a1_token, strlen(a1_token), &parts) && jws_hs256(key, length, parts.signed_text, mac));
+    CHECK(length == 64 && secret != NULL);
+    CHECK(verifies(a1_token, JWS_HS256, secret, -1));
+    CHECK(jws_split(a1_token, strlen(a1_token), &parts) && jws_hs256(secret, parts.signed_text, mac));
     text[jws_base64url_encode(mac, sizeof(mac), text)] = '\0';
     CHECK(strncmp(text, parts.signature.data, parts.signature.length) == 0);
 
     memcpy(weaker, key, sizeof(key));
     weaker[63] ^= 1;
-    CHECK(!verifies(a1_token, JWS_HS256, weaker, length, -1));
-    CHECK(!any_flip_verifies(a1_token, JWS_HS256, key, length));
-    CHECK(!jws_verify_hs256(key, length, parts.signed_text, mac, JWS_HMAC_BYTES - 1));
-    CHECK(!jws_verify_hs256(key, length, parts.signed_text, mac, 0));
+    other = jws_secret_read(weaker, length);
+    CHECK(!verifies(a1_token, JWS_HS256, other, -1));
+    CHECK(!any_flip_verifies(a1_token, JWS_HS256, secret));
+    CHECK(verifies(a1_token, JWS_HS256, secret, -1)); /* whatever went before */
+    CHECK(!jws_verify_hs256(secret, parts.signed_text, mac, JWS_HMAC_BYTES - 1));
+    CHECK(!jws_verify_hs256(secret, parts.signed_text, mac, 0));
+    jws_secret_free(secret);
+    jws_secret_free(other);
+}
+
+/* RFC 4231, cases 1, 2 and 6: a short key, a shorter one, one longer than a block. */
+static void hs256_agrees_with_rfc_4231(void)
+{
+    static const struct {
+        const char *key;
+        size_t key_length;
+        const char *text;
+        unsigned char start[8]; /* of the result */
+    } cases[] = {
+        {"\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b",
+         20,
+         "Hi There",
+         {0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53}},
+        {"Jefe", 4, "what do ya want for nothing?", {0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e}},
+        {NULL,
+         131,
+         "Test Using Larger Than Block-Size Key - Hash Key First",
+         {0x60, 0xe4, 0x31, 0x59, 0x1e, 0xe0, 0xb6, 0x7f}},
+    };
+    char long_key[131];
+
+    memset(long_key, 0xaa, sizeof(long_key));
+    for (int i = 0; i < 3; i++) {
+        JwsSecret *secret = jws_secret_read(cases[i].key ? cases[i].key : long_key, cases[i].key_length);
+        unsigned char mac[JWS_HMAC_BYTES];
+
+        for (int again = 0; again < 2; again++)
+            CHECK(jws_hs256(secret, (JwsSlice){cases[i].text, strlen(cases[i].text)}, mac) &&
+                  memcmp(mac, cases[i].start, sizeof(cases[i].start)) == 0);
+        jws_secret_free(secret);
+    }
 }
 
 static void rs256_agrees_with_rfc_7515_appendix_A_2(void)
 {
     JwsKey *key = jws_key_read(a2_key, JWS_RS256);
 
-    CHECK(key != NULL && verifies(a2_token, JWS_RS256, key, 0, -1));
-    CHECK(!any_flip_verifies(a2_token, JWS_RS256, key, 0));
-    CHECK(!verifies(a2_token, JWS_EDDSA, key, 0, -1));
+    CHECK(key != NULL && verifies(a2_token, JWS_RS256, key, -1));
+    CHECK(!any_flip_verifies(a2_token, JWS_RS256, key));
+    CHECK(!verifies(a2_token, JWS_EDDSA, key, -1));
     jws_key_free(key);
 }
 
@@ -175,9 +212,9 @@ static void eddsa_agrees_with_rfc_8037_appendix_A_4(void)
 {
     JwsKey *key = jws_key_read(ed_key, JWS_EDDSA);
 
-    CHECK(key != NULL && verifies(ed_token, JWS_EDDSA, key, 0, -1));
-    CHECK(!any_flip_verifies(ed_token, JWS_EDDSA, key, 0));
-    CHECK(!verifies(ed_token, JWS_RS256, key, 0, -1));
+    CHECK(key != NULL && verifies(ed_token, JWS_EDDSA, key, -1));
+    CHECK(!any_flip_verifies(ed_token, JWS_EDDSA, key));
+    CHECK(!verifies(ed_token, JWS_RS256, key, -1));
     jws_key_free(key);
 }
 
@@ -196,6 +233,7 @@ int main(void)
     RUN(base64url_gives_back_what_it_was_given);
     RUN(a_token_has_exactly_three_parts_and_8_kB_at_most);
     RUN(hs256_agrees_with_rfc_7515_appendix_A_1);
+    RUN(hs256_agrees_with_rfc_4231);
     RUN(rs256_agrees_with_rfc_7515_appendix_A_2);
     RUN(eddsa_agrees_with_rfc_8037_appendix_A_4);
     RUN(a_key_serves_one_algorithm_and_weak_ones_none);
