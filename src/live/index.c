@@ -47,7 +47,7 @@ static uint32 level_size(uint32 buckets, int level)
 static Size layout(LiveIndex *index, char *memory)
 {
     int32 slots = hail_max_live_drivers;
-    uint32 buckets = power_of_two_from(slots);
+    uint32 buckets = power_of_two_from(slots - slots / 4); /* 0.75 to 1.5 a driver */
     Size at = MAXALIGN(sizeof(LiveShared));
 
 #define PLACE(field, type, count)                                                                            \
@@ -64,6 +64,7 @@ static Size layout(LiveIndex *index, char *memory)
     PLACE(dirty, pg_atomic_uint32, (slots + 31) / 32);
     PLACE(hash, int32, buckets / 2);
     PLACE(cells, int32, buckets);
+    PLACE(blocks, LiveBlock, slots / 2 + 1);
     for (int level = 1; level <= CELLS_LEVELS; level++)
         PLACE(counts[level], pg_atomic_uint32, level_size(buckets, level));
     PLACE(partitions, LivePartition, LIVE_PARTITIONS);
@@ -101,13 +102,16 @@ static void fill_empty(LiveIndex *index)
     shared->free_head = 0;
     shared->used = 0;
     for (int32 i = 0; i < index->slots; i++)
-        index->cold[i].hash_next = i + 1 < index->slots ? i + 1 : LIVE_NO_SLOT;
+        index->hot[i].hash_next = i + 1 < index->slots ? i + 1 : LIVE_NO_SLOT;
     for (int32 i = 0; i < (index->slots + 31) / 32; i++)
         pg_atomic_init_u32(&index->dirty[i], 0);
     for (uint32 i = 0; i <= index->hash_mask; i++)
         index->hash[i] = LIVE_NO_SLOT;
     for (uint32 i = 0; i <= index->cell_mask; i++)
         index->cells[i] = LIVE_NO_SLOT;
+    shared->free_block = 0;
+    for (int32 i = 0; i <= index->slots / 2; i++)
+        index->blocks[i].next = i < index->slots / 2 ? i + 1 : LIVE_NO_SLOT;
     for (int level = 1; level <= CELLS_LEVELS; level++)
         for (uint32 i = 0; i <= index->count_mask[level]; i++)
             pg_atomic_init_u32(&index->counts[level][i], 0);
@@ -122,7 +126,8 @@ static void live_startup(void *memory, LWLockPadded *locks, bool found)
     static LiveIndex index;
 
     StaticAssertStmt(sizeof(LiveHot) == 64, "a search reads one cache line a driver");
-    StaticAssertStmt(sizeof(LiveHot) + sizeof(LiveCold) <= 224, "under 256 bytes a driver, tables included");
+    StaticAssertStmt(sizeof(LiveHot) + sizeof(LiveCold) + sizeof(LiveBlock) / 2 <= 232,
+                     "under 256 bytes a driver, tables included");
     layout(&index, (char *)CACHELINEALIGN(memory));
     index.locks = locks;
     if (!found) {
@@ -206,7 +211,7 @@ static int32 find_slot(const pg_uuid_t *id, uint32 hash)
     int32 slot = live_index->hash[hash & live_index->hash_mask];
 
     while (slot != LIVE_NO_SLOT && live_uuid_cmp(&live_index->cold[slot].row.driver_id, id) != 0)
-        slot = live_index->cold[slot].hash_next;
+        slot = live_index->hot[slot].hash_next;
     return slot;
 }
 
@@ -219,7 +224,7 @@ static int32 take_slot(const pg_uuid_t *id, uint32 hash)
     LWLockAcquire(free_lock(), LW_EXCLUSIVE);
     slot = live_index->shared->free_head;
     if (slot != LIVE_NO_SLOT) {
-        live_index->shared->free_head = live_index->cold[slot].hash_next;
+        live_index->shared->free_head = live_index->hot[slot].hash_next;
         live_index->shared->used++;
     }
     LWLockRelease(free_lock());
@@ -231,8 +236,8 @@ static int32 take_slot(const pg_uuid_t *id, uint32 hash)
     memset(cold, 0, sizeof(LiveCold));
     cold->row.driver_id = *id;
     cold->heading = cold->speed = cold->accuracy = NAN;
-    cold->used = true;
-    cold->hash_next = *head;
+    live_index->hot[slot].used = true;
+    live_index->hot[slot].hash_next = *head;
     *head = slot;
     live_index->partition_of[slot] = partition_of_hash(hash);
     return slot;
@@ -241,10 +246,10 @@ static int32 take_slot(const pg_uuid_t *id, uint32 hash)
 /* Partition lock held exclusively. */
 static void give_up_slot(int32 slot, int32 *link)
 {
-    *link = live_index->cold[slot].hash_next;
-    live_index->cold[slot].used = false;
+    *link = live_index->hot[slot].hash_next;
+    live_index->hot[slot].used = false;
     LWLockAcquire(free_lock(), LW_EXCLUSIVE);
-    live_index->cold[slot].hash_next = live_index->shared->free_head;
+    live_index->hot[slot].hash_next = live_index->shared->free_head;
     live_index->shared->free_head = slot;
     live_index->shared->used--;
     LWLockRelease(free_lock());
@@ -288,7 +293,7 @@ void live_index_unreserve(int32 slot)
         int32 *link = &live_index->hash[driver_hash(&cold->row.driver_id) & live_index->hash_mask];
 
         while (*link != slot)
-            link = &live_index->cold[*link].hash_next;
+            link = &live_index->hot[*link].hash_next;
         give_up_slot(slot, link);
     }
     LWLockRelease(lock);
@@ -307,31 +312,94 @@ static void count_up_to_common(uint32 cell, uint32 other, bool all, int delta)
     }
 }
 
-static void link_slot(int32 slot, uint32 cell)
+/* A free block with `slot` in it. Cell lock held exclusively, so no more blocks can be wanted than there are.
+ */
+static int32 take_block(int32 slot, int32 next)
 {
-    LiveHot *hot = live_index->hot, *h = &hot[slot];
-    int32 *head = &live_index->cells[live_bucket_of(live_index, cell)];
+    int32 block;
 
-    h->cell = cell;
-    h->prev = LIVE_NO_SLOT;
-    h->next = *head;
-    if (*head != LIVE_NO_SLOT)
-        hot[*head].prev = slot;
-    *head = slot;
-    h->linked = true;
+    LWLockAcquire(free_lock(), LW_EXCLUSIVE);
+    block = live_index->shared->free_block;
+    Assert(block != LIVE_NO_SLOT);
+    live_index->shared->free_block = live_index->blocks[block].next;
+    LWLockRelease(free_lock());
+    live_index->blocks[block].next = next;
+    live_index->blocks[block].slots[0] = slot;
+    for (int i = 1; i < LIVE_BLOCK_ROOM; i++)
+        live_index->blocks[block].slots[i] = LIVE_NO_SLOT;
+    live_index->hot[slot].block = block;
+    return block;
 }
 
+static void give_up_block(int32 block)
+{
+    LWLockAcquire(free_lock(), LW_EXCLUSIVE);
+    live_index->blocks[block].next = live_index->shared->free_block;
+    live_index->shared->free_block = block;
+    LWLockRelease(free_lock());
+}
+
+static int block_count(const LiveBlock *block)
+{
+    int count = 0;
+
+    while (count < LIVE_BLOCK_ROOM && block->slots[count] != LIVE_NO_SLOT)
+        count++;
+    return count;
+}
+
+static void link_slot(int32 slot, uint32 cell)
+{
+    int32 *head = &live_index->cells[live_bucket_of(live_index, cell)], block;
+    int count;
+
+    live_index->hot[slot].cell = cell;
+    live_index->hot[slot].linked = true;
+    if (*head == LIVE_NO_SLOT) {
+        *head = slot;
+        return;
+    }
+    block = *head >= 0 ? take_block(*head, LIVE_NO_SLOT) : live_block_head(*head);
+    count = block_count(&live_index->blocks[block]);
+    if (count == LIVE_BLOCK_ROOM)
+        block = take_block(slot, block);
+    else {
+        live_index->blocks[block].slots[count] = slot;
+        live_index->hot[slot].block = block;
+    }
+    *head = live_block_head(block);
+}
+
+/* The last of the first block takes the place of `slot`. */
 static void unlink_slot(int32 slot)
 {
-    LiveHot *hot = live_index->hot, *h = &hot[slot];
+    int32 *head = &live_index->cells[live_bucket_of(live_index, live_index->hot[slot].cell)];
+    int32 first, last;
+    LiveBlock *block, *hole;
+    int count, at = 0;
 
-    if (h->prev != LIVE_NO_SLOT)
-        hot[h->prev].next = h->next;
+    live_index->hot[slot].linked = false;
+    if (*head >= 0) {
+        *head = LIVE_NO_SLOT;
+        return;
+    }
+    first = live_block_head(*head);
+    block = &live_index->blocks[first];
+    hole = &live_index->blocks[live_index->hot[slot].block];
+    count = block_count(block) - 1;
+    last = block->slots[count];
+    while (hole->slots[at] != slot)
+        at++;
+    hole->slots[at] = last;
+    live_index->hot[last].block = live_index->hot[slot].block;
+    block->slots[count] = LIVE_NO_SLOT;
+    if (count == 0)
+        *head = live_block_head(block->next);
+    else if (count == 1 && block->next == LIVE_NO_SLOT)
+        *head = block->slots[0];
     else
-        live_index->cells[live_bucket_of(live_index, h->cell)] = h->next;
-    if (h->next != LIVE_NO_SLOT)
-        hot[h->next].prev = h->prev;
-    h->linked = false;
+        return;
+    give_up_block(first);
 }
 
 static bool linkable(const LiveCold *cold)
@@ -610,7 +678,7 @@ bool live_index_read(int32 slot, LiveEntry *entry)
 
     LWLockAcquire(lock, LW_SHARED);
     /* a slot in use changes its partition only under that partition's lock */
-    used = live_index->cold[slot].used && live_index->partition_of[slot] == partition;
+    used = live_index->hot[slot].used && live_index->partition_of[slot] == partition;
     if (used) {
         entry->slot = slot;
         entry->hot = live_index->hot[slot];
@@ -683,7 +751,7 @@ int live_index_reclaim(TimestampTz before)
                     give_up_slot(*link, link);
                     reclaimed++;
                 } else
-                    link = &live_index->cold[*link].hash_next;
+                    link = &live_index->hot[*link].hash_next;
             }
         }
         LWLockRelease(partition_lock(p));
@@ -701,7 +769,7 @@ void live_index_clear(void)
             continue;
         lock = partition_lock(live_index->partition_of[slot]);
         LWLockAcquire(lock, LW_EXCLUSIVE);
-        if (live_index->cold[slot].used) {
+        if (live_index->hot[slot].used) {
             LiveHot hot = {{0}};
             LiveCold cold = live_index->cold[slot];
             pg_uuid_t driver_id = cold.row.driver_id;

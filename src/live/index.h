@@ -13,7 +13,7 @@
  *                    into a cell takes it, shared, for a moment before, when a search asks for it;
  *   cell locks       the cell lists, and what LiveHot and LiveCold hold of the drivers linked in them.
  *                    Two at once in the order of their numbers;
- *   the free lock    the list of free slots.
+ *   the free lock    the lists of free slots and free blocks.
  * So a slot is written with its partition lock held exclusively, and its cell lock too while it is linked; it
  * is read with either lock shared. Counts are atomics, raised before a driver is linked and lowered after it
  * is unlinked. Only the gate is held across more than a few steps. Nothing here raises an error or allocates
@@ -43,9 +43,11 @@ typedef struct LiveHot {
     TimestampTz fresh_at;       /* found until hail.presence_ttl after this */
     TimestampTz cooldown_until; /* not found before */
     uint32 cell;                /* level 0 key of `at` */
-    int32 next, prev;           /* cell list; cell lock alone */
+    int32 block;                /* that lists it, if any does; cell lock alone */
+    int32 hash_next;            /* also links the free slots */
     uint16 pending_offers;
     bool linked;
+    bool used;
 } LiveHot;
 
 /* The part of a drivers row that the index mirrors. */
@@ -69,9 +71,7 @@ typedef struct LiveCold {
     TimestampTz busy_since;         /* when trip_id was applied */
     TimestampTz last_history_at;    /* recorded_at of the point last kept in the history */
     float heading, speed, accuracy; /* degrees, km/h, m; NaN: unknown */
-    int32 hash_next;
-    uint32 reservations; /* queued changes that will need this slot */
-    bool used;
+    uint32 reservations;            /* queued changes that will need this slot */
 } LiveCold;
 
 /* A copy of a slot. */

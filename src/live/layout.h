@@ -12,6 +12,7 @@ typedef struct LiveShared {
     pg_atomic_uint32 rebuilding;
     int32 free_head;          /* free lock; linked through LiveCold.hash_next */
     int32 used;               /* free lock */
+    int32 free_block;         /* free lock; linked through LiveBlock.next */
     pg_atomic_uint32 waiting; /* searches that want moves to stop; see the gate in index.h */
     char pad[PG_CACHE_LINE_SIZE];
     pg_atomic_uint64 searches;
@@ -30,6 +31,18 @@ typedef struct LiveTile {
 #define LIVE_TILE_LEVEL 2
 #define LIVE_TILES      64 /* rows and columns of the table */
 
+/*
+ * The drivers of a bucket of cells, in no order: none, the one slot itself, or a chain of blocks. The first
+ * block alone may have room, its free places last. So a search knows several slots at once and fetches them
+ * together, and n >= 2 drivers need at most n / 2 blocks: there are always enough. Cell lock.
+ */
+#define LIVE_BLOCK_ROOM 7
+
+typedef struct LiveBlock {
+    int32 next; /* number of a block, or LIVE_NO_SLOT */
+    int32 slots[LIVE_BLOCK_ROOM];
+} LiveBlock;
+
 /* Guarded by its partition lock. */
 typedef struct LivePartition {
     int64 reports, late, impossible;
@@ -44,7 +57,8 @@ typedef struct LiveIndex {
     uint8 *partition_of;     /* of each slot; valid while the slot is used */
     pg_atomic_uint32 *dirty; /* a bit a slot: position not yet written through */
     int32 *hash;             /* heads of the hash chains; the low bits of an index are the partition */
-    int32 *cells;            /* heads of the cell lists */
+    int32 *cells; /* of each bucket: LIVE_NO_SLOT, a slot, or live_block_head() of the first block */
+    LiveBlock *blocks;
     pg_atomic_uint32 *counts[CELLS_LEVELS + 1];
     LivePartition *partitions;
     LiveTile *tiles;
@@ -69,6 +83,12 @@ static inline uint32 live_mix(uint32 h)
 static inline uint32 live_bucket_of(const LiveIndex *index, uint32 cell)
 {
     return live_mix(cell) & index->cell_mask;
+}
+
+/* A number of a block as LiveIndex.cells has it, and back: slots are from 0, no slot is -1, blocks below. */
+static inline int32 live_block_head(int32 block_or_head)
+{
+    return -2 - block_or_head;
 }
 
 /* Cells of one bucket share a lock. */

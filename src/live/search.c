@@ -185,33 +185,64 @@ static inline void add_candidate(SearchRun *run, Candidates *candidates, int32 s
         keep_candidates(run, candidates);
 }
 
+static inline void read_slot(SearchRun *run, Candidates *candidates, uint32 cell, int32 slot)
+{
+    const LiveHot *hot = &live_index->hot[slot];
+    double chord2;
+
+    if (hot->cell != cell || hot->fresh_at < run->oldest || hot->cooldown_until > run->now ||
+        (run->class_bit != 0 && (hot->class_mask & run->class_bit) == 0) ||
+        hot->pending_offers >= run->max_pending)
+        return;
+    chord2 = geo_chord2(run->at, hot->at);
+    if (chord2 <= run->limit)
+        add_candidate(run, candidates, slot, chord2);
+}
+
+/* Fetch the block after this one and this one's drivers: they are read after the block before it. */
+static inline void fetch_block(const LiveBlock *block)
+{
+    if (block->next != LIVE_NO_SLOT)
+        __builtin_prefetch(&live_index->blocks[block->next]);
+    for (int i = 0; i < LIVE_BLOCK_ROOM && block->slots[i] != LIVE_NO_SLOT; i++)
+        __builtin_prefetch(&live_index->hot[block->slots[i]]);
+}
+
+static void read_blocks(SearchRun *run, Candidates *candidates, uint32 cell, const LiveBlock *block)
+{
+    fetch_block(block);
+    while (block != NULL) {
+        const LiveBlock *next = block->next != LIVE_NO_SLOT ? &live_index->blocks[block->next] : NULL;
+
+        if (next != NULL)
+            fetch_block(next);
+        for (int i = 0; i < LIVE_BLOCK_ROOM && block->slots[i] != LIVE_NO_SLOT; i++)
+            read_slot(run, candidates, cell, block->slots[i]);
+        block = next;
+    }
+}
+
 static void read_cell(SearchRun *run, uint32 cell)
 {
     uint32 bucket = live_bucket_of(live_index, cell);
     LWLock *lock = live_cell_lock(live_index, bucket & (LIVE_CELL_LOCKS - 1));
     Candidates candidates;
+    int32 head;
 
     candidates.count = 0;
     LWLockAcquire(lock, LW_SHARED);
-    for (int32 slot = live_index->cells[bucket]; slot != LIVE_NO_SLOT; slot = live_index->hot[slot].next) {
-        const LiveHot *hot = &live_index->hot[slot];
-        double chord2;
-
-        if (hot->cell != cell || hot->fresh_at < run->oldest || hot->cooldown_until > run->now ||
-            (run->class_bit != 0 && (hot->class_mask & run->class_bit) == 0) ||
-            hot->pending_offers >= run->max_pending)
-            continue;
-        chord2 = geo_chord2(run->at, hot->at);
-        if (chord2 <= run->limit)
-            add_candidate(run, &candidates, slot, chord2);
-    }
+    head = live_index->cells[bucket];
+    if (head >= 0)
+        read_slot(run, &candidates, cell, head);
+    else if (head != LIVE_NO_SLOT)
+        read_blocks(run, &candidates, cell, &live_index->blocks[live_block_head(head)]);
     keep_candidates(run, &candidates);
     LWLockRelease(lock);
 }
 
 /* ---- the search ---- */
 
-/* May say yes of an empty cell. The first driver of a level 0 cell is fetched: it is read soon. */
+/* May say yes of an empty cell. The first block of a level 0 cell is fetched: it is read soon. */
 static inline bool occupied(int level, uint32 key)
 {
     int32 head;
@@ -219,8 +250,8 @@ static inline bool occupied(int level, uint32 key)
     if (level > 0)
         return pg_atomic_read_u32(live_count_of(live_index, level, key)) != 0;
     head = *(volatile int32 *)&live_index->cells[live_bucket_of(live_index, key)];
-    if (head != LIVE_NO_SLOT)
-        __builtin_prefetch(&live_index->hot[head]);
+    if (head < LIVE_NO_SLOT)
+        __builtin_prefetch(&live_index->blocks[live_block_head(head)]);
     return head != LIVE_NO_SLOT;
 }
 

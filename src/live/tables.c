@@ -101,7 +101,7 @@ static bool result_entry(uint64 row, LiveEntry *entry)
     entry->cold.accuracy = placed ? position.accuracy : NAN;
     entry->cold.recorded_at = position.recorded_at;
     entry->cold.last_seen = placed ? position.received_at : 0;
-    entry->cold.used = true;
+    entry->hot.used = true;
     return placed;
 }
 
