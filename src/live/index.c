@@ -652,6 +652,28 @@ LiveReportResult live_index_report(const LiveReport *report, const LiveRow *pend
     return result;
 }
 
+void live_index_fetch(const pg_uuid_t *driver_id, int step)
+{
+    const volatile int32 *head = &live_index->hash[driver_hash(driver_id) & live_index->hash_mask];
+    int32 slot;
+
+    if (step == 0) {
+        __builtin_prefetch((const void *)head);
+        return;
+    }
+    slot = *head; /* whatever it is by now, it is a slot or none */
+    if (step == 2 && slot != LIVE_NO_SLOT) {
+        if (live_uuid_cmp(&live_index->cold[slot].row.driver_id, driver_id) == 0)
+            return;
+        slot = *(volatile int32 *)&live_index->hot[slot].hash_next;
+    }
+    if (slot == LIVE_NO_SLOT)
+        return;
+    __builtin_prefetch(&live_index->hot[slot], 1);
+    for (Size at = 0; at < sizeof(LiveCold); at += PG_CACHE_LINE_SIZE / 2)
+        __builtin_prefetch((char *)&live_index->cold[slot] + at, 1);
+}
+
 void live_index_load(int32 slot, const LiveReport *report)
 {
     LWLock *lock = partition_lock(live_index->partition_of[slot]);

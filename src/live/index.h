@@ -141,6 +141,13 @@ extern void live_index_set_offers(int32 slot, int count);
  */
 extern LiveReportResult live_index_report(const LiveReport *report, const LiveRow *pending);
 
+/*
+ * Fetch ahead what a report of this driver will touch, without locks or promises: first (step 0) the head of
+ * its hash chain, some reports later (1) the first slot of the chain, then (2) the second, if it is not the
+ * first.
+ */
+extern void live_index_fetch(const pg_uuid_t *driver_id, int step);
+
 /* What a report does to copies of a slot, `at` being its place: pure. `row` as `pending` above, or the slot's
  * own. */
 extern void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const LiveReport *report,

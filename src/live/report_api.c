@@ -221,6 +221,18 @@ static bool next_report(Column *c, int i, TimestampTz now, LiveReport *report)
     return invalid_field(report) == NULL;
 }
 
+/* The memory of the reports to come is fetched this many reports ahead, for each step of live_index_fetch().
+ */
+static const int fetch_ahead[] = {12, 8, 4};
+
+/* `ids`: the first of `count`. */
+static void fetch_reports(const pg_uuid_t *ids, int i, int count)
+{
+    for (int step = 0; step < (int)lengthof(fetch_ahead); step++)
+        if (i + fetch_ahead[step] < count)
+            live_index_fetch(&ids[i + fetch_ahead[step]], step);
+}
+
 /* A driver the caller may not speak for ends the batch before anything of it is taken. */
 static void authorise_batch(Column ids)
 {
@@ -251,6 +263,7 @@ Datum hail_report_locations(PG_FUNCTION_ARGS)
                   {"accuracies", FLOAT4OID, 4, false},
                   {"recorded_ats", TIMESTAMPTZOID, 8, false}};
     TimestampTz now = hail_now();
+    const pg_uuid_t *ids;
     int accepted = 0;
 
     for (int i = 0; i < (int)lengthof(c); i++)
@@ -260,9 +273,13 @@ Datum hail_report_locations(PG_FUNCTION_ARGS)
             ereport(ERROR, hail_error(HAIL_INVALID_VALUE),
                     errmsg("%s must have as many elements as driver_ids", c[i].name), hail_field(c[i].name));
     authorise_batch(c[0]);
+    /* with a NULL among them the ids have no fixed places */
+    ids = live_index_attached() && c[0].nulls == NULL ? (const pg_uuid_t *)c[0].values : NULL;
     for (int i = 0; i < c[0].count; i++) {
         LiveReport report;
 
+        if (ids != NULL)
+            fetch_reports(ids, i, c[0].count);
         if (next_report(c, i, now, &report)) {
             LiveReportStatus status = take(&report).status;
 
