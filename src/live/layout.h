@@ -8,13 +8,15 @@
 #include "live/index.h"
 
 typedef struct LiveShared {
+    /* read by all, hardly ever written */
     pg_atomic_uint32 ready;
     pg_atomic_uint32 rebuilding;
-    int32 free_head;          /* free lock; linked through LiveCold.hash_next */
-    int32 used;               /* free lock */
-    int32 free_block;         /* free lock; linked through LiveBlock.next */
     pg_atomic_uint32 waiting; /* searches that want moves to stop; see the gate in index.h */
     char pad[PG_CACHE_LINE_SIZE];
+    /* free lock; slots linked through LiveHot.hash_next, blocks through LiveBlock.next */
+    int32 free_head, free_block;
+    int32 used; /* slots */
+    char pad2[PG_CACHE_LINE_SIZE];
     pg_atomic_uint64 searches;
 } LiveShared;
 
