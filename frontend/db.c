@@ -61,10 +61,26 @@ static long long now_ms(void)
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
+/* What a route's calls send besides their values. */
+static struct {
+    char name[16];    /* of the prepared statement */
+    char timeout[16]; /* ms */
+} route_texts[ROUTER_MAX_ROUTES];
+
+static void write_route_texts(void)
+{
+    for (int i = 0; i < router.count; i++) {
+        snprintf(route_texts[i].name, sizeof(route_texts[i].name), "route_%d", i);
+        snprintf(route_texts[i].timeout, sizeof(route_texts[i].timeout), "%d",
+                 timeout_ms(router.routes[i]->timeout));
+    }
+}
+
 void db_init(const Config *config)
 {
     pthread_condattr_t attributes;
 
+    write_route_texts();
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&pool.freed, &attributes);
@@ -190,8 +206,7 @@ static bool slot_is_alive(const Slot *slot)
 
 typedef struct Plan {
     const Route *route;
-    char name[16];
-    char timeout[16];
+    const char *name, *timeout;
     bool prepare_begin, prepare_call;
 } Plan;
 
@@ -311,13 +326,13 @@ static Outcome read_pipeline(Slot *slot, const DbCall *call, const Plan *plan, D
 
 static Outcome run_pipeline(Slot *slot, const DbCall *call, DbReply *reply, char *sqlstate)
 {
-    Plan plan = {.route = router.routes[call->route]};
+    Plan plan = {.route = router.routes[call->route],
+                 .name = route_texts[call->route].name,
+                 .timeout = route_texts[call->route].timeout};
     Outcome outcome;
 
     plan.prepare_begin = !slot->begin_prepared;
     plan.prepare_call = !slot->prepared[call->route];
-    snprintf(plan.name, sizeof(plan.name), "route_%d", call->route);
-    snprintf(plan.timeout, sizeof(plan.timeout), "%d", timeout_ms(plan.route->timeout));
     if (!send_pipeline(slot, call, &plan)) {
         slot_disconnect(slot);
         return CALL_BROKEN;

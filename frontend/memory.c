@@ -166,16 +166,22 @@ char *arena_copy(Arena *arena, const char *bytes, size_t length)
     return copy;
 }
 
+/* Written into the room the block has left (whole units, as arena_alloc() hands out); a second time only when
+ * that is too small. */
 char *arena_format(Arena *arena, const char *format, ...)
 {
+    ArenaBlock *block = arena->blocks;
+    size_t room = block != NULL ? block->size - block->used : 0;
     va_list args;
     char *text;
     int length;
 
     va_start(args, format);
-    length = vsnprintf(NULL, 0, format, args);
+    length = vsnprintf(room > 0 ? (char *)block->memory + block->used : NULL, room, format, args);
     va_end(args);
     text = arena_alloc(arena, (size_t)length + 1);
+    if ((size_t)length < room)
+        return text;
     va_start(args, format);
     vsnprintf(text, (size_t)length + 1, format, args);
     va_end(args);

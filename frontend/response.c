@@ -51,14 +51,13 @@ static void send_answer(Request *request, int status, const char *content_type, 
     buffer_format(head, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
     if (status != 204)
         buffer_format(head, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body->length);
-    buffer_format(head,
-                  "Connection: %s\r\n"
-                  "Request-Id: %s\r\n"
-                  "Cache-Control: no-store\r\n"
-                  "X-Content-Type-Options: nosniff\r\n"
-                  "X-Frame-Options: DENY\r\n"
-                  "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n",
-                  alive ? "keep-alive" : "close", request->id);
+    buffer_text(head, alive ? "Connection: keep-alive\r\nRequest-Id: " : "Connection: close\r\nRequest-Id: ");
+    buffer_text(head, request->id);
+    buffer_text(head, "\r\n"
+                      "Cache-Control: no-store\r\n"
+                      "X-Content-Type-Options: nosniff\r\n"
+                      "X-Frame-Options: DENY\r\n"
+                      "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n");
     if (request->config->origin_count > 0)
         buffer_text(head, "Vary: Origin\r\n");
     if (origin_is_allowed(request))

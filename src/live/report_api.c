@@ -90,24 +90,32 @@ static float optional_real(FunctionCallInfo fcinfo, int arg, const char *field)
     return value;
 }
 
-static Datum report_result(FunctionCallInfo fcinfo, const LiveReportResult *result)
+/* The columns of hail.report_location(): asking the catalog for them costs more than the report itself. */
+static TupleDesc report_columns(void)
 {
-    TupleDesc desc = fcinfo->flinfo->fn_extra;
+    static TupleDesc kept = NULL;
+
+    if (kept == NULL) {
+        MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+        TupleDesc columns = CreateTemplateTupleDesc(3);
+
+        TupleDescInitEntry(columns, 1, "state", TEXTOID, -1, 0);
+        TupleDescInitEntry(columns, 2, "pending_offers", INT4OID, -1, 0);
+        TupleDescInitEntry(columns, 3, "applied", BOOLOID, -1, 0);
+        kept = BlessTupleDesc(columns);
+        MemoryContextSwitchTo(before);
+    }
+    return kept;
+}
+
+static Datum report_result(const LiveReportResult *result)
+{
     Datum values[3] = {CStringGetTextDatum(live_state_name(result->state)),
                        Int32GetDatum(result->pending_offers),
                        BoolGetDatum(result->status == LIVE_REPORT_APPLIED)};
     bool nulls[3] = {false, false, false};
 
-    if (desc == NULL) {
-        MemoryContext before = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-
-        if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-            elog(ERROR, "return type must be a row type");
-        desc = BlessTupleDesc(CreateTupleDescCopy(desc));
-        fcinfo->flinfo->fn_extra = desc;
-        MemoryContextSwitchTo(before);
-    }
-    return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+    return HeapTupleGetDatum(heap_form_tuple(report_columns(), values, nulls));
 }
 
 PG_FUNCTION_INFO_V1(hail_report_location);
@@ -143,7 +151,7 @@ Datum hail_report_location(PG_FUNCTION_ARGS)
     if (result.status == LIVE_REPORT_NOT_APPROVED)
         ereport(ERROR, hail_error(HAIL_DRIVER_NOT_ELIGIBLE), errmsg("driver is not approved"),
                 hail_field("driver_id"), errhint("Only approved drivers report positions."));
-    return report_result(fcinfo, &result);
+    return report_result(&result);
 }
 
 /* ---- batches ---- */
