@@ -370,7 +370,7 @@ DECLARE
     service text;
     policy hail.dispatch_policies;
     trip hail.trips;
-    moment timestamptz := hail.clock();
+    moment timestamptz;
 BEGIN
     IF role NOT IN ('customer', 'admin') THEN
         PERFORM hail.fail('forbidden', 'only customers request trips');
@@ -396,6 +396,7 @@ BEGIN
     PERFORM hail.check_trip_request(quote, request_trip.payment_method);
     SELECT c.service INTO service FROM hail.service_classes c WHERE c.code = quote.service_class;
     policy := hail.dispatch_policy(quote.region_id, service);
+    moment := hail.clock();
     -- One statement decides between concurrent requests; a loser finds out below which rule it met.
     INSERT INTO hail.trips (region_id, service, service_class, customer_id, quote_id, state, strategy, payment_method,
             pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee,
@@ -611,10 +612,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     trip hail.trips;
     offer hail.offers;
-    moment timestamptz := hail.clock();
+    moment timestamptz;
 BEGIN
     PERFORM hail.require_self('driver', decline_offer.driver_id);
     trip := hail.lock_trip(decline_offer.trip_id);
+    moment := hail.clock();
     SELECT * INTO offer FROM hail.offers o WHERE o.trip_id = trip.id AND o.driver_id = decline_offer.driver_id
     ORDER BY o.round DESC LIMIT 1 FOR NO KEY UPDATE;
     IF offer.id IS NULL THEN

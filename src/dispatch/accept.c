@@ -147,6 +147,7 @@ static void win_offer(Accept *accept)
     Datum *ids = palloc(sizeof(Datum) * (count + 1));
     bool isnull, found = false;
 
+    accept->now = hail_now(); /* whoever waited for a lock may have waited too long */
     for (uint64 i = 0; i < count; i++) {
         ids[i] = hail_result(i, 1, &isnull);
         if (!DatumGetBool(hail_result(i, 2, &isnull)))
@@ -269,7 +270,7 @@ PG_FUNCTION_INFO_V1(hail_trip_for_caller);
 Datum hail_accept_offer(PG_FUNCTION_ARGS)
 {
     MemoryContext caller = CurrentMemoryContext;
-    Accept accept = {.now = hail_now()};
+    Accept accept = {0};
     TupleDesc desc;
     Datum values[2];
     bool nulls[2] = {false, false};

@@ -1,0 +1,75 @@
+-- A small world for races between trips, made anew for every permutation: customers Ada and Bea, drivers Dan, Eve
+-- and Flo within 2 km of the pickup, two offers a round, a frozen clock.
+CREATE SCHEMA fixture;
+CREATE SEQUENCE fixture.phone;
+SELECT hail.set_clock('2013-11-20 10:00+00');
+SELECT hail.create_region('fixture', 'Fixture', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(30, -1, 32, 1, 4326));
+SELECT hail.set_fare('fixture', 'economy', 1000, 350, 50, 1500, 1500);
+INSERT INTO hail.dispatch_policies (region_id, offers_per_round) SELECT id, 2 FROM hail.regions WHERE code = 'fixture';
+CREATE TABLE fixture.people (name text PRIMARY KEY, id uuid, place float8, quote uuid, other_quote uuid);
+
+CREATE FUNCTION fixture.who(text) RETURNS uuid LANGUAGE sql STABLE AS 'SELECT id FROM fixture.people WHERE name = $1';
+CREATE FUNCTION fixture.name_of(uuid) RETURNS text LANGUAGE sql STABLE AS 'SELECT name FROM fixture.people WHERE id = $1';
+CREATE FUNCTION fixture.quote_of(text) RETURNS uuid LANGUAGE sql STABLE AS 'SELECT quote FROM fixture.people WHERE name = $1';
+CREATE FUNCTION fixture.other_quote_of(text) RETURNS uuid LANGUAGE sql STABLE AS
+'SELECT other_quote FROM fixture.people WHERE name = $1';
+CREATE FUNCTION fixture.trip_of(text) RETURNS uuid LANGUAGE sql STABLE AS
+'SELECT id FROM hail.trips WHERE customer_id = fixture.who($1)';
+CREATE FUNCTION fixture.add(name text, role text, place float8) RETURNS uuid LANGUAGE sql AS $$
+    INSERT INTO fixture.people (name, id, place)
+    SELECT name, (hail.register_user('+3519500' || to_char(nextval('fixture.phone'), 'FM00000'), name, role)).id, place
+    RETURNING id
+$$;
+
+-- Drivers report again, for positions grow stale with the clock.
+CREATE FUNCTION fixture.report() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.report_location(id, 0, place) FROM fixture.people WHERE place IS NOT NULL;
+END $$;
+CREATE FUNCTION fixture.later(by interval) RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT hail.advance_clock(by);
+    SELECT fixture.report();
+    SELECT hail.clock();
+$$;
+
+CREATE FUNCTION fixture.open() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    driver record;
+BEGIN
+    PERFORM hail.set_clock('2013-11-20 10:00+00');
+    PERFORM fixture.add('Ada', 'customer', NULL), fixture.add('Bea', 'customer', NULL);
+    FOR driver IN SELECT n, 31 + i * 0.005 AS place FROM unnest(ARRAY['Dan', 'Eve', 'Flo']) WITH ORDINALITY d (n, i) LOOP
+        PERFORM fixture.add(driver.n, 'driver', driver.place);
+        PERFORM hail.register_driver(fixture.who(driver.n), 'fixture', ARRAY['economy']);
+        PERFORM hail.approve_driver(fixture.who(driver.n));
+        PERFORM hail.set_availability(fixture.who(driver.n), true, 0, driver.place);
+    END LOOP;
+    UPDATE fixture.people p SET quote = (hail.create_quote(p.id, 0, 31, 0, 31.05, 'economy')).id,
+        other_quote = (hail.create_quote(p.id, 0, 31, 0, 31.05, 'economy')).id WHERE place IS NULL;
+END $$;
+
+CREATE FUNCTION fixture.request(customer text) RETURNS hail.trips LANGUAGE sql AS
+$$ SELECT hail.request_trip(fixture.quote_of(customer), 'cash', 'first_accept', 'key') $$;
+
+CREATE FUNCTION fixture.close() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.cancel_trip(t.id, 'admin') FROM hail.trips t JOIN fixture.people p ON p.id = t.customer_id
+    WHERE t.state IN ('searching', 'matched', 'arrived');
+    PERFORM hail.set_availability(id, false) FROM fixture.people WHERE place IS NOT NULL;
+    DELETE FROM fixture.people;
+END $$;
+
+CREATE FUNCTION fixture.trips() RETURNS TABLE (customer text, state text, driver text, round integer) LANGUAGE sql STABLE AS $$
+    SELECT p.name, t.state, fixture.name_of(t.driver_id), t.round
+    FROM hail.trips t JOIN fixture.people p ON p.id = t.customer_id ORDER BY 1
+$$;
+CREATE FUNCTION fixture.offers() RETURNS TABLE (customer text, driver text, round integer, status text) LANGUAGE sql STABLE AS $$
+    SELECT p.name, fixture.name_of(o.driver_id), o.round, o.status
+    FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id JOIN fixture.people p ON p.id = t.customer_id ORDER BY 1, 3, 2
+$$;
+CREATE FUNCTION fixture.drivers() RETURNS TABLE (driver text, status text, on_trip_of text, offered integer, accepted integer)
+LANGUAGE sql STABLE AS $$
+    SELECT p.name, d.status, (SELECT fixture.name_of(t.customer_id) FROM hail.trips t WHERE t.id = d.trip_id), d.offers_total,
+           d.offers_accepted
+    FROM hail.drivers d JOIN fixture.people p ON p.id = d.id ORDER BY 1
+$$;
