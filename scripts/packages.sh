@@ -2,8 +2,8 @@
 # Install what is missing of the Debian packages that building, running and testing need; says what it does.
 #   packages.sh build|run|test|bench   (each includes the ones before it)
 set -euo pipefail
-build="gcc make libc6-dev postgresql-server-dev-15 libpq-dev libssl-dev libcivetweb-dev libjansson-dev libcurl4-openssl-dev"
-run="postgresql-15 postgresql-15-postgis-3 curl"
+build="gcc make libc6-dev postgresql-server-dev-15 libpq-dev libssl-dev libcivetweb-dev libjansson-dev libcurl4-openssl-dev zlib1g-dev"
+run="postgresql-15 postgresql-15-postgis-3 curl procps"
 test="python3 clang-format git valgrind"
 bench="redis-server redis-tools libhiredis-dev"
 case ${1:-run} in

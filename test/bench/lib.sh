@@ -10,7 +10,7 @@ bench_begin() {
     trap bench_end EXIT
     chmod 755 "$BENCH_TMP"
     make -s -C test/bench BUILD="$BENCH_BUILD" || exit 1
-    echo "hail.max_live_drivers = $((BENCH_DRIVERS + BENCH_DRIVERS / 10))" >"$BENCH_TMP/conf"
+    echo "hail.max_live_drivers = $((BENCH_DRIVERS))" >"$BENCH_TMP/conf"
     scripts/cluster.sh start "$CLUSTER" test/bench/bench.conf "$BENCH_TMP/conf" || exit 1
     eval "$(scripts/cluster.sh env "$CLUSTER")"
     PGBENCH=$("$PG_CONFIG" --bindir)/pgbench
