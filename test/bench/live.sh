@@ -35,7 +35,7 @@ SQL
 \set lat 41.03 + 0.12 * ((:n * 618033) % 1000003 + (:n * 414213) % 999983) / 1000000.0 + random(-1000, 1000) / 1000000.0
 \set lng -8.73 + 0.12 * ((:n * 236067) % 1000003 + (:n * 732050) % 999983) / 1000000.0 + random(-1000, 1000) / 1000000.0
 \set digits 100000000000 + :n
-SELECT * FROM hail.report_location(('00000000-0000-7000-8000-' || :digits)::uuid, :lat, :lng);
+SELECT hail.report_location(('00000000-0000-7000-8000-' || :digits)::uuid, :lat, :lng);
 SQL
     cat >"$BENCH_TMP/batch.sql" <<'SQL'
 \set b random(1, 100)
