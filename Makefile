@@ -11,6 +11,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -w "$$($(PG_CONFIG) --pkglibdir 2>/dev/
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo "check-SUITE     one suite: $(SUITES)"
 
 packages-%:
 	@scripts/packages.sh $*

@@ -136,7 +136,9 @@ static const char *check_string(const Param *param, const char *text, Arena *are
     size_t length = strlen(text);
 
     if (has_limits(param) && (length < (size_t)param->min || length > (size_t)param->max)) {
-        *reason = arena_format(arena, "must have from %.0f to %.0f bytes", param->min, param->max);
+        *reason = param->min == param->max
+                      ? arena_format(arena, "must have %.0f bytes", param->min)
+                      : arena_format(arena, "must have from %.0f to %.0f bytes", param->min, param->max);
         return NULL;
     }
     for (const char *s = text; *s; s++) {
