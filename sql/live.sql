@@ -110,6 +110,21 @@ SELECT hail.report_location(livetest.id(1, 2), 48.2, 16.371);
 SELECT hail.advance_clock('20 seconds');
 SELECT driver_id FROM hail.nearby_drivers(48.2, 16.37);
 
+-- On a trip, with room for another job: found when room is asked for, and only then.
+UPDATE hail.drivers SET job_capacity = 3 WHERE id = livetest.id(1, 1);
+SELECT driver_id FROM hail.nearby_drivers(48.2, 16.37);
+SELECT driver_id FROM hail.live_search(48.2, 16.37, 5000, 10, with_room => true);
+SELECT driver_id, state, available, job_capacity, active_jobs FROM hail.live_drivers WHERE driver_id = livetest.id(1, 1);
+UPDATE hail.drivers SET active_jobs = 3 WHERE id = livetest.id(1, 1);
+SELECT driver_id FROM hail.live_search(48.2, 16.37, 5000, 10, with_room => true);
+UPDATE hail.drivers SET active_jobs = 0, job_capacity = 1 WHERE id = livetest.id(1, 1);
+-- Drivers with preferred areas are found there alone, the others everywhere.
+UPDATE hail.drivers SET area_mask = 6 WHERE id = livetest.id(1, 4);
+SELECT area, array_agg(driver_id ORDER BY driver_id) AS found
+FROM (VALUES (-1::bigint), (0), (1), (2), (5)) a (area) LEFT JOIN LATERAL hail.live_search(48.2, 16.37, 5000, 10, area_mask => area) ON true
+GROUP BY area ORDER BY area;
+UPDATE hail.drivers SET area_mask = 0 WHERE id = livetest.id(1, 4);
+
 -- Online and its position in one transaction; nothing of it stays when that is undone.
 BEGIN;
 UPDATE hail.drivers SET online = true WHERE id = livetest.id(1, 3);

@@ -56,7 +56,10 @@ CREATE TABLE hail.drivers (
     idle_since      timestamptz,
     version         bigint NOT NULL DEFAULT 1,
     event_version   integer NOT NULL DEFAULT 0,
-    created_at      timestamptz NOT NULL DEFAULT hail.clock()
+    created_at      timestamptz NOT NULL DEFAULT hail.clock(),
+    job_capacity    smallint NOT NULL DEFAULT 1 CHECK (job_capacity BETWEEN 1 AND 20),
+    active_jobs     smallint NOT NULL DEFAULT 0 CHECK (active_jobs BETWEEN 0 AND 255),
+    area_mask       bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE hail.drivers IS
 'A driver is a user (same id). Whatever of this row matching needs is mirrored into the live index at commit.';
@@ -64,6 +67,10 @@ COMMENT ON COLUMN hail.drivers.class_mask IS 'Bits of every class the driver ser
 COMMENT ON COLUMN hail.drivers.trip_id IS 'The trip being driven; NULL: free.';
 COMMENT ON COLUMN hail.drivers.version IS 'Counts the changes of this row (by trigger): the live index applies only newer ones.';
 COMMENT ON COLUMN hail.drivers.event_version IS 'Version of the driver''s newest event.';
+COMMENT ON COLUMN hail.drivers.job_capacity IS 'Jobs the driver can have at once.';
+COMMENT ON COLUMN hail.drivers.active_jobs IS 'Jobs under way; a trip_id counts as one at least.';
+COMMENT ON COLUMN hail.drivers.area_mask IS
+'Bits of the areas the driver prefers to be called to (1 << hail.preferred_areas.id); 0: anywhere.';
 
 CREATE TABLE hail.vehicles (
     id         uuid PRIMARY KEY DEFAULT hail.uuid7(),

@@ -92,18 +92,20 @@ GRANT EXECUTE ON FUNCTION hail.nearby_drivers(float8, float8, float8, integer, t
 CREATE FUNCTION hail.live_search(lat float8, lng float8, radius_m float8, max_results integer,
                                  class_id integer DEFAULT -1, min_rating real DEFAULT 0,
                                  max_pending_offers integer DEFAULT 0, excluded uuid[] DEFAULT '{}',
+                                 with_room boolean DEFAULT false, area_mask bigint DEFAULT -1,
                                  OUT driver_id uuid, OUT distance_m float8, OUT pending_offers integer)
 RETURNS SETOF record
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hail_live_search';
-COMMENT ON FUNCTION hail.live_search(float8, float8, float8, integer, integer, real, integer, uuid[]) IS
-'The search that matching uses, with all its filters: class_id -1 any, min_rating 0 any, max_pending_offers 0 any. For administrators. Internal.';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_live_search';
+COMMENT ON FUNCTION hail.live_search(float8, float8, float8, integer, integer, real, integer, uuid[], boolean, bigint) IS
+'The search that matching uses, with all its filters: class_id -1 any, min_rating 0 any, max_pending_offers 0 any; with_room: drivers on a trip who can take another job too; area_mask: what hail.areas_at() says of the place, -1 any. For administrators. Errors: invalid_value, warming. Internal.';
 
 CREATE FUNCTION hail.live_scan(OUT driver_id uuid, OUT state text, OUT available boolean, OUT lat float8,
                                OUT lng float8, OUT heading real, OUT speed real, OUT accuracy real,
                                OUT recorded_at timestamptz, OUT last_seen timestamptz, OUT class_mask bigint,
                                OUT region_id smallint, OUT trip_id uuid, OUT pending_offers integer,
                                OUT cooldown_until timestamptz, OUT idle_since timestamptz, OUT rating real,
-                               OUT acceptance real, OUT completion real, OUT vehicle_score real, OUT version bigint)
+                               OUT acceptance real, OUT completion real, OUT vehicle_score real, OUT version bigint,
+                               OUT job_capacity smallint, OUT active_jobs smallint, OUT area_mask bigint)
 RETURNS SETOF record
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_live_scan';
 COMMENT ON FUNCTION hail.live_scan() IS 'What hail.live_drivers shows. For administrators and analysts.';
@@ -118,7 +120,7 @@ CREATE FUNCTION hail.live_stats(OUT ready boolean, OUT slots bigint, OUT slots_u
                                 OUT late_reports bigint, OUT impossible_reports bigint) RETURNS SETOF record
 LANGUAGE c VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'hail_live_stats';
 COMMENT ON FUNCTION hail.live_stats() IS
-'The live index in figures, counted since the server started: slots and those in use, drivers linked into cells (online, free, with a position), bytes, searches, reports. No row in a server without the index. For administrators and analysts.';
+'The live index in figures, counted since the server started: slots and those in use, drivers linked into cells (online, with a position and room for a job), bytes, searches, reports. No row in a server without the index. For administrators and analysts.';
 GRANT EXECUTE ON FUNCTION hail.live_stats() TO hail_admin, hail_analyst;
 
 CREATE FUNCTION hail.live_warming() RETURNS boolean
@@ -163,10 +165,10 @@ BEGIN
                                       OR s.state <> 'offline'))
        OR (s.version = d.version
            AND (s.class_mask, s.region_id, s.trip_id, s.cooldown_until, s.idle_since, s.rating, s.vehicle_score,
-                s.state <> 'offline')
+                s.job_capacity, s.active_jobs, s.area_mask, s.state <> 'offline')
                IS DISTINCT FROM
                (d.class_mask, d.region_id, d.trip_id, d.cooldown_until, d.idle_since, d.rating, d.vehicle_score,
-                d.online OR d.trip_id IS NOT NULL));
+                d.job_capacity, d.active_jobs, d.area_mask, d.online OR d.trip_id IS NOT NULL));
     RETURN QUERY SELECT 'live', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
         format('%s drivers of the index differ from their rows', n),
         CASE WHEN n > 0 THEN 'SELECT hail.live_reset(); the keeper rebuilds the index.' END;

@@ -270,6 +270,7 @@ int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCan
                          .max_results = trip->candidates,
                          .class_id = trip->class_id,
                          .max_pending_offers = with_gated ? 0 : trip->max_pending_offers,
+                         .area_mask = LIVE_ANY_AREA,
                          .excluded = excluded};
     int found;
 

@@ -126,7 +126,7 @@ static void live_startup(void *memory, LWLockPadded *locks, bool found)
     static LiveIndex index;
 
     StaticAssertStmt(sizeof(LiveHot) == 64, "a search reads one cache line a driver");
-    StaticAssertStmt(sizeof(LiveHot) + sizeof(LiveCold) + sizeof(LiveBlock) / 2 <= 232,
+    StaticAssertStmt(sizeof(LiveHot) + sizeof(LiveCold) + sizeof(LiveBlock) / 2 <= 240,
                      "under 256 bytes a driver, tables included");
     layout(&index, (char *)CACHELINEALIGN(memory));
     index.locks = locks;
@@ -404,8 +404,8 @@ static void unlink_slot(int32 slot)
 
 static bool linkable(const LiveCold *cold)
 {
-    return cold->row.approved && cold->row.online && live_uuid_is_zero(&cold->row.trip_id) &&
-           cold->recorded_at != 0;
+    return cold->row.approved && cold->row.online && cold->recorded_at != 0 &&
+           (live_uuid_is_zero(&cold->row.trip_id) || live_room(&cold->row) > 0);
 }
 
 /* Cell locks held, in their order: both may be the same. LIVE_CELL_LOCKS: none. */
@@ -501,7 +501,7 @@ static void mirror_row(LiveHot *hot, LiveCold *cold, const LiveRow *row, Timesta
     if (row->online && !was_online && cold->last_seen < now)
         cold->last_seen = now; /* going online is being heard of */
     hot->class_mask = row->class_mask;
-    hot->cooldown_until = row->cooldown_until;
+    hot->cooldown_until = live_found_from(row);
 }
 
 void live_index_apply(int32 slot, const LiveRow *row, TimestampTz now)
@@ -825,9 +825,15 @@ const char *live_state_name(LiveState state)
     return names[state];
 }
 
+TimestampTz live_found_from(const LiveRow *row)
+{
+    return live_uuid_is_zero(&row->trip_id) ? Min(row->cooldown_until, LIVE_ON_TRIP - 1) : LIVE_ON_TRIP;
+}
+
 bool live_entry_available(const LiveEntry *entry, TimestampTz now)
 {
-    return linkable(&entry->cold) && entry->hot.cooldown_until <= now &&
+    return linkable(&entry->cold) && live_uuid_is_zero(&entry->cold.row.trip_id) &&
+           entry->hot.cooldown_until <= now &&
            entry->hot.fresh_at >= now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
 }
 

@@ -35,13 +35,14 @@
 #define LIVE_PARTITIONS 128
 #define LIVE_CELL_LOCKS 256
 #define LIVE_NO_SLOT    (-1)
+#define LIVE_ON_TRIP    PG_INT64_MAX
 
 /* 64 bytes. */
 typedef struct LiveHot {
     GeoVector at;
     int64 class_mask;
     TimestampTz fresh_at;       /* found until hail.presence_ttl after this */
-    TimestampTz cooldown_until; /* not found before */
+    TimestampTz cooldown_until; /* not found before; LIVE_ON_TRIP: only by searches with_room */
     uint32 cell;                /* level 0 key of `at` */
     int32 block;                /* that lists it, if any does; cell lock alone */
     int32 hash_next;            /* also links the free slots */
@@ -56,9 +57,11 @@ typedef struct LiveRow {
     pg_uuid_t trip_id; /* all zero: free */
     int64 version;     /* 0: nothing committed yet */
     int64 class_mask;
+    uint64 area_mask;                       /* preferred areas; 0: anywhere */
     TimestampTz cooldown_until, idle_since; /* 0: none */
     float rating, acceptance, completion, vehicle_score;
     int16 region_id;
+    uint8 job_capacity, active_jobs; /* jobs at once, and those under way */
     bool approved, online;
     bool deleted; /* the row is gone; a new one with this id starts over at any version */
 } LiveRow;
@@ -176,7 +179,10 @@ extern LiveIndexStats live_index_stats(void);
 extern LiveState live_state(const LiveRow *row, int pending_offers, TimestampTz now);
 extern const char *live_state_name(LiveState state);
 
-/* A search may return it at `now`. */
+/* LiveHot.cooldown_until of a row. */
+extern TimestampTz live_found_from(const LiveRow *row);
+
+/* A search without with_room may return it at `now`. */
 extern bool live_entry_available(const LiveEntry *entry, TimestampTz now);
 extern void live_hit_fill(LiveHit *hit, const LiveHot *hot, const LiveCold *cold, double distance_m);
 
@@ -186,6 +192,14 @@ static inline bool live_uuid_is_zero(const pg_uuid_t *id)
 
     memcpy(halves, id->data, sizeof(halves));
     return (halves[0] | halves[1]) == 0;
+}
+
+/* How many more jobs a driver could take; being on a trip is one, whatever active_jobs says. */
+static inline int live_room(const LiveRow *row)
+{
+    int jobs = live_uuid_is_zero(&row->trip_id) ? 0 : Max(row->active_jobs, 1);
+
+    return Max(row->job_capacity - jobs, 0);
 }
 
 static inline int live_uuid_cmp(const pg_uuid_t *a, const pg_uuid_t *b)

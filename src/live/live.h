@@ -11,12 +11,17 @@
 
 typedef enum LiveState { LIVE_OFFLINE, LIVE_AVAILABLE, LIVE_OFFERED, LIVE_BUSY, LIVE_COOLDOWN } LiveState;
 
+#define LIVE_ANY_AREA PG_UINT64_MAX
+
 typedef struct LiveSearch {
     double lat, lng, radius_m;
     int max_results;
     int class_id;              /* service_classes.id asked for; -1: any */
     float min_rating;          /* 0: any */
     int max_pending_offers;    /* drivers with so many pending offers or more are passed over; 0: no limit */
+    uint64 area_mask;          /* hail.preferred_areas it lies in, by bit: a driver with areas of its own must
+                                * have one of them; LIVE_ANY_AREA: not asked */
+    bool with_room;            /* also drivers on a trip who can take another job */
     const pg_uuid_t *excluded; /* drivers never to return */
     int excluded_count;
 } LiveSearch;
@@ -34,9 +39,10 @@ typedef struct LiveHit {
 
 /*
  * Available drivers nearest first, exact; returns the number written to `hits` (room for max_results).
- * Never returns a driver that is offline, busy, cooling down, suspended or not heard of for
- * hail.presence_ttl. Not preloaded: answered from driver_positions. Errors: warming. Takes LWLocks, one cell
- * at a time; must not be called with one held. The caller has authorised itself.
+ * Never returns a driver that is offline, cooling down, suspended or not heard of for hail.presence_ttl, nor,
+ * unless with_room asks for those with room for another job, one that is on a trip. Not preloaded: answered
+ * from driver_positions. Errors: warming. Takes LWLocks, one cell at a time; must not be called with one
+ * held. The caller has authorised itself.
  */
 extern int live_search(const LiveSearch *search, LiveHit *hits);
 
@@ -46,8 +52,8 @@ extern int live_search(const LiveSearch *search, LiveHit *hits);
  */
 extern void live_queue_offers(const pg_uuid_t *driver_id, int delta);
 
-/* Available drivers per surge hexagon and the like: calls visit() for each driver that a search could return.
- */
+/* Available drivers per surge hexagon and the like: calls visit() for each driver that a search without
+ * with_room could return. */
 extern void live_visit_available(void (*visit)(const LiveHit *hit, void *arg), void *arg);
 
 /* Shared memory holds a complete index. False: not preloaded, or still being rebuilt. */

@@ -169,6 +169,14 @@ static void refuse(const char *field, const char *rule)
     ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s %s", field, rule), hail_field(field));
 }
 
+static void require_place(const LiveSearch *search)
+{
+    if (!(search->lat >= -90 && search->lat <= 90))
+        refuse("lat", "must be between -90 and 90");
+    if (!(search->lng >= -180 && search->lng <= 180))
+        refuse("lng", "must be between -180 and 180");
+}
+
 static void nearby_arguments(FunctionCallInfo fcinfo, LiveSearch *search)
 {
     static const char *const names[] = {"lat", "lng", "radius_m", "max_results"};
@@ -179,10 +187,8 @@ static void nearby_arguments(FunctionCallInfo fcinfo, LiveSearch *search)
             refuse(names[i], "must not be null");
     *search =
         (LiveSearch){PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2), PG_GETARG_INT32(3), -1};
-    if (!(search->lat >= -90 && search->lat <= 90))
-        refuse("lat", "must be between -90 and 90");
-    if (!(search->lng >= -180 && search->lng <= 180))
-        refuse("lng", "must be between -180 and 180");
+    search->area_mask = LIVE_ANY_AREA;
+    require_place(search);
     if (admin && !(search->radius_m > 0 && search->radius_m <= ADMIN_MAX_RADIUS_M + 1))
         refuse("radius_m", "must be more than 0 and at most half the earth's circumference");
     if (!admin && !(search->radius_m >= MIN_RADIUS_M && search->radius_m <= MAX_RADIUS_M))
@@ -219,27 +225,57 @@ Datum hail_nearby_drivers(PG_FUNCTION_ARGS)
     return (Datum)0;
 }
 
-/* hail.live_search(lat, lng, radius_m, max_results, class_id, min_rating, max_pending_offers, excluded) */
+/* Arguments of hail.live_search, all of them checked: searches in C trust theirs. */
+static void search_arguments(FunctionCallInfo fcinfo, LiveSearch *search)
+{
+    static const char *const names[] = {"lat",       "lng",        "radius_m",           "max_results",
+                                        "class_id",  "min_rating", "max_pending_offers", "excluded",
+                                        "with_room", "area_mask"};
+    ArrayType *excluded;
+
+    for (int i = 0; i < (int)lengthof(names); i++)
+        if (PG_ARGISNULL(i))
+            refuse(names[i], "must not be null");
+    *search = (LiveSearch){.lat = PG_GETARG_FLOAT8(0),
+                           .lng = PG_GETARG_FLOAT8(1),
+                           .radius_m = PG_GETARG_FLOAT8(2),
+                           .max_results = PG_GETARG_INT32(3),
+                           .class_id = PG_GETARG_INT32(4),
+                           .min_rating = PG_GETARG_FLOAT4(5),
+                           .max_pending_offers = PG_GETARG_INT32(6),
+                           .with_room = PG_GETARG_BOOL(8),
+                           .area_mask = (uint64)PG_GETARG_INT64(9)};
+    require_place(search);
+    if (!(search->radius_m >= 0 && search->radius_m <= ADMIN_MAX_RADIUS_M + 1))
+        refuse("radius_m", "must be between 0 and half the earth's circumference");
+    if (search->max_results < 1 || search->max_results > MAX_RESULTS)
+        refuse("max_results", "must be between 1 and 1000");
+    if (search->class_id < -1 || search->class_id > 62)
+        refuse("class_id", "must be between 0 and 62, or -1 for any");
+    if (!(search->min_rating >= 0 && search->min_rating <= 5))
+        refuse("min_rating", "must be between 0 and 5");
+    if (search->max_pending_offers < 0)
+        refuse("max_pending_offers", "must be 0 or more");
+    excluded = PG_GETARG_ARRAYTYPE_P(7);
+    if (ARR_HASNULL(excluded))
+        refuse("excluded", "must not contain null");
+    search->excluded = (const pg_uuid_t *)ARR_DATA_PTR(excluded);
+    search->excluded_count = ArrayGetNItems(ARR_NDIM(excluded), ARR_DIMS(excluded));
+}
+
+/* hail.live_search(lat, lng, radius_m, max_results, class_id, min_rating, max_pending_offers, excluded,
+ * with_room, area_mask) */
 Datum hail_live_search(PG_FUNCTION_ARGS)
 {
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
-    LiveSearch search = {PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2), PG_GETARG_INT32(3),
-                         PG_GETARG_INT32(4),  PG_GETARG_FLOAT4(5), PG_GETARG_INT32(6)};
-    ArrayType *excluded = PG_GETARG_ARRAYTYPE_P(7);
+    LiveSearch search;
     LiveHit *hits;
     int count;
 
     hail_require_admin();
-    if (!geo_valid(search.lat, search.lng))
-        refuse("lat, lng", "must be a point on earth");
-    if (search.max_results < 0 || search.max_results > MAX_RESULTS)
-        refuse("max_results", "must be between 0 and 1000");
-    if (ARR_HASNULL(excluded))
-        refuse("excluded", "must not contain null");
-    search.excluded = (const pg_uuid_t *)ARR_DATA_PTR(excluded);
-    search.excluded_count = ArrayGetNItems(ARR_NDIM(excluded), ARR_DIMS(excluded));
+    search_arguments(fcinfo, &search);
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-    hits = palloc(sizeof(LiveHit) * Max(search.max_results, 1));
+    hits = palloc(sizeof(LiveHit) * search.max_results);
     count = live_search(&search, hits);
     for (int i = 0; i < count; i++) {
         Datum values[3] = {UUIDPGetDatum(&hits[i].driver_id), Float8GetDatum(hits[i].distance_m),
@@ -273,8 +309,8 @@ static void put_entry(const LiveEntry *entry, void *arg)
     LiveScan *scan = arg;
     const LiveCold *cold = &entry->cold;
     const LiveRow *row = &cold->row;
-    bool nulls[21] = {false}, placed = cold->recorded_at != 0;
-    Datum values[21];
+    bool nulls[24] = {false}, placed = cold->recorded_at != 0;
+    Datum values[24];
     int n = 0;
 
     values[n++] = UUIDPGetDatum(&row->driver_id);
@@ -301,6 +337,9 @@ static void put_entry(const LiveEntry *entry, void *arg)
     values[n++] = Float4GetDatum(row->completion);
     values[n++] = Float4GetDatum(row->vehicle_score);
     values[n++] = Int64GetDatum(row->version);
+    values[n++] = Int16GetDatum(row->job_capacity);
+    values[n++] = Int16GetDatum(row->active_jobs);
+    values[n++] = Int64GetDatum((int64)row->area_mask);
     tuplestore_putvalues(scan->result->setResult, scan->result->setDesc, values, nulls);
 }
 

@@ -261,6 +261,9 @@ void live_row_from_tuple(HeapTuple tuple, TupleDesc desc, LiveRow *row)
         share(integer_field(tuple, desc, "offers_accepted"), integer_field(tuple, desc, "offers_total"));
     row->completion =
         share(integer_field(tuple, desc, "trips_completed"), integer_field(tuple, desc, "trips_total"));
+    row->area_mask = (uint64)DatumGetInt64(field(tuple, desc, "area_mask", &isnull));
+    row->job_capacity = (uint8)DatumGetInt16(field(tuple, desc, "job_capacity", &isnull));
+    row->active_jobs = (uint8)Min(DatumGetInt16(field(tuple, desc, "active_jobs", &isnull)), PG_UINT8_MAX);
     row->region_id = DatumGetInt16(field(tuple, desc, "region_id", &isnull));
     row->online = DatumGetBool(field(tuple, desc, "online", &isnull));
     value = field(tuple, desc, "status", &isnull);

@@ -42,7 +42,8 @@ typedef struct SearchRun {
     GeoVector at;
     double limit;            /* squared chord: nothing farther can be a result */
     TimestampTz now, oldest; /* fresh_at must not be before `oldest` */
-    int64 class_bit;         /* 0: any */
+    bool with_room;
+    int64 class_bit; /* 0: any */
     int max_pending;
     QueuedCell *queue;
     int queued, queue_room;
@@ -148,7 +149,8 @@ static bool wanted(const SearchRun *run, const LiveCold *cold)
 {
     const LiveSearch *search = run->search;
 
-    if (cold->row.rating < search->min_rating)
+    if (cold->row.rating < search->min_rating ||
+        (cold->row.area_mask != 0 && (cold->row.area_mask & search->area_mask) == 0))
         return false;
     for (int i = 0; i < search->excluded_count; i++)
         if (live_uuid_cmp(&search->excluded[i], &cold->row.driver_id) == 0)
@@ -190,7 +192,8 @@ static inline void read_slot(SearchRun *run, Candidates *candidates, uint32 cell
     const LiveHot *hot = &live_index->hot[slot];
     double chord2;
 
-    if (hot->cell != cell || hot->fresh_at < run->oldest || hot->cooldown_until > run->now ||
+    if (hot->cell != cell || hot->fresh_at < run->oldest ||
+        (hot->cooldown_until > run->now && !(run->with_room && hot->cooldown_until == LIVE_ON_TRIP)) ||
         (run->class_bit != 0 && (hot->class_mask & run->class_bit) == 0) ||
         hot->pending_offers >= run->max_pending)
         return;
@@ -394,6 +397,7 @@ int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits)
     run.at = geo_vector(search->lat, search->lng);
     run.now = now;
     run.oldest = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    run.with_room = search->with_room;
     run.class_bit = search->class_id >= 0 ? INT64CONST(1) << search->class_id : 0;
     run.max_pending = search->max_pending_offers > 0 ? search->max_pending_offers : PG_INT32_MAX;
     run.queue = queue;

@@ -58,13 +58,15 @@ static HailStatement search_boxes = {
     " FROM hail.driver_positions p JOIN hail.drivers d ON d.id = p.driver_id"
     " WHERE (p.place OPERATOR(public.&&) public.ST_MakeEnvelope($1, $2, $3, $4, 4326)"
     " OR p.place OPERATOR(public.&&) public.ST_MakeEnvelope($5, $6, $7, $8, 4326))"
-    " AND d.online AND d.status = 'approved' AND d.trip_id IS NULL"
-    " AND (d.cooldown_until IS NULL OR d.cooldown_until <= $9)"
+    " AND d.online AND d.status = 'approved'"
+    " AND CASE WHEN d.trip_id IS NULL THEN d.cooldown_until IS NULL OR d.cooldown_until <= $9"
+    "          ELSE $15 AND d.job_capacity > greatest(d.active_jobs, 1) END"
     " AND p.received_at >= $10 AND p.recorded_at >= $11"
-    " AND ($12 < 0 OR (d.class_mask >> $12) & 1 = 1) AND d.rating >= $13 AND d.id <> ALL ($14)",
-    14,
+    " AND ($12 < 0 OR (d.class_mask >> $12) & 1 = 1) AND d.rating >= $13 AND d.id <> ALL ($14)"
+    " AND (d.area_mask = 0 OR d.area_mask & $16 <> 0)",
+    16,
     {FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID,
-     TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, FLOAT4OID, UUIDARRAYOID}};
+     TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID, FLOAT4OID, UUIDARRAYOID, BOOLOID, INT8OID}};
 
 static int hit_order(const void *a, const void *b)
 {
@@ -90,7 +92,7 @@ static bool result_entry(uint64 row, LiveEntry *entry)
                                                             (int64)hail_presence_ttl_s * USECS_PER_SEC);
     }
     entry->hot.class_mask = entry->cold.row.class_mask;
-    entry->hot.cooldown_until = entry->cold.row.cooldown_until;
+    entry->hot.cooldown_until = live_found_from(&entry->cold.row);
     entry->hot.pending_offers =
         (uint16)DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
                                             SPI_fnumber(SPI_tuptable->tupdesc, "pending"), &isnull));
@@ -112,7 +114,7 @@ static int search_radius(const LiveSearch *search, double radius_m, Datum exclud
     GeoVector at = geo_vector(search->lat, search->lng);
     double limit = geo_m_to_chord2(radius_m);
     Box boxes[2];
-    Datum args[14];
+    Datum args[16];
     int count = 0;
     uint64 rows;
 
@@ -125,6 +127,8 @@ static int search_radius(const LiveSearch *search, double radius_m, Datum exclud
     args[11] = Int32GetDatum(search->class_id);
     args[12] = Float4GetDatum(search->min_rating);
     args[13] = excluded;
+    args[14] = BoolGetDatum(search->with_room);
+    args[15] = UInt64GetDatum(search->area_mask);
     rows = hail_execute(&search_boxes, args, NULL, true, 0);
     *hits = palloc_extended(sizeof(LiveHit) * Max(rows, 1), MCXT_ALLOC_HUGE);
     for (uint64 i = 0; i < rows; i++) {
