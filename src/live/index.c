@@ -603,6 +603,8 @@ void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const 
     }
     if (report->recorded_at < cold->recorded_at)
         result->status = LIVE_REPORT_LATE;
+    else if (report->own_time && report->recorded_at == cold->recorded_at)
+        result->status = LIVE_REPORT_DUPLICATE;
     else if (impossible_jump(hot, cold, at, report))
         result->status = LIVE_REPORT_IMPOSSIBLE;
     else {
@@ -611,7 +613,7 @@ void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const 
     }
     if (cold->last_seen < report->received_at)
         cold->last_seen = report->received_at;
-    if (result->status != LIVE_REPORT_IMPOSSIBLE)
+    if (result->status == LIVE_REPORT_APPLIED || result->status == LIVE_REPORT_LATE)
         decide_history(cold, row, report, result);
     result->state = live_state(row, hot->pending_offers, report->received_at);
     result->pending_offers = hot->pending_offers;

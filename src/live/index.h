@@ -89,11 +89,13 @@ typedef struct LiveReport {
     double lat, lng;
     float heading, speed, accuracy;
     TimestampTz recorded_at, received_at;
+    bool own_time; /* recorded_at came with the report; else it is the time of arrival, never a repeat */
 } LiveReport;
 
 typedef enum LiveReportStatus {
     LIVE_REPORT_APPLIED,
     LIVE_REPORT_LATE,       /* a newer position is there */
+    LIVE_REPORT_DUPLICATE,  /* the position there has the same own time: sent again */
     LIVE_REPORT_IMPOSSIBLE, /* faster than hail.max_speed */
     LIVE_REPORT_NOT_APPROVED,
     LIVE_REPORT_UNKNOWN /* no slot, or none of its row's versions committed yet */

@@ -18,14 +18,14 @@
 #include "identity/session.h"
 #include "live/live_mode.h"
 #include "live/mirror.h"
+#include "live/report.h"
 
 /* A phone's clock may run ahead of ours by this. */
 #define MAX_AHEAD (60 * USECS_PER_SEC)
 /* Positions kept by the app while it was out of reach: no older than this. */
 #define MAX_AGE USECS_PER_DAY
 
-/* The field at fault, or NULL. NaN stands for an unknown heading, speed or accuracy. */
-static const char *invalid_field(const LiveReport *r)
+const char *live_report_invalid_field(const LiveReport *r)
 {
     if (!(r->lat >= -90 && r->lat <= 90))
         return "lat";
@@ -43,24 +43,29 @@ static const char *invalid_field(const LiveReport *r)
     return NULL;
 }
 
-static void refuse_field(const char *field)
+const char *live_report_rule(const char *field)
 {
-    static const char *const rules[][2] = {{"lat", "lat must be between -90 and 90"},
-                                           {"lng", "lng must be between -180 and 180"},
-                                           {"heading", "heading must be between 0 and 360 degrees"},
-                                           {"speed", "speed must be 0 km/h or more"},
-                                           {"accuracy", "accuracy must be 0 m or more"},
-                                           {"recorded_at", "recorded_at must be within the last day"}};
+    static const char *const rules[][2] = {
+        {"lat", "lat must be between -90 and 90"},
+        {"lng", "lng must be between -180 and 180"},
+        {"heading", "heading must be between 0 and 360 degrees"},
+        {"speed", "speed must be 0 km/h or more"},
+        {"accuracy", "accuracy must be 0 m or more"},
+        {"recorded_at", "recorded_at must be within the last day, and at most a minute ahead"}};
 
     for (int i = 0; i < (int)lengthof(rules); i++)
         if (strcmp(rules[i][0], field) == 0)
-            ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s", rules[i][1]),
-                    hail_field(rules[i][0]));
+            return rules[i][1];
     elog(ERROR, "no rule for field \"%s\"", field);
+    return NULL;
 }
 
-/* Take a valid report; its point of the history with it. Unknown: no such driver. Error: out of slots. */
-static LiveReportResult take(const LiveReport *report)
+static void refuse_field(const char *field)
+{
+    ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s", live_report_rule(field)), hail_field(field));
+}
+
+LiveReportResult live_take_report(const LiveReport *report)
 {
     LiveReportResult result;
 
@@ -141,11 +146,12 @@ Datum hail_report_location(PG_FUNCTION_ARGS)
     report.speed = optional_real(fcinfo, 4, "speed");
     report.accuracy = optional_real(fcinfo, 5, "accuracy");
     report.received_at = hail_now();
+    report.own_time = !PG_ARGISNULL(6);
     report.recorded_at = PG_ARGISNULL(6) ? report.received_at : PG_GETARG_TIMESTAMPTZ(6);
-    if ((invalid = invalid_field(&report)) != NULL)
+    if ((invalid = live_report_invalid_field(&report)) != NULL)
         refuse_field(invalid);
 
-    result = take(&report);
+    result = live_take_report(&report);
     if (result.status == LIVE_REPORT_UNKNOWN)
         ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("driver does not exist"), hail_field("driver_id"));
     if (result.status == LIVE_REPORT_NOT_APPROVED)
@@ -219,6 +225,7 @@ static bool next_report(Column *c, int i, TimestampTz now, LiveReport *report)
     report->accuracy = next_real(&c[5], i, &valid);
     at = next_value(&c[6], i);
     report->received_at = report->recorded_at = now;
+    report->own_time = at != NULL;
     if (at)
         memcpy(&report->recorded_at, at, sizeof(TimestampTz));
     if (!valid)
@@ -226,7 +233,7 @@ static bool next_report(Column *c, int i, TimestampTz now, LiveReport *report)
     memcpy(&report->driver_id, id, UUID_LEN);
     memcpy(&report->lat, lat, sizeof(double));
     memcpy(&report->lng, lng, sizeof(double));
-    return invalid_field(report) == NULL;
+    return live_report_invalid_field(report) == NULL;
 }
 
 /* The memory of the reports to come is fetched this many reports ahead, for each step of live_index_fetch().
@@ -289,7 +296,7 @@ Datum hail_report_locations(PG_FUNCTION_ARGS)
         if (ids != NULL)
             fetch_reports(ids, i, c[0].count);
         if (next_report(c, i, now, &report)) {
-            LiveReportStatus status = take(&report).status;
+            LiveReportStatus status = live_take_report(&report).status;
 
             accepted += status == LIVE_REPORT_APPLIED || status == LIVE_REPORT_LATE;
         }

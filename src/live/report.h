@@ -1,0 +1,29 @@
+/*
+ * report.h
+ *    Taking position reports: what hail.report_location(), batches and requests merged by haild share.
+ */
+#ifndef HAIL_LIVE_REPORT_H
+#define HAIL_LIVE_REPORT_H
+
+#include "postgres.h"
+
+#include "live/index.h"
+
+/*
+ * The field of a report that breaks its rule, a string constant ("lat", "lng", "heading", "speed",
+ * "accuracy", "recorded_at"), or NULL. NaN stands for an unknown heading, speed or accuracy. Times are
+ * compared with report->received_at: not older than a day, not more than a minute ahead. Pure.
+ */
+extern const char *live_report_invalid_field(const LiveReport *report);
+
+/* The rule of such a field in words: the message of an invalid_value error. */
+extern const char *live_report_rule(const char *field);
+
+/*
+ * Take a valid report, into the index or, where that does not serve, into the tables; its point of the
+ * history with it. Not transactional. In a transaction, no LWLock held; the caller has authorised itself and
+ * looked for invalid fields. Unknown: there is no such driver. Errors: out_of_slots; read_only on a standby.
+ */
+extern LiveReportResult live_take_report(const LiveReport *report);
+
+#endif
