@@ -46,7 +46,6 @@ bench_http() {
     bench_drivers || return 1
     prepare_trips 1000001 || return 1
     trip_scripts
-    live_scripts
     keep_placing || return 1
     pgbench_done "$BENCH_TMP/request.sql" "$BENCH_TRIPS" >/dev/null && prepare_accepts || return 1
     start_servers || { tail -5 "$BENCH_TMP/haild.log" >&2; return 1; }
@@ -56,7 +55,8 @@ bench_http() {
     report=$(http_rate "$HAILD_PORT" "$BENCH_TMP/reports") || { tail -5 "$BENCH_TMP/haild.log" >&2; return 1; }
     read -r report median p99 <<<"$report"
     row 'HTTP position report' "$report" per_s 'bare civetweb answer' "${hello%% *}"
-    call=$(pgbench_rate "$BENCH_TMP/report.sql" -D drivers="$reports")
+    points_file "(SELECT * FROM bench.points WHERE n <= $reports) p"
+    call=$(ours report)
     row 'HTTP position report' "$report" per_s 'SQL call alone' "$call"
     row 'HTTP position report, median' "$median" ms
     row 'HTTP position report, p99' "$p99" ms

@@ -83,12 +83,31 @@ SQL
     place_drivers
 }
 
-# row NAME VALUE UNIT [PEER PEER_VALUE]: one result, on screen and for bench.json
+# wait_until QUERY [SECONDS]: until it answers t
+wait_until() {
+    local n
+    for n in $(seq $((${2:-60} * 20))); do [ "$(sql -Atc "$1" 2>/dev/null)" = t ] && return; sleep 0.05; done
+    echo "waited ${2:-60} s in vain: $1" >&2
+    return 1
+}
+
+wait_until_ready() { wait_until 'SELECT NOT hail.live_warming()'; }
+
+# cost "RATE ...": microseconds an operation took of the machine's time
+cost() { awk "BEGIN { print 1000000 / ${1%% *} }"; }
+
+# row NAME VALUE UNIT [PEER PEER_VALUE]: one result, on screen and for bench.json. A value may be followed by its
+# latencies: "RATE P50 P95 P99" in microseconds, as the load programs print them.
 row() {
-    [ -n "${2:-}" ] || { echo "$1: not measured" >&2; return 1; }
-    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$GROUP" "$1" "$2" "$3" "${4:-}" "${5:-}" >>"$BENCH_TMP/rows"
-    awk -v n="$1" -v v="$2" -v u="$3" -v p="${4:-}" -v q="${5:-}" \
-        'BEGIN { printf "  %-44s %12.1f %-9s", n, v, u; if (q != "") printf "  %-28s %12.1f  %8.2fx", p, q, (q > 0 ? v / q : 0); print "" }'
+    local value p50 p95 p99 peer_value peer_p99
+    read -r value p50 p95 p99 <<<"${2:-}"
+    read -r peer_value _ _ peer_p99 <<<"${5:-}"
+    [ -n "$value" ] || { echo "$1: not measured" >&2; return 1; }
+    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$GROUP" "$1" "$value" "$3" "${4:-}" "$peer_value" \
+        "$p50" "$p95" "$p99" "$peer_p99" >>"$BENCH_TMP/rows"
+    awk -v n="$1" -v v="$value" -v u="$3" -v p="${4:-}" -v q="$peer_value" -v l="$p50 / $p95 / $p99" -v has="$p50" \
+        'BEGIN { printf "  %-46s %12.1f %-8s", n, v, u; if (q != "") printf " %-34s %12.1f %9.2fx", p, q, (q > 0 ? v / q : 0);
+                 if (has != "") printf "  (%s us)", l; print "" }'
 }
 
 bench_report() {

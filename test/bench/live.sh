@@ -1,4 +1,5 @@
 # live: where drivers are. Nearest-driver search and position reports against Redis, PostGIS and a bare statement.
+# Ours and Redis are driven by twin clients (pg_load, redis_load); ours has the same answer columns as its peers.
 
 start_redis() {
     REDIS=$BENCH_TMP/redis.sock
@@ -10,43 +11,12 @@ start_redis() {
     return 1
 }
 
-redis_rate() {
-    "$BENCH_BUILD/redis_load" "$REDIS" "$1" "$BENCH_CLIENTS" "$BENCH_SECONDS" "$BENCH_SEED" "$BENCH_TMP/points"
+# ours MODE [CLIENTS [AREA...]], theirs MODE [CLIENTS]: "rate p50 p95 p99" (microseconds), a line a kind of call
+ours() {
+    "$BENCH_BUILD/pg_load" dbname=hail "$1" "${2:-$BENCH_CLIENTS}" "$BENCH_SECONDS" "$BENCH_SEED" "$BENCH_TMP/points" "${@:3}"
 }
-
-# Every query asks at a random place of the same square of 0.1 degrees around the centre (as redis_load does).
-live_scripts() {
-    cat >"$BENCH_TMP/nearest.sql" <<'SQL'
-\set lat 41.10 + random(0, 100000) / 1000000.0
-\set lng -8.66 + random(0, 100000) / 1000000.0
-SELECT * FROM hail.nearby_drivers(:lat, :lng, 2000, 50);
-SQL
-    cat >"$BENCH_TMP/knn.sql" <<'SQL'
-\set lat 41.10 + random(0, 100000) / 1000000.0
-\set lng -8.66 + random(0, 100000) / 1000000.0
-SELECT id, ST_Distance(place, p.here, false), lat, lng
-FROM bench.positions, (SELECT ST_SetSRID(ST_MakePoint(:lng, :lat), 4326)::geography AS here) p
-WHERE ST_DWithin(place, p.here, 2000, false) ORDER BY place <-> p.here LIMIT 50;
-SQL
-    echo 'SELECT 1;' >"$BENCH_TMP/one.sql"
-    # the driver's place (bench.place), moved by up to 0.001 degrees: below any jump that would be refused
-    cat >"$BENCH_TMP/report.sql" <<'SQL'
-\set n random(1, :drivers)
-\set lat 41.03 + 0.12 * ((:n * 618033) % 1000003 + (:n * 414213) % 999983) / 1000000.0 + random(-1000, 1000) / 1000000.0
-\set lng -8.73 + 0.12 * ((:n * 236067) % 1000003 + (:n * 732050) % 999983) / 1000000.0 + random(-1000, 1000) / 1000000.0
-\set digits 100000000000 + :n
-SELECT hail.report_location(('00000000-0000-7000-8000-' || :digits)::uuid, :lat, :lng);
-SQL
-    cat >"$BENCH_TMP/batch.sql" <<'SQL'
-\set b random(1, 100)
-SELECT hail.report_locations(ids, lats, lngs) FROM bench.batches WHERE n = :b;
-SQL
-    cat >"$BENCH_TMP/update.sql" <<'SQL'
-\set n random(1, :drivers)
-\set lat 41.15 + random(-100000, 100000) / 1000000.0
-\set lng -8.61 + random(-100000, 100000) / 1000000.0
-UPDATE bench.positions SET lat = :lat, lng = :lng, place = ST_SetSRID(ST_MakePoint(:lng, :lat), 4326)::geography WHERE n = :n;
-SQL
+theirs() {
+    "$BENCH_BUILD/redis_load" "$REDIS" "$1" "${2:-$BENCH_CLIENTS}" "$BENCH_SECONDS" "$BENCH_SEED" "$BENCH_TMP/points"
 }
 
 # Our answers against brute force over the same points, at 20 places: a benchmark of a wrong answer is worth nothing.
@@ -63,38 +33,69 @@ FROM (SELECT (SELECT array_agg(d.driver_id ORDER BY d.distance_m, d.driver_id) F
 SQL
 }
 
+points_file() {
+    sql -Atc "COPY (SELECT id, lat, lng FROM $1 ORDER BY n) TO STDOUT" | tr '\t' ' ' >"$BENCH_TMP/points"
+}
+
+bench_searches() {
+    local one nearest
+    one=$(ours select1) && nearest=$(ours nearest) || return 1
+    row 'nearest 50 within 2 km' "$nearest" per_s 'Redis GEOSEARCH' "$(theirs nearest)"
+    row 'nearest 50 within 2 km' "$nearest" per_s 'PostGIS KNN' "$(ours knn)"
+    row 'nearest 50 within 2 km' "$nearest" per_s 'SELECT 1' "$one"
+    row 'nearest 50 within 2 km, all 8 columns' "$(ours nearest_all)" per_s 'SELECT 1' "$one"
+    row 'nearest 50 within 2 km, as one row of ids' "$(ours nearest_ids)" per_s 'Redis GEOSEARCH, ids' "$(theirs nearest_ids)"
+    row 'nearest 50 within 2 km, as one row of ids' "$(ours nearest_ids)" per_s 'SELECT 1' "$(ours select1)"
+    row 'nearest 10 within 5 km' "$(ours ten)" per_s 'Redis GEOSEARCH' "$(theirs ten)"
+    row 'nearest 10 within 5 km' "$(ours ten)" per_s 'SELECT 1' "$(ours select1)"
+}
+
+bench_reports() {
+    local report batch
+    report=$(ours report) || return 1
+    row 'position report' "$report" per_s 'Redis GEOADD' "$(theirs report)"
+    row 'position report' "$report" per_s 'SELECT 1' "$(ours select1)"
+    row 'position report' "$report" per_s 'UPDATE of an indexed geography' "$(ours update)"
+    batch=$(ours report1000) || return 1
+    row 'position reports in batches of 1,000' "$batch" per_s 'Redis GEOADD pipelined' "$(theirs report1000)"
+}
+
+# Nine reports to one search, 16 clients, both at once.
+bench_mixed() {
+    local ours theirs
+    mapfile -t ours < <(ours mixed 16)
+    mapfile -t theirs < <(theirs mixed 16)
+    row 'mixed 9 : 1, 16 clients: reports' "${ours[0]:-}" per_s 'Redis GEOADD' "${theirs[0]:-}"
+    row 'mixed 9 : 1, 16 clients: nearest 50' "${ours[1]:-}" per_s 'Redis GEOSEARCH' "${theirs[1]:-}"
+}
+
+# Twenty drivers spread over a circle of 50 km in mid ocean: the cost must follow the answer, not the area.
+bench_sparse() {
+    local dense
+    sql >/dev/null <<'SQL'
+UPDATE bench.points SET lat = 30 + 0.4 * sin(n), lng = -40 + 0.4 * cos(n * 1.7) WHERE n <= 20;
+SELECT hail.live_reset();
+SQL
+    wait_until_ready && place_drivers || return 1
+    dense=$(ours nearest) || return 1
+    row 'cost of the nearest 50 within 50 km, 20 there' "$(cost "$(ours wide "" 29.99 -40.01 0.02 0.02)")" us_each \
+        'nearest 50 within 2 km of 100,000' "$(cost "$dense")"
+}
+
 bench_live() {
-    local nearest report batch redis_nearest redis_report redis_batch
-    live_scripts
-    bench_drivers || return 1
-    start_redis || return 1
-    sql -Atc 'COPY (SELECT id, lat, lng FROM bench.points ORDER BY n) TO STDOUT' | tr '\t' ' ' >"$BENCH_TMP/points"
-    redis_rate load >/dev/null || return 1
+    bench_drivers && start_redis || return 1
+    points_file bench.points
+    theirs load >/dev/null || return 1
     sql >/dev/null <<'SQL'
 CREATE TABLE bench.positions AS
-SELECT n, id, lat, lng, ST_SetSRID(ST_MakePoint(lng, lat), 4326)::geography AS place FROM bench.points;
-ALTER TABLE bench.positions ADD PRIMARY KEY (n);
+SELECT id, lat, lng, ST_SetSRID(ST_MakePoint(lng, lat), 4326)::geography AS place FROM bench.points;
+ALTER TABLE bench.positions ADD PRIMARY KEY (id);
 CREATE INDEX ON bench.positions USING gist (place);
 VACUUM ANALYZE bench.positions;
--- 100 batches of 1,000 reports each, every position a little off its place
-CREATE TABLE bench.batches AS
-SELECT b AS n, array_agg(id) AS ids, array_agg(lat + 0.001 * random()) AS lats, array_agg(lng + 0.001 * random()) AS lngs
-FROM generate_series(1, 100) b, LATERAL (SELECT * FROM bench.points WHERE n % 100 = b % 100 ORDER BY n LIMIT 1000) p GROUP BY b;
-ALTER TABLE bench.batches ADD PRIMARY KEY (n);
 SQL
     place_drivers && check_answers | sed 's/^/  /'
-    nearest=$(pgbench_rate "$BENCH_TMP/nearest.sql") || return 1
-    redis_nearest=$(redis_rate nearest)
-    row 'nearest 50 within 2 km' "$nearest" per_s 'Redis GEOSEARCH' "$redis_nearest"
-    row 'nearest 50 within 2 km' "$nearest" per_s 'PostGIS KNN' "$(pgbench_rate "$BENCH_TMP/knn.sql")"
-    row 'nearest 50 within 2 km' "$nearest" per_s 'SELECT 1' "$(pgbench_rate "$BENCH_TMP/one.sql")"
-    report=$(pgbench_rate "$BENCH_TMP/report.sql" -D drivers="$BENCH_DRIVERS") || return 1
-    redis_report=$(redis_rate report)
-    row 'position report' "$report" per_s 'Redis GEOADD' "$redis_report"
-    row 'position report' "$report" per_s 'UPDATE of an indexed geography' "$(pgbench_rate "$BENCH_TMP/update.sql" -D drivers="$BENCH_DRIVERS")"
-    batch=$(pgbench_rate "$BENCH_TMP/batch.sql") || return 1
-    redis_batch=$(redis_rate report1000)
-    row 'position reports in batches of 1,000' "$(awk "BEGIN { print 1000 * $batch }")" per_s 'Redis GEOADD pipelined' "$redis_batch"
-    row 'memory per driver' "$(sql -Atc "SELECT round(memory_bytes::numeric / slots_used, 1) FROM hail.live_stats()")" bytes 'Redis sorted set' \
-        "$(awk "BEGIN { print $(redis-cli -s "$REDIS" memory usage drivers samples 0) / $BENCH_DRIVERS }")"
+    bench_searches && bench_reports && bench_mixed || return 1
+    row 'memory per driver' "$(sql -Atc 'SELECT round(memory_bytes::numeric / slots, 1) FROM hail.live_stats()')" bytes \
+        'Redis sorted set' "$(awk "BEGIN { print $(redis-cli -s "$REDIS" memory usage drivers samples 0) / $BENCH_DRIVERS }")"
+    bench_sparse
 }
