@@ -150,6 +150,18 @@ INSERT INTO hail.location_history (driver_id, trip_id, lat, lng, recorded_at, re
     ('0192f000-0000-7000-8000-0000000000d1', NULL, 0, 32, '2025-03-12 01:00+00', '2025-03-12');
 SELECT public.ST_AsText(hail.trip_track('0192f000-0000-7000-8000-0000000000a1'));
 SELECT round(hail.trip_distance_m('0192f000-0000-7000-8000-0000000000a1'));
+-- As GeoJSON; with one position it has no line, and over the antimeridian no jump.
+SELECT jsonb_pretty(hail.trip_track_geojson('0192f000-0000-7000-8000-0000000000a1')::jsonb);
+SAVEPOINT s;
+UPDATE hail.location_history SET lng = CASE WHEN lng < 31.0015 THEN lng + 148.998 ELSE lng - 211.002 END
+WHERE trip_id = '0192f000-0000-7000-8000-0000000000a1';
+SELECT hail.trip_track_geojson('0192f000-0000-7000-8000-0000000000a1') #> '{geometry,coordinates}';
+DELETE FROM hail.location_history WHERE recorded_at > '2025-03-12 00:00+00';
+SELECT hail.trip_track_geojson('0192f000-0000-7000-8000-0000000000a1');
+DELETE FROM hail.location_history;
+SELECT hail.trip_track_geojson('0192f000-0000-7000-8000-0000000000a1');
+ROLLBACK TO s;
+RELEASE s;
 SELECT lng, recorded_at FROM hail.driver_position_at('0192f000-0000-7000-8000-0000000000d1', '2025-03-12 00:00:25+00');
 SELECT lng, recorded_at FROM hail.driver_position_at('0192f000-0000-7000-8000-0000000000d1', '2025-03-11 00:00:25+00');
 CREATE TEMP TABLE tokens AS SELECT name, hail.issue_token(id) AS token FROM hail.users
@@ -173,6 +185,14 @@ ROLLBACK TO s;
 SET LOCAL SESSION AUTHORIZATION hail_front;
 SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Other';
 SELECT hail.trip_track('0192f000-0000-7000-8000-0000000000a1');
+ROLLBACK TO s;
+SET LOCAL SESSION AUTHORIZATION hail_front;
+SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Other';
+SELECT hail.trip_track_geojson('0192f000-0000-7000-8000-0000000000a1');
+ROLLBACK TO s;
+SET LOCAL SESSION AUTHORIZATION hail_front;
+SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Driver';
+SELECT json_array_length(hail.trip_track_geojson('0192f000-0000-7000-8000-0000000000a1') #> '{geometry,coordinates}');
 ROLLBACK TO s;
 SET LOCAL SESSION AUTHORIZATION hail_front;
 SELECT role FROM tokens, hail.authenticate(token) WHERE name = 'Former driver';

@@ -261,6 +261,11 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_track_leng
 COMMENT ON FUNCTION hail.track_length_m(float8[], float8[], real[]) IS
 'Metres along positions in order of time, jitter left out: none less accurate than 100 m, a running median of three, no step shorter than 15 m or the accuracy. Internal.';
 
+CREATE FUNCTION hail.rfc3339(at timestamptz) RETURNS text
+LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$ SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
+COMMENT ON FUNCTION hail.rfc3339(timestamptz) IS 'A moment as RFC 3339 writes it, in UTC, to the millisecond. Internal.';
+
 -- A trip's own positions: of its driver, not of one who gave it back; times bound the partitions to look into.
 CREATE FUNCTION hail.trip_positions(trip_id uuid) RETURNS SETOF hail.location_history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -316,6 +321,40 @@ $$;
 COMMENT ON FUNCTION hail.trip_distance_m(uuid) IS
 'Metres driven on a trip, jitter of the receiver left out. For its customer, its driver and administrators; else error not_found.';
 GRANT EXECUTE ON FUNCTION hail.trip_track(uuid), hail.trip_distance_m(uuid) TO hail_customer, hail_driver, hail_admin;
+
+-- Longitudes go on beyond 180 degrees rather than jump by 360: what a map draws is the way that was driven.
+CREATE FUNCTION hail.trip_track_geojson(trip_id uuid) RETURNS json
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    track json;
+BEGIN
+    WITH turns AS (
+        SELECT p.*, -360 * round((p.lng - lag(p.lng, 1, p.lng) OVER by_time) / 360) AS turn
+        FROM hail.trip_positions(trip_id) p WINDOW by_time AS (ORDER BY p.recorded_at)
+    ), points AS (
+        SELECT t.lat, t.lng + sum(t.turn) OVER (ORDER BY t.recorded_at) AS lng, t.accuracy, t.recorded_at FROM turns t
+    ), line AS (
+        SELECT count(*) AS points, min(recorded_at) AS started_at, max(recorded_at) AS ended_at,
+               json_agg(json_build_array(round(lng::numeric, 6), round(lat::numeric, 6)) ORDER BY recorded_at) AS coordinates,
+               json_agg(hail.rfc3339(recorded_at) ORDER BY recorded_at) AS times,
+               hail.track_length_m(array_agg(lat ORDER BY recorded_at), array_agg(lng ORDER BY recorded_at),
+                                   array_agg(accuracy ORDER BY recorded_at)) AS metres
+        FROM points
+    )
+    SELECT json_build_object(
+        'type', 'Feature',
+        'geometry', CASE WHEN l.points > 1 THEN json_build_object('type', 'LineString', 'coordinates', l.coordinates) END,
+        'properties', json_build_object('tripId', trip_track_geojson.trip_id, 'times', coalesce(l.times, '[]'),
+            'distanceM', round(coalesce(l.metres, 0)), 'stops', '[]'::json,
+            'startedAt', hail.rfc3339(l.started_at), 'endedAt', hail.rfc3339(l.ended_at)))
+    INTO track FROM line l;
+    RETURN track;
+END
+$$;
+COMMENT ON FUNCTION hail.trip_track_geojson(uuid) IS
+'Where a trip went, as a GeoJSON Feature: a LineString of [lng, lat], null with fewer than two positions; times has one moment for each of its points. Across the antimeridian longitudes go on beyond 180. For its customer, its driver and administrators; else error not_found.';
+GRANT EXECUTE ON FUNCTION hail.trip_track_geojson(uuid) TO hail_customer, hail_driver, hail_admin;
 
 CREATE FUNCTION hail.driver_position_at(driver_id uuid, at timestamptz, OUT lat float8, OUT lng float8, OUT heading real,
                                         OUT speed real, OUT accuracy real, OUT trip_id uuid, OUT recorded_at timestamptz)
