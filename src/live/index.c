@@ -62,6 +62,7 @@ static Size layout(LiveIndex *index, char *memory)
     PLACE(cold, LiveCold, slots);
     PLACE(partition_of, uint8, slots);
     PLACE(dirty, pg_atomic_uint32, (slots + 31) / 32);
+    PLACE(moved, pg_atomic_uint32, (slots + 31) / 32);
     PLACE(hash, int32, buckets / 2);
     PLACE(cells, int32, buckets);
     PLACE(blocks, LiveBlock, slots / 2 + 1);
@@ -103,8 +104,10 @@ static void fill_empty(LiveIndex *index)
     shared->used = 0;
     for (int32 i = 0; i < index->slots; i++)
         index->hot[i].hash_next = i + 1 < index->slots ? i + 1 : LIVE_NO_SLOT;
-    for (int32 i = 0; i < (index->slots + 31) / 32; i++)
+    for (int32 i = 0; i < (index->slots + 31) / 32; i++) {
         pg_atomic_init_u32(&index->dirty[i], 0);
+        pg_atomic_init_u32(&index->moved[i], 0);
+    }
     for (uint32 i = 0; i <= index->hash_mask; i++)
         index->hash[i] = LIVE_NO_SLOT;
     for (uint32 i = 0; i <= index->cell_mask; i++)
@@ -516,6 +519,7 @@ void live_index_apply(int32 slot, const LiveRow *row, TimestampTz now)
 
         mirror_row(&hot, &cold, row, now);
         store_slot(slot, &hot, &cold);
+        live_index_mark_moved(slot / 32, 1u << (slot % 32));
     }
     LWLockRelease(lock);
 }
@@ -636,6 +640,7 @@ static void take_report(int32 slot, const LiveReport *report, GeoVector at, cons
         return;
     store_slot(slot, &hot, &cold);
     live_index_mark_dirty(slot);
+    live_index_mark_moved(slot / 32, 1u << (slot % 32));
 }
 
 LiveReportResult live_index_report(const LiveReport *report, const LiveRow *pending)
@@ -729,20 +734,35 @@ bool live_index_find(const pg_uuid_t *driver_id, LiveEntry *entry)
     return slot != LIVE_NO_SLOT;
 }
 
+static uint32 take_marks(pg_atomic_uint32 *word)
+{
+    return pg_atomic_read_u32(word) == 0 ? 0 : pg_atomic_exchange_u32(word, 0);
+}
+
+static void put_marks(pg_atomic_uint32 *word, uint32 bits)
+{
+    if ((pg_atomic_read_u32(word) & bits) != bits)
+        pg_atomic_fetch_or_u32(word, bits);
+}
+
 uint32 live_index_take_dirty(int32 word)
 {
-    if (pg_atomic_read_u32(&live_index->dirty[word]) == 0)
-        return 0;
-    return pg_atomic_exchange_u32(&live_index->dirty[word], 0);
+    return take_marks(&live_index->dirty[word]);
 }
 
 void live_index_mark_dirty(int32 slot)
 {
-    pg_atomic_uint32 *word = &live_index->dirty[slot / 32];
-    uint32 bit = 1u << (slot % 32);
+    put_marks(&live_index->dirty[slot / 32], 1u << (slot % 32));
+}
 
-    if ((pg_atomic_read_u32(word) & bit) == 0)
-        pg_atomic_fetch_or_u32(word, bit);
+uint32 live_index_take_moved(int32 word)
+{
+    return take_marks(&live_index->moved[word]);
+}
+
+void live_index_mark_moved(int32 word, uint32 bits)
+{
+    put_marks(&live_index->moved[word], bits);
 }
 
 static bool is_dirty(int32 slot)

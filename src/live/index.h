@@ -170,6 +170,10 @@ extern bool live_index_find(const pg_uuid_t *driver_id, LiveEntry *entry);
 extern uint32 live_index_take_dirty(int32 word);
 extern void live_index_mark_dirty(int32 slot);
 
+/* The same of drivers that have reported, or whose rows have changed, since live_visit_moved() looked. */
+extern uint32 live_index_take_moved(int32 word);
+extern void live_index_mark_moved(int32 word, uint32 bits);
+
 /* Give up slots of drivers that are offline, free and, with `before`, not heard of since; returns their
  * number. */
 extern int live_index_reclaim(TimestampTz before);

@@ -58,6 +58,7 @@ typedef struct LiveIndex {
     LiveCold *cold;
     uint8 *partition_of;     /* of each slot; valid while the slot is used */
     pg_atomic_uint32 *dirty; /* a bit a slot: position not yet written through */
+    pg_atomic_uint32 *moved; /* the same: not yet looked at by live_visit_moved() */
     int32 *hash;             /* heads of the hash chains; the low bits of an index are the partition */
     int32 *cells; /* of each bucket: LIVE_NO_SLOT, a slot, or live_block_head() of the first block */
     LiveBlock *blocks;

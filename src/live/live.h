@@ -56,6 +56,27 @@ extern void live_queue_offers(const pg_uuid_t *driver_id, int delta);
  * with_room could return. */
 extern void live_visit_available(void (*visit)(const LiveHit *hit, void *arg), void *arg);
 
+/* A driver's position and the part of its row that says whether it counts; a copy. */
+typedef struct LiveMoved {
+    pg_uuid_t driver_id, trip_id;        /* trip_id all zero: free */
+    double lat, lng;                     /* degrees */
+    float accuracy;                      /* metres; NaN: unknown */
+    TimestampTz recorded_at, idle_since; /* idle_since 0: never had a trip */
+    int16 region_id;
+    bool online;
+} LiveMoved;
+
+/*
+ * Calls visit() for each driver with a position that has reported or whose row has changed since the last
+ * such call that committed; with `all`, for every driver with a position. Not preloaded: for those that are
+ * online or on a trip and were heard of within the last minute. Returns how many. In a transaction; when it
+ * or a part of it is rolled back, the same drivers are visited again.
+ */
+extern int live_visit_moved(bool all, void (*visit)(const LiveMoved *driver, void *arg), void *arg);
+
+/* This driver is to be visited again. */
+extern void live_mark_moved(const pg_uuid_t *driver_id);
+
 /* Shared memory holds a complete index. False: not preloaded, or still being rebuilt. */
 extern bool live_ready(void);
 
