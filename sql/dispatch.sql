@@ -244,6 +244,19 @@ ROLLBACK;
 SET ROLE hail_driver; SELECT hail.get_trip(:'ttrip'); RESET ROLE;
 SELECT (hail.cancel_trip(:'ttrip')).cancelled_by;
 
+-- Preferred areas: a driver with some is offered trips that begin there alone; others pass it over and say why.
+SELECT (hail.create_preferred_area('dispatch', 'Here', ST_MakeEnvelope(30.9, -0.1, 31.1, 0.1, 4326))).id AS here,
+       (hail.create_preferred_area('dispatch', 'East', ST_MakeEnvelope(31.1, -0.1, 31.5, 0.1, 4326))).id AS east \gset
+SELECT (hail.set_preferred_areas(who('D3'), ARRAY[:here, :east]::smallint[])).area_mask = (1::bigint << :here) + (1::bigint << :east) AS d3_both,
+       (hail.set_preferred_areas(who('D4'), ARRAY[:east]::smallint[])).area_mask = 1::bigint << :east AS d4_east;
+SELECT tell_all();
+SELECT id AS trip FROM hail.request_trip(quote('Ada'), 'cash', 'first_accept', 'ada-8') \gset t
+SELECT driver FROM offers(:'ttrip');
+SELECT name_of(driver_id) AS driver, gate FROM hail.rank_drivers(:'ttrip') WHERE gate = 'preferred_area';
+SELECT hail.drop_preferred_area(:east) AS drivers_changed;
+SELECT name_of(driver_id) AS driver, gate FROM hail.rank_drivers(:'ttrip') WHERE gate = 'preferred_area';
+SELECT (hail.cancel_trip(:'ttrip')).state, (hail.set_preferred_areas(who('D3'), '{}')).area_mask, hail.drop_preferred_area(:here);
+
 -- What must hold, holds.
 SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
 SELECT count(*) FROM hail.check_dispatch();

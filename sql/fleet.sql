@@ -151,6 +151,56 @@ SELECT hail.add_vehicle(:'dina', 'GHI 789', 'Lada', year => 1900);
 SELECT hail.add_vehicle(:'dina', 'GHI 789', 'Lada', seats => -1);
 SELECT hail.add_vehicle(:'dina', 'GHI 789', 'Lada', colour => repeat('x', 51));
 
+-- Preferred areas: administrators make them, drivers choose; one that is dropped is nobody's any more.
+SELECT id, name FROM hail.create_preferred_area('siwa', ' Old town ', ST_MakeEnvelope(25.4, 29.1, 25.5, 29.2, 4326));
+SELECT id, name FROM hail.create_preferred_area('siwa', 'Airport', ST_MakeEnvelope(25.5, 29.2, 25.6, 29.3, 4326));
+SELECT id, name FROM hail.create_preferred_area('siwa', 'Centre', ST_MakeEnvelope(25.4, 29.1, 25.6, 29.3, 4326));
+SELECT hail.create_preferred_area('siwa', 'Airport', ST_MakeEnvelope(25.5, 29.2, 25.6, 29.3, 4326));
+SELECT hail.create_preferred_area('nowhere', 'X', ST_MakeEnvelope(25.5, 29.2, 25.6, 29.3, 4326));
+SELECT hail.create_preferred_area('siwa', ' ', ST_MakeEnvelope(25.5, 29.2, 25.6, 29.3, 4326));
+SELECT hail.create_preferred_area('siwa', 'X', NULL);
+SELECT p.lat, p.lng, hail.areas_at(p.lat, p.lng) AS areas
+FROM (VALUES (29.15, 25.45), (29.25, 25.55), (29.2, 25.5), (29.0, 25.0), (NULL, 25.5)) AS p (lat, lng);
+BEGIN;
+SELECT role FROM hail.authenticate(:'dina_token');
+SELECT id, name FROM hail.preferred_areas ORDER BY id;
+SELECT area_mask FROM hail.set_preferred_areas(:'dina', '{0,2,2}');
+SELECT area_mask FROM hail.set_preferred_areas(:'dina', '{2,0}');
+SAVEPOINT a;
+SELECT hail.set_preferred_areas(:'dina', '{0,7}');
+ROLLBACK TO a;
+SELECT hail.set_preferred_areas(:'dina', '{0,NULL}');
+ROLLBACK TO a;
+SELECT hail.set_preferred_areas(:'dave', '{0}');
+ROLLBACK TO a;
+SELECT hail.set_job_capacity(:'dina', 2);
+ROLLBACK TO a;
+SELECT hail.create_preferred_area('siwa', 'Mine', ST_MakeEnvelope(25.5, 29.2, 25.6, 29.3, 4326));
+ROLLBACK TO a;
+SELECT hail.drop_preferred_area(0);
+ROLLBACK TO a;
+COMMIT;
+SELECT hail.drop_preferred_area(2) AS drivers_changed;
+SELECT hail.drop_preferred_area(2);
+SELECT hail.drop_preferred_area(NULL);
+SELECT area_mask FROM hail.drivers WHERE id = :'dina';
+-- the lowest free bit is taken, up to the 64th
+BEGIN;
+SELECT max((hail.create_preferred_area('siwa', 'Area ' || n, ST_MakeEnvelope(25.4, 29.1, 25.6, 29.3, 4326))).id) FROM generate_series(1, 62) n;
+SELECT hail.areas_at(29.25, 25.45) = ~3::bigint AS all_of_them;
+SELECT area_mask FROM hail.set_preferred_areas(:'dina', '{63}');
+SELECT hail.create_preferred_area('siwa', 'One more', ST_MakeEnvelope(25.4, 29.1, 25.6, 29.3, 4326));
+ROLLBACK;
+SELECT area_mask FROM hail.set_preferred_areas(:'dina', NULL);
+SELECT hail.set_preferred_areas(:'carl', '{0}');
+-- Jobs at once.
+SELECT job_capacity FROM hail.set_job_capacity(:'dina', 3);
+SELECT job_capacity FROM hail.set_job_capacity(:'dina', 3);
+SELECT hail.set_job_capacity(:'dina', 0);
+SELECT hail.set_job_capacity(:'dina', NULL);
+SELECT hail.set_job_capacity(:'carl', 2);
+SELECT version, type, payload FROM hail.events WHERE aggregate_id = :'dina' AND type IN ('DriverAreasChanged', 'DriverCapacityChanged') ORDER BY version;
+
 -- Favourites and blocks: a customer's own business; one excludes the other.
 BEGIN;
 SELECT role FROM hail.authenticate(:'carl_token');

@@ -72,6 +72,19 @@ COMMENT ON COLUMN hail.drivers.active_jobs IS 'Jobs under way; a trip_id counts 
 COMMENT ON COLUMN hail.drivers.area_mask IS
 'Bits of the areas the driver prefers to be called to (1 << hail.preferred_areas.id); 0: anywhere.';
 
+CREATE TABLE hail.preferred_areas (
+    id         smallint PRIMARY KEY CHECK (id BETWEEN 0 AND 63),
+    region_id  smallint NOT NULL REFERENCES hail.regions (id),
+    name       text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    boundary   public.geometry(Geometry, 4326) NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT hail.clock(),
+    UNIQUE (region_id, name)
+);
+CREATE INDEX preferred_areas_boundary ON hail.preferred_areas USING gist (boundary);
+COMMENT ON TABLE hail.preferred_areas IS
+'Areas drivers may prefer: a driver who has chosen some is offered trips with their pickup in one of them only.';
+COMMENT ON COLUMN hail.preferred_areas.id IS 'The area''s bit in drivers.area_mask and in the live index: 64 areas at most.';
+
 CREATE TABLE hail.vehicles (
     id         uuid PRIMARY KEY DEFAULT hail.uuid7(),
     driver_id  uuid NOT NULL REFERENCES hail.drivers (id),
@@ -97,13 +110,15 @@ CREATE TABLE hail.customer_drivers (
 COMMENT ON TABLE hail.customer_drivers IS 'What a customer and a driver have had to do with each other: completed trips, favourite, blocked.';
 
 -- Who reads what. Policies ask for the verified identity, so that a role set without a token shows nothing.
-GRANT SELECT ON hail.regions, hail.service_classes TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
+GRANT SELECT ON hail.regions, hail.service_classes, hail.preferred_areas TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 CREATE POLICY regions_everybody ON hail.regions FOR SELECT USING (hail.current_role_name() IS NOT NULL);
+CREATE POLICY preferred_areas_everybody ON hail.preferred_areas FOR SELECT USING (hail.current_role_name() IS NOT NULL);
 CREATE POLICY service_classes_everybody ON hail.service_classes FOR SELECT USING (hail.current_role_name() IS NOT NULL);
 
 GRANT SELECT ON hail.drivers, hail.vehicles TO hail_driver, hail_admin;
 GRANT SELECT (id, region_id, service_classes, class_mask, status, online, trip_id, rating, rating_count, offers_total,
-              offers_accepted, trips_total, trips_completed, vehicle_score, idle_since, created_at)
+              offers_accepted, trips_total, trips_completed, vehicle_score, idle_since, created_at,
+              job_capacity, active_jobs, area_mask)
     ON hail.drivers TO hail_analyst;
 CREATE POLICY drivers_self ON hail.drivers FOR SELECT TO hail_driver USING (id = hail.current_subject());
 CREATE POLICY drivers_admin ON hail.drivers FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
@@ -429,6 +444,136 @@ $$;
 COMMENT ON FUNCTION hail.add_vehicle(uuid, text, text, text, integer, integer) IS
 'Add a vehicle to a driver; the first is the active one. For the driver itself and administrators. Errors: invalid_value, not_found.';
 GRANT EXECUTE ON FUNCTION hail.add_vehicle(uuid, text, text, text, integer, integer) TO hail_driver, hail_admin;
+
+-- What a driver takes: how many jobs at once, and where
+
+CREATE FUNCTION hail.set_job_capacity(driver_id uuid, capacity integer) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    driver hail.drivers;
+BEGIN
+    PERFORM hail.require_admin();
+    IF (capacity BETWEEN 1 AND 20) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'capacity must be between 1 and 20', 'capacity');
+    END IF;
+    driver := hail.lock_driver(driver_id);
+    IF driver.job_capacity <> capacity THEN
+        UPDATE hail.drivers d SET job_capacity = capacity, event_version = d.event_version + 1
+        WHERE d.id = set_job_capacity.driver_id RETURNING d.* INTO driver;
+        PERFORM hail.write_event('driver', driver.id, driver.event_version, 'DriverCapacityChanged',
+                                 jsonb_build_object('job_capacity', capacity));
+    END IF;
+    RETURN driver;
+END
+$$;
+COMMENT ON FUNCTION hail.set_job_capacity(uuid, integer) IS
+'How many jobs a driver may have at once, 1 to 20. Jobs under way stay when it is lowered. For administrators. Errors: invalid_value, not_found.';
+GRANT EXECUTE ON FUNCTION hail.set_job_capacity(uuid, integer) TO hail_admin;
+
+CREATE FUNCTION hail.create_preferred_area(region text, name text, boundary public.geometry) RETURNS hail.preferred_areas
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    r hail.regions;
+    free smallint;
+    area hail.preferred_areas;
+BEGIN
+    PERFORM hail.require_admin();
+    SELECT * INTO r FROM hail.regions known WHERE known.code = region;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('not_found', 'region does not exist', 'region');
+    ELSIF (length(btrim(name)) BETWEEN 1 AND 200) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'name must have 1 to 200 characters', 'name');
+    END IF;
+    PERFORM hail.check_boundary(boundary);
+    LOCK TABLE hail.preferred_areas IN SHARE ROW EXCLUSIVE MODE; -- one at a time finds what is free
+    SELECT min(n) INTO free FROM generate_series(0, 63) n
+    WHERE NOT EXISTS (SELECT FROM hail.preferred_areas a WHERE a.id = n);
+    IF EXISTS (SELECT FROM hail.preferred_areas a WHERE a.region_id = r.id AND a.name = btrim(create_preferred_area.name)) THEN
+        PERFORM hail.fail('already_exists', 'the region has an area of this name already', 'name');
+    ELSIF free IS NULL THEN
+        PERFORM hail.fail('wrong_state', 'there are 64 preferred areas already', 'name', 'Drop one with hail.drop_preferred_area().');
+    END IF;
+    INSERT INTO hail.preferred_areas AS added (id, region_id, name, boundary)
+    VALUES (free, r.id, btrim(create_preferred_area.name), create_preferred_area.boundary) RETURNING added.* INTO area;
+    RETURN area;
+END
+$$;
+COMMENT ON FUNCTION hail.create_preferred_area(text, text, public.geometry) IS
+'Make an area that drivers can choose: the region''s code, a name, a polygon or multipolygon in WGS84. 64 areas at most in all. For administrators. Errors: not_found (region), invalid_value, already_exists (name), wrong_state (64 areas).';
+
+CREATE FUNCTION hail.drop_preferred_area(area_id integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    bit bigint;
+    changed integer := 0;
+    driver hail.drivers;
+BEGIN
+    PERFORM hail.require_admin();
+    -- First the area's row, as hail.set_preferred_areas() does: whoever is just choosing it is waited for, and seen.
+    PERFORM FROM hail.preferred_areas a WHERE a.id = area_id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM hail.fail('not_found', 'area does not exist', 'area_id');
+    END IF;
+    bit := 1::bigint << area_id;
+    FOR driver IN SELECT d.* FROM hail.drivers d WHERE d.area_mask & bit <> 0 ORDER BY d.id FOR NO KEY UPDATE LOOP
+        PERFORM hail.put_area_mask(driver, driver.area_mask & ~bit);
+        changed := changed + 1;
+    END LOOP;
+    DELETE FROM hail.preferred_areas a WHERE a.id = area_id;
+    RETURN changed;
+END
+$$;
+COMMENT ON FUNCTION hail.drop_preferred_area(integer) IS
+'Drop an area; returns how many drivers had chosen it: they keep their other areas, and without any they are called anywhere. For administrators. Errors: not_found.';
+
+CREATE FUNCTION hail.put_area_mask(driver hail.drivers, mask bigint) RETURNS hail.drivers
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF driver.area_mask <> mask THEN
+        UPDATE hail.drivers d SET area_mask = mask, event_version = d.event_version + 1
+        WHERE d.id = driver.id RETURNING d.* INTO driver;
+        PERFORM hail.write_event('driver', driver.id, driver.event_version, 'DriverAreasChanged',
+                                 jsonb_build_object('area_ids', coalesce((SELECT jsonb_agg(n) FROM generate_series(0, 63) n
+                                                                          WHERE (mask >> n) & 1 = 1), '[]')));
+    END IF;
+    RETURN driver;
+END
+$$;
+COMMENT ON FUNCTION hail.put_area_mask(hail.drivers, bigint) IS
+'Set the preferred areas of a driver whose row the caller has locked, with the event of it. Internal.';
+
+CREATE FUNCTION hail.set_preferred_areas(driver_id uuid, area_ids smallint[]) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    known smallint[];
+    mask bigint;
+BEGIN
+    PERFORM hail.require_self('driver', driver_id);
+    SELECT coalesce(array_agg(a.id), '{}') INTO known
+    FROM (SELECT p.id FROM hail.preferred_areas p WHERE p.id = ANY (area_ids) ORDER BY p.id FOR KEY SHARE) a;
+    IF EXISTS (SELECT FROM unnest(area_ids) n WHERE n IS NULL) THEN
+        PERFORM hail.fail('invalid_value', 'area_ids must not contain null', 'area_ids');
+    ELSIF NOT known @> coalesce(area_ids, '{}') THEN
+        PERFORM hail.fail('not_found', 'area does not exist', 'area_ids', 'The areas are the rows of hail.preferred_areas.');
+    END IF;
+    SELECT coalesce(bit_or(1::bigint << n), 0) INTO mask FROM unnest(known) n;
+    RETURN hail.put_area_mask(hail.lock_driver(driver_id), mask);
+END
+$$;
+COMMENT ON FUNCTION hail.set_preferred_areas(uuid, smallint[]) IS
+'The areas (ids of hail.preferred_areas) a driver wants to be called to; none, or NULL: anywhere. From this commit on only trips with their pickup there are offered. For the driver itself and administrators. Errors: invalid_value, not_found (area, driver).';
+GRANT EXECUTE ON FUNCTION hail.create_preferred_area(text, text, public.geometry), hail.drop_preferred_area(integer) TO hail_admin;
+GRANT EXECUTE ON FUNCTION hail.set_preferred_areas(uuid, smallint[]) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.areas_at(lat float8, lng float8) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT coalesce(bit_or(1::bigint << a.id), 0) FROM hail.preferred_areas a
+            WHERE public.ST_Covers(a.boundary, public.ST_SetSRID(public.ST_MakePoint(lng, lat), 4326)));
+END
+$$;
+COMMENT ON FUNCTION hail.areas_at(float8, float8) IS
+'Bits of the preferred areas a point is in, their edges included. Internal.';
 
 -- Customers' favourites and blocks
 

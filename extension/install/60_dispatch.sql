@@ -314,7 +314,7 @@ RETURNS TABLE (driver_id uuid, score float8, distance_m float8, pickup_eta_s int
 LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'hail_rank_drivers';
 COMMENT ON FUNCTION hail.rank_drivers(uuid, integer) IS
-'Available drivers within the radius of the trip''s newest round, best first, with each weighted term of the score (they add up to it); gate tells why a driver is passed over: self, gave_back, blocked, declined, asked, pending_offers. Administrators only. Errors: not_found, warming.';
+'Available drivers within the radius of the trip''s newest round, best first, with each weighted term of the score (they add up to it); gate tells why a driver is passed over: self, gave_back, blocked, declined, asked, preferred_area, pending_offers. Administrators only. Errors: not_found, warming.';
 GRANT EXECUTE ON FUNCTION hail.rank_drivers(uuid, integer) TO hail_admin;
 
 -- A trip's life

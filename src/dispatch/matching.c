@@ -33,13 +33,10 @@
 #include "pricing/eta.h"
 
 const char *const match_gate_names[GATE_COUNT] = {
-    [GATE_NONE] = "none",
-    [GATE_SELF] = "self",
-    [GATE_GAVE_BACK] = "gave_back",
-    [GATE_BLOCKED] = "blocked",
-    [GATE_DECLINED] = "declined",
-    [GATE_ASKED] = "asked",
-    [GATE_OFFERS] = "pending_offers",
+    [GATE_NONE] = "none",           [GATE_SELF] = "self",
+    [GATE_GAVE_BACK] = "gave_back", [GATE_BLOCKED] = "blocked",
+    [GATE_DECLINED] = "declined",   [GATE_ASKED] = "asked",
+    [GATE_AREA] = "preferred_area", [GATE_OFFERS] = "pending_offers",
 };
 
 /* Statements run under the callers' search_path = pg_catalog, pg_temp. */
@@ -69,7 +66,8 @@ enum {
     COL_REPEAT,
     COL_ASKED,
     COL_ASKED_ROUNDS,
-    COL_DECLINED
+    COL_DECLINED,
+    COL_AREAS
 };
 
 static HailStatement load_trip = {
@@ -87,7 +85,8 @@ static HailStatement load_trip = {
     "       AND NOT d.blocked AND (d.favourite OR d.trips > 0)),"
     " coalesce(o.drivers, '{}'), coalesce(o.rounds, '{}'),"
     " ARRAY(SELECT d.driver_id FROM hail.offers d WHERE d.trip_id = t.id"
-    "       AND d.status = 'declined')"
+    "       AND d.status = 'declined'),"
+    " hail.areas_at(t.pickup_lat, t.pickup_lng)"
     " FROM hail.trips t"
     " JOIN hail.dispatch_policies p ON p.id = t.policy_id"
     " JOIN hail.regions r ON r.id = t.region_id"
@@ -206,6 +205,7 @@ bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
     trip->pickup_lat = DatumGetFloat8(column(COL_LAT));
     trip->pickup_lng = DatumGetFloat8(column(COL_LNG));
     trip->class_id = DatumGetInt32(column(COL_CLASS));
+    trip->area_mask = (uint64)DatumGetInt64(column(COL_AREAS));
     trip->round = DatumGetInt32(column(COL_ROUND));
     trip->rounds_before = DatumGetInt32(column(COL_ROUNDS_BEFORE));
     trip->event_version = DatumGetInt32(column(COL_VERSION));
@@ -238,6 +238,8 @@ static MatchGate gate_of(const MatchTrip *trip, const LiveHit *hit, int round)
             exclusion_holds(trip, exclusion, round))
             return exclusion->gate;
     }
+    if (hit->area_mask != 0 && (hit->area_mask & trip->area_mask) == 0)
+        return GATE_AREA;
     return hit->pending_offers >= trip->max_pending_offers ? GATE_OFFERS : GATE_NONE;
 }
 
@@ -270,7 +272,7 @@ int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCan
                          .max_results = trip->candidates,
                          .class_id = trip->class_id,
                          .max_pending_offers = with_gated ? 0 : trip->max_pending_offers,
-                         .area_mask = LIVE_ANY_AREA,
+                         .area_mask = with_gated ? LIVE_ANY_AREA : trip->area_mask,
                          .excluded = excluded};
     int found;
 

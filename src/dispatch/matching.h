@@ -26,6 +26,7 @@ typedef enum MatchGate {
     GATE_BLOCKED,   /* by the customer */
     GATE_DECLINED,  /* this trip */
     GATE_ASKED,     /* has had an offer in this pass over the radii */
+    GATE_AREA,      /* prefers areas the pickup is not in */
     GATE_OFFERS,    /* holds as many pending offers as the policy allows */
     GATE_COUNT
 } MatchGate;
@@ -43,6 +44,7 @@ typedef struct MatchTrip {
     pg_uuid_t id, customer_id;
     double pickup_lat, pickup_lng;
     int class_id;
+    uint64 area_mask;         /* preferred areas the pickup is in */
     int round, rounds_before; /* newest round so far; rounds of searches before this one */
     int event_version;
     TimestampTz search_until;

@@ -873,6 +873,7 @@ void live_hit_fill(LiveHit *hit, const LiveHot *hot, const LiveCold *cold, doubl
     hit->vehicle_score = cold->row.vehicle_score;
     hit->pending_offers = hot->pending_offers;
     hit->class_mask = hot->class_mask;
+    hit->area_mask = cold->row.area_mask;
     hit->last_seen = cold->last_seen;
     hit->idle_since = cold->row.idle_since;
 }

@@ -34,6 +34,7 @@ typedef struct LiveHit {
     float rating, acceptance, completion, vehicle_score; /* rating 1-5, the others 0-1 */
     int pending_offers;
     int64 class_mask;
+    uint64 area_mask;                  /* areas the driver prefers; 0: anywhere */
     TimestampTz last_seen, idle_since; /* idle_since 0: never had a trip */
 } LiveHit;
 
