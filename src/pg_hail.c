@@ -8,6 +8,7 @@
 #include "base/guc.h"
 #include "base/shmem.h"
 #include "history/history.h"
+#include "identity/rate.h"
 #include "identity/session.h"
 #include "live/live.h"
 #include "ledger/guards.h"
@@ -22,6 +23,7 @@ void _PG_init(void)
     hail_guc_init();
     hail_clock_init();
     hail_session_init();
+    hail_rate_init();
     live_init();
     history_init();
     ledger_init();

@@ -102,3 +102,9 @@ GRANT EXECUTE ON FUNCTION hail.authenticate(text), hail.begin_request(text, text
 GRANT SELECT ON hail.users TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 CREATE POLICY users_self ON hail.users FOR SELECT USING (id = hail.current_subject());
 CREATE POLICY users_admin ON hail.users FOR SELECT USING (hail.current_role_name() = 'admin');
+
+CREATE FUNCTION hail.rate_limits() RETURNS TABLE (class text, per_minute integer, refused bigint)
+LANGUAGE c VOLATILE ROWS 2 AS 'MODULE_PATHNAME', 'hail_rate_limits';
+COMMENT ON FUNCTION hail.rate_limits() IS
+'The rate limits: calls a minute and subject (settings hail.<class>_rate; as many may come at once), NULL where there is no limit (0, or not preloaded), and calls refused since the server started. For administrators.';
+GRANT EXECUTE ON FUNCTION hail.rate_limits() TO hail_admin;

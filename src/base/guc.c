@@ -22,6 +22,8 @@ int hail_surge_window_s = 600;
 int hail_surge_interval_ms = 30000;
 int hail_surge_hold_s = 300;
 int hail_max_speed_kmh = 250;
+int hail_report_rate = 20;
+int hail_porter_report_rate = 600;
 char *hail_jwt_secret = NULL;
 char *hail_jwt_public_key = NULL;
 int hail_jwt_algorithm = HAIL_JWT_HS256;
@@ -101,6 +103,10 @@ static const IntSetting int_settings[] = {
      &hail_surge_hold_s, 300, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.max_speed", "A move faster than this (km/h) is flagged and not applied.",
      &hail_max_speed_kmh, 250, 1, 100000, PGC_SIGHUP, 0},
+    {"hail.report_rate", "Position reports a driver may send a minute, as many at once; 0: any number.",
+     &hail_report_rate, 20, 0, 60000, PGC_SIGHUP, 0},
+    {"hail.porter_report_rate", "The same for drivers of porter classes.",
+     &hail_porter_report_rate, 600, 0, 60000, PGC_SIGHUP, 0},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",
      &hail_jwt_leeway_s, 30, 0, 60, PGC_SIGHUP, GUC_UNIT_S},
 };

@@ -7,7 +7,7 @@
 
 #include "base/shmem.h"
 
-#define MAX_MODULES 8
+#define MAX_MODULES 16
 
 static const HailShmemModule *modules[MAX_MODULES];
 static int module_count = 0;

@@ -26,4 +26,11 @@ extern const char *live_report_rule(const char *field);
  */
 extern LiveReportResult live_take_report(const LiveReport *report);
 
+/*
+ * Count one call of a driver that reports its own positions, however many they are, at `now` (hail_now()).
+ * Returns 0: go on; else it is one too many, and the microseconds to wait. Nothing else may be limited:
+ * administrators are not. In a transaction.
+ */
+extern int64 live_report_wait(const pg_uuid_t *driver_id, TimestampTz now);
+
 #endif

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "history/history.h"
+#include "identity/rate.h"
 #include "identity/session.h"
 #include "live/live_mode.h"
 #include "live/mirror.h"
@@ -86,6 +87,16 @@ LiveReportResult live_take_report(const LiveReport *report)
     return result;
 }
 
+/* A call of a driver is counted, whatever it says; others have no limit. */
+static void require_rate(TimestampTz now)
+{
+    HailActor actor = hail_actor();
+    int64 wait = actor.role == HAIL_ROLE_DRIVER ? live_report_wait(&actor.subject, now) : 0;
+
+    if (wait > 0)
+        hail_rate_refuse("position reports", wait);
+}
+
 static float optional_real(FunctionCallInfo fcinfo, int arg, const char *field)
 {
     float value = PG_ARGISNULL(arg) ? NAN : PG_GETARG_FLOAT4(arg);
@@ -140,12 +151,13 @@ Datum hail_report_location(PG_FUNCTION_ARGS)
                     hail_field(required[i]));
     report.driver_id = *PG_GETARG_UUID_P(0);
     hail_require_self(HAIL_ROLE_DRIVER, &report.driver_id);
+    report.received_at = hail_now();
+    require_rate(report.received_at);
     report.lat = PG_GETARG_FLOAT8(1);
     report.lng = PG_GETARG_FLOAT8(2);
     report.heading = optional_real(fcinfo, 3, "heading");
     report.speed = optional_real(fcinfo, 4, "speed");
     report.accuracy = optional_real(fcinfo, 5, "accuracy");
-    report.received_at = hail_now();
     report.own_time = !PG_ARGISNULL(6);
     report.recorded_at = PG_ARGISNULL(6) ? report.received_at : PG_GETARG_TIMESTAMPTZ(6);
     if ((invalid = live_report_invalid_field(&report)) != NULL)
@@ -288,6 +300,7 @@ Datum hail_report_locations(PG_FUNCTION_ARGS)
             ereport(ERROR, hail_error(HAIL_INVALID_VALUE),
                     errmsg("%s must have as many elements as driver_ids", c[i].name), hail_field(c[i].name));
     authorise_batch(c[0]);
+    require_rate(now);
     /* with a NULL among them the ids have no fixed places */
     ids = live_index_attached() && c[0].nulls == NULL ? (const pg_uuid_t *)c[0].values : NULL;
     for (int i = 0; i < c[0].count; i++) {

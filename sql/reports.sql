@@ -1,0 +1,120 @@
+-- Position reports: verdicts of a batch, and how often a driver may report.
+\set SHOW_CONTEXT never
+SET timezone = 'UTC';
+SET client_min_messages = warning;
+SELECT hail.set_clock('2026-05-03 09:00+00');
+CREATE SCHEMA reptest;
+GRANT USAGE ON SCHEMA reptest TO PUBLIC;
+SELECT id AS region FROM hail.create_region('rep-world', 'World', 'EUR', 'UTC', ST_MakeEnvelope(-180, -90, 180, 90, 4326)) \gset
+CREATE FUNCTION reptest.id(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
+$$ SELECT ('0000a000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$;
+CREATE FUNCTION reptest.add(n integer, status text DEFAULT 'approved', classes text[] DEFAULT '{economy}', mask bigint DEFAULT 1)
+RETURNS uuid LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO hail.users (id, name, role) VALUES (reptest.id(n), format('reporter %s', n), 'driver');
+    INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status, online)
+    VALUES (reptest.id(n), (SELECT id FROM hail.regions WHERE code = 'rep-world'), classes, mask, add.status, add.status = 'approved');
+    RETURN reptest.id(n);
+END $$;
+SELECT count(reptest.add(n)) FROM generate_series(1, 6) n;
+SELECT reptest.add(7, 'pending') IS NOT NULL AS pending, reptest.add(8, 'approved', '{van}', 65536) IS NOT NULL AS porter;
+
+-- Rate limits. `burst` calls n times and tells how many were taken, and what the first refusal says.
+CREATE FUNCTION reptest.burst(n integer, calls integer, OUT taken integer, OUT says text) LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    taken := 0;
+    FOR i IN 1 .. calls LOOP
+        BEGIN
+            PERFORM hail.report_location(reptest.id(n), 48.2, 16.37);
+            taken := taken + 1;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+            says := coalesce(says, format('%s: %s, %s', SQLSTATE, SQLERRM, detail));
+        END;
+    END LOOP;
+END $$;
+SELECT hail.issue_token(reptest.id(1), '30 days') AS d1, hail.issue_token(reptest.id(2), '30 days') AS d2,
+       hail.issue_token(reptest.id(8), '30 days') AS porter \gset
+SELECT hail.advance_clock('3 days');
+SELECT class, per_minute FROM hail.rate_limits();
+CREATE TABLE reptest.refused AS SELECT class, refused FROM hail.rate_limits();
+
+-- A minute's worth at once, then one each three seconds; every driver has a bucket of its own.
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SELECT * FROM reptest.burst(1, 25);
+SELECT hail.report_location(reptest.id(1), 48.2, 16.37);
+ROLLBACK;
+BEGIN;
+SELECT role FROM hail.authenticate(:'d2');
+SELECT * FROM reptest.burst(2, 3);
+ROLLBACK;
+-- what was rolled back has counted: so it does for those who try again and again
+SELECT hail.advance_clock('2.5 seconds');
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SELECT * FROM reptest.burst(1, 2);
+ROLLBACK;
+SELECT hail.advance_clock('0.5 seconds');
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SELECT * FROM reptest.burst(1, 2);
+ROLLBACK;
+SELECT hail.advance_clock('1 hour');
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SELECT * FROM reptest.burst(1, 25);
+-- somebody else's position is refused as such, whatever the bucket holds
+SAVEPOINT s;
+SELECT hail.report_location(reptest.id(2), 48.2, 16.37);
+ROLLBACK;
+-- A batch counts once, however long it is; what is wrong with it counts too.
+SELECT hail.advance_clock('1 hour');
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SELECT count(hail.report_locations(array_fill(reptest.id(1), ARRAY[30]), array_fill(48.2::float8, ARRAY[30]), array_fill(16.37::float8, ARRAY[30])))
+FROM generate_series(1, 18);
+SAVEPOINT s;
+SELECT hail.report_location(reptest.id(1), 91, 16.37);
+ROLLBACK TO s;
+SELECT hail.report_locations(ARRAY[reptest.id(1)], '{48.2}', '{16.37}');
+SAVEPOINT s;
+SELECT hail.report_locations(ARRAY[reptest.id(1)], '{48.2}', '{16.37}');
+ROLLBACK;
+-- The clock set back locks nobody out; forward it fills the bucket.
+SELECT hail.advance_clock('-1 day');
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SELECT * FROM reptest.burst(1, 25);
+ROLLBACK;
+SELECT hail.advance_clock('-20 seconds');
+SELECT hail.advance_clock('3 seconds');
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SELECT * FROM reptest.burst(1, 1);
+ROLLBACK;
+-- Drivers of porter classes may report more often; administrators as often as they like.
+SELECT hail.advance_clock('2 days');
+BEGIN;
+SELECT role FROM hail.authenticate(:'porter');
+SELECT * FROM reptest.burst(8, 650);
+ROLLBACK;
+SELECT * FROM reptest.burst(3, 700);
+SELECT class, l.refused - r.refused AS refused FROM hail.rate_limits() l JOIN reptest.refused r USING (class) ORDER BY class;
+-- Administrators alone see it.
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SELECT * FROM hail.rate_limits();
+ROLLBACK;
+
+-- Clean up.
+SELECT count(*) > 0 AS kept FROM hail.keep();
+DELETE FROM hail.driver_positions WHERE driver_id::text LIKE '0000a000-%';
+DELETE FROM hail.drivers WHERE id::text LIKE '0000a000-%';
+DELETE FROM hail.users WHERE id::text LIKE '0000a000-%';
+DELETE FROM hail.location_history WHERE driver_id::text LIKE '0000a000-%';
+DELETE FROM hail.regions WHERE code = 'rep-world';
+DROP SCHEMA reptest CASCADE;
+SELECT hail.reset_clock() IS NOT NULL AS clock_reset;
