@@ -598,6 +598,21 @@ static void decide_history(LiveCold *cold, const LiveRow *row, const LiveReport 
         cold->last_history_at = report->recorded_at;
 }
 
+/*
+ * The position there, sent again: it has the same time. Where that is the time of arrival too (a clock that
+ * stands still), everything must be the same.
+ */
+static bool repeats(const LiveCold *cold, const LiveReport *report)
+{
+    const float there[] = {cold->heading, cold->speed, cold->accuracy};
+    const float sent[] = {report->heading, report->speed, report->accuracy};
+
+    if (!report->own_time || report->recorded_at != cold->recorded_at)
+        return false;
+    return report->recorded_at != report->received_at ||
+           (report->lat == cold->lat && report->lng == cold->lng && memcmp(there, sent, sizeof(sent)) == 0);
+}
+
 void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const LiveReport *report,
                         GeoVector at, LiveReportResult *result)
 {
@@ -607,7 +622,7 @@ void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const 
     }
     if (report->recorded_at < cold->recorded_at)
         result->status = LIVE_REPORT_LATE;
-    else if (report->own_time && report->recorded_at == cold->recorded_at)
+    else if (repeats(cold, report))
         result->status = LIVE_REPORT_DUPLICATE;
     else if (impossible_jump(hot, cold, at, report))
         result->status = LIVE_REPORT_IMPOSSIBLE;
