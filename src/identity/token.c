@@ -62,10 +62,11 @@ typedef struct Claims {
     HailRole role;
 } Claims;
 
-static void pg_attribute_noreturn() refuse(const char *reason)
+/* Why the token being checked is refused: a sentence for the log. */
+static bool refuse(const char **reason, const char *why)
 {
-    ereport(ERROR, hail_error(HAIL_UNAUTHENTICATED), errmsg("token is not valid"),
-            errdetail_log("%s", reason), errhidestmt(true), errhidecontext(true));
+    *reason = why;
+    return false;
 }
 
 static void pg_attribute_noreturn() misconfigured(const char *detail, const char *hint)
@@ -244,10 +245,10 @@ static bool visit_header(void *target, const char *name, JsonTokenType type, con
 }
 
 /*
- * Errors unless a header is well formed and names the configured algorithm. The tokens of an issuer share
- * one header: the one accepted last is remembered, byte for byte, and not read again.
+ * Is a header well formed, naming the configured algorithm? The tokens of an issuer share one header: the one
+ * accepted last is remembered, byte for byte, and not read again.
  */
-static void check_header(JwsSlice part)
+static bool check_header(JwsSlice part, const char **reason)
 {
     static char accepted[256];
     static size_t accepted_length = 0;
@@ -256,16 +257,17 @@ static void check_header(JwsSlice part)
 
     if (part.length == accepted_length && algorithm() == accepted_algorithm &&
         memcmp(part.data, accepted, accepted_length) == 0)
-        return;
+        return true;
     if (!read_object(part, visit_header, &header))
-        refuse("The header is malformed, or demands an extension.");
+        return refuse(reason, "The header is malformed, or demands an extension.");
     if (!header.algorithm_ok)
-        refuse("The algorithm is not the configured one.");
-    if (part.length > sizeof(accepted))
-        return;
-    memcpy(accepted, part.data, part.length);
-    accepted_length = part.length;
-    accepted_algorithm = algorithm();
+        return refuse(reason, "The algorithm is not the configured one.");
+    if (part.length <= sizeof(accepted)) {
+        memcpy(accepted, part.data, part.length);
+        accepted_length = part.length;
+        accepted_algorithm = algorithm();
+    }
+    return true;
 }
 
 /* A NumericDate (RFC 7519, section 2): Unix seconds, fractions allowed. */
@@ -354,39 +356,65 @@ static bool signature_ok(const JwsParts *parts)
     return jws_verify_key(public_key(), algorithm(), parts->signed_text, signature, (size_t)length);
 }
 
-/* The claims of a token whose signature holds; errors unless they are ours, complete and in force. */
-static Claims check_claims(JwsSlice payload, double now)
+/* Are the claims of a token whose signature holds ours, and complete? */
+static bool check_claims(JwsSlice payload, Claims *claims, const char **reason)
 {
-    Claims claims = {.exp = NAN, .nbf = 0, .iat = 0};
-
     if (hail_jwt_issuer[0] == '\0' || hail_jwt_audience[0] == '\0')
         misconfigured("hail.jwt_issuer or hail.jwt_audience is empty.", "Set both and reload.");
-    if (!read_object(payload, visit_claim, &claims))
-        refuse("The claims are malformed, given twice, or not for this system.");
-    if (!claims.issuer_ok || !claims.audience_ok)
-        refuse("The token is of another issuer or for another audience.");
-    if (!claims.has_subject || claims.role == HAIL_ROLE_NONE || isnan(claims.exp))
-        refuse("One of the claims sub, role and exp is missing.");
-    if (now + hail_jwt_leeway_s < claims.nbf || now + hail_jwt_leeway_s < claims.iat)
-        refuse("The token is not valid yet.");
-    if (now >= claims.exp + hail_jwt_leeway_s)
-        ereport(ERROR, hail_error(HAIL_TOKEN_EXPIRED), errmsg("token has expired"),
-                errhint("Get a new token and try again."), errhidestmt(true), errhidecontext(true));
-    return claims;
+    if (!read_object(payload, visit_claim, claims))
+        return refuse(reason, "The claims are malformed, given twice, or not for this system.");
+    if (!claims->issuer_ok || !claims->audience_ok)
+        return refuse(reason, "The token is of another issuer or for another audience.");
+    if (!claims->has_subject || claims->role == HAIL_ROLE_NONE || isnan(claims->exp))
+        return refuse(reason, "One of the claims sub, role and exp is missing.");
+    return true;
+}
+
+HailTokenStatus hail_token_check(const char *text, size_t length, TimestampTz now, HailToken *token,
+                                 const char **reason)
+{
+    Claims claims = {.exp = NAN, .nbf = 0, .iat = 0};
+    double seconds = unix_seconds(now);
+    JwsParts parts;
+
+    *reason = NULL;
+    if (!jws_split(text, length, &parts))
+        refuse(reason, "The token does not have three parts, or is too long.");
+    else if (check_header(parts.header, reason)) {
+        if (!signature_ok(&parts))
+            refuse(reason, "The signature does not match.");
+        else if (check_claims(parts.payload, &claims, reason) &&
+                 seconds + hail_jwt_leeway_s < Max(claims.nbf, claims.iat))
+            refuse(reason, "The token is not valid yet.");
+    }
+    if (*reason != NULL)
+        return HAIL_TOKEN_REFUSED;
+    if (seconds >= claims.exp + hail_jwt_leeway_s)
+        return HAIL_TOKEN_OUTDATED;
+    *token = (HailToken){claims.role, claims.subject, from_unix_seconds(claims.exp)};
+    return HAIL_TOKEN_GOOD;
+}
+
+const HailTokenFault *hail_token_fault(HailTokenStatus status)
+{
+    static const HailTokenFault faults[] = {
+        [HAIL_TOKEN_REFUSED] = {HAIL_UNAUTHENTICATED, "token is not valid", NULL},
+        [HAIL_TOKEN_OUTDATED] = {HAIL_TOKEN_EXPIRED, "token has expired", "Get a new token and try again."}};
+
+    return status == HAIL_TOKEN_GOOD ? NULL : &faults[status];
 }
 
 HailToken hail_token_verify(const char *text, size_t length, TimestampTz now)
 {
-    JwsParts parts;
-    Claims claims;
+    HailToken token;
+    const char *reason;
+    const HailTokenFault *fault = hail_token_fault(hail_token_check(text, length, now, &token, &reason));
 
-    if (!jws_split(text, length, &parts))
-        refuse("The token does not have three parts, or is too long.");
-    check_header(parts.header);
-    if (!signature_ok(&parts))
-        refuse("The signature does not match.");
-    claims = check_claims(parts.payload, unix_seconds(now));
-    return (HailToken){claims.role, claims.subject, from_unix_seconds(claims.exp)};
+    if (fault != NULL)
+        ereport(ERROR, hail_error(fault->error), errmsg("%s", fault->message),
+                reason ? errdetail_log("%s", reason) : 0, fault->hint ? errhint("%s", fault->hint) : 0,
+                errhidestmt(true), errhidecontext(true));
+    return token;
 }
 
 /* ---- signing ---- */

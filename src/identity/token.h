@@ -13,6 +13,7 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/sqlstate.h"
 #include "identity/session.h"
 
 typedef struct HailToken {
@@ -21,10 +22,32 @@ typedef struct HailToken {
     TimestampTz expires_at; /* whole seconds */
 } HailToken;
 
+typedef enum HailTokenStatus {
+    HAIL_TOKEN_GOOD,
+    HAIL_TOKEN_REFUSED, /* not made for us, or made up */
+    HAIL_TOKEN_OUTDATED /* good until it expired */
+} HailTokenStatus;
+
+/* What a caller is told of a token that is not good. */
+typedef struct HailTokenFault {
+    HailError error;
+    const char *message, *hint; /* hint NULL: none */
+} HailTokenFault;
+
 /*
- * Verify a token of `length` bytes as of `now`; returns what it says. Errors: unauthenticated, token_expired;
- * config_file_error when the key of the configured algorithm is missing or too weak. Pure but for the
- * settings.
+ * Verify a token of `length` bytes as of `now`: fills `token` when it is good. A refused token's `*reason` is
+ * a sentence for the server's log alone; else NULL. Errors: config_file_error when the key of the configured
+ * algorithm is missing or too weak. Pure but for the settings; allocates in the current memory context.
+ */
+extern HailTokenStatus hail_token_check(const char *text, size_t length, TimestampTz now, HailToken *token,
+                                        const char **reason);
+
+/* NULL for a good token. */
+extern const HailTokenFault *hail_token_fault(HailTokenStatus status);
+
+/*
+ * The same for callers that need a good token: returns what it says. Errors: unauthenticated, token_expired,
+ * config_file_error.
  */
 extern HailToken hail_token_verify(const char *text, size_t length, TimestampTz now);
 
