@@ -79,6 +79,17 @@ COMMENT ON FUNCTION hail.report_locations(uuid[], float8[], float8[], real[], re
 GRANT EXECUTE ON FUNCTION hail.report_location(uuid, float8, float8, real, real, real, timestamptz),
     hail.report_locations(uuid[], float8[], float8[], real[], real[], real[], timestamptz[]) TO hail_driver, hail_admin;
 
+CREATE FUNCTION hail.report_requests(tokens text[], lats float8[], lngs float8[], headings real[] DEFAULT NULL,
+                                     speeds real[] DEFAULT NULL, accuracies real[] DEFAULT NULL,
+                                     recorded_ats timestamptz[] DEFAULT NULL)
+RETURNS TABLE (sqlstate text, message text, field text, hint text, retry_after_s integer,
+               state text, pending_offers integer, applied boolean)
+LANGUAGE c VOLATILE ROWS 16 AS 'MODULE_PATHNAME', 'hail_report_requests';
+COMMENT ON FUNCTION hail.report_requests(text[], float8[], float8[], real[], real[], real[], timestamptz[]) IS
+'Requests of many drivers in one call, each with its own access token: a row per request, in order, with what hail.report_location would have answered that driver, or the error (sqlstate NULL: none; field, hint, retry_after_s where there are any). One request''s error disturbs no other. No token''s subject remains. For hail_front alone.';
+GRANT EXECUTE ON FUNCTION hail.report_requests(text[], float8[], float8[], real[], real[], real[], timestamptz[])
+    TO hail_front;
+
 CREATE FUNCTION hail.nearby_drivers(lat float8, lng float8, radius_m float8 DEFAULT 5000,
                                     max_results integer DEFAULT 10, service_class text DEFAULT NULL)
 RETURNS TABLE (driver_id uuid, distance_m float8, lat float8, lng float8, heading real, service_class text,

@@ -176,8 +176,7 @@ int hail_rate_retry_after_s(int64 wait_us)
 void hail_rate_refuse(const char *what, int64 wait_us)
 {
     ereport(ERROR, hail_error(HAIL_RATE_LIMITED), errmsg("too many %s", what),
-            errdetail("retry_after_s=%d", hail_rate_retry_after_s(wait_us)),
-            errhint("Wait as long as the detail says."));
+            errdetail("retry_after_s=%d", hail_rate_retry_after_s(wait_us)), errhint(HAIL_RATE_HINT));
 }
 
 PG_FUNCTION_INFO_V1(hail_rate_limits);

@@ -28,6 +28,8 @@ extern void hail_rate_note_refused(HailRateClass class);
 /* Whole seconds to tell a client that has to wait for so long: 1 or more. */
 extern int hail_rate_retry_after_s(int64 wait_us);
 
+#define HAIL_RATE_HINT "Wait as long as the detail says."
+
 /* Error rate_limited with its detail "retry_after_s=N"; `what` is refused, "position reports". */
 extern void hail_rate_refuse(const char *what, int64 wait_us) pg_attribute_noreturn();
 

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "base/sqlstate.h"
 #include "live/index.h"
 
 /*
@@ -32,5 +33,20 @@ extern LiveReportResult live_take_report(const LiveReport *report);
  * administrators are not. In a transaction.
  */
 extern int64 live_report_wait(const pg_uuid_t *driver_id, TimestampTz now);
+
+/*
+ * live_take_report() where no table has to be asked: false, and nothing done, for a driver the index does not
+ * know and where the index does not serve. Raises an error only when the history's ring is full.
+ */
+extern bool live_take_known_report(const LiveReport *report, LiveReportResult *result);
+
+/* What a caller is told of a report that was refused for the driver's sake. */
+typedef struct LiveReportFault {
+    HailError error;
+    const char *message, *field, *hint; /* hint NULL: none */
+} LiveReportFault;
+
+/* NULL unless the status is a refusal: unknown, not approved. */
+extern const LiveReportFault *live_report_fault(LiveReportStatus status);
 
 #endif

@@ -66,24 +66,50 @@ static void refuse_field(const char *field)
     ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s", live_report_rule(field)), hail_field(field));
 }
 
-LiveReportResult live_take_report(const LiveReport *report)
+const LiveReportFault *live_report_fault(LiveReportStatus status)
 {
-    LiveReportResult result;
+    static const LiveReportFault unknown = {HAIL_NOT_FOUND, "driver does not exist", "driver_id", NULL};
+    static const LiveReportFault not_approved = {HAIL_DRIVER_NOT_ELIGIBLE, "driver is not approved",
+                                                 "driver_id", "Only approved drivers report positions."};
 
-    if (live_mode() == LIVE_IN_TABLES)
-        result = live_tables_report(report);
-    else {
-        result = live_index_report(report, mirror_queued_row(&report->driver_id));
-        if (result.status == LIVE_REPORT_UNKNOWN && live_admit(&report->driver_id))
-            result = live_index_report(report, mirror_queued_row(&report->driver_id));
-    }
-    if (result.keep_history) {
-        HistoryPoint point = {report->driver_id, result.trip_id,      report->lat,
+    return status == LIVE_REPORT_UNKNOWN        ? &unknown
+           : status == LIVE_REPORT_NOT_APPROVED ? &not_approved
+                                                : NULL;
+}
+
+static void keep_point(const LiveReport *report, const LiveReportResult *result)
+{
+    if (result->keep_history) {
+        HistoryPoint point = {report->driver_id, result->trip_id,     report->lat,
                               report->lng,       report->heading,     report->speed,
                               report->accuracy,  report->recorded_at, report->received_at};
 
         history_append(&point);
     }
+}
+
+bool live_take_known_report(const LiveReport *report, LiveReportResult *result)
+{
+    if (live_mode() == LIVE_IN_TABLES)
+        return false;
+    *result = live_index_report(report, mirror_queued_row(&report->driver_id));
+    if (result->status == LIVE_REPORT_UNKNOWN)
+        return false;
+    keep_point(report, result);
+    return true;
+}
+
+LiveReportResult live_take_report(const LiveReport *report)
+{
+    LiveReportResult result = {LIVE_REPORT_UNKNOWN};
+
+    if (live_take_known_report(report, &result))
+        return result;
+    if (live_mode() == LIVE_IN_TABLES)
+        result = live_tables_report(report);
+    else if (live_admit(&report->driver_id))
+        result = live_index_report(report, mirror_queued_row(&report->driver_id));
+    keep_point(report, &result);
     return result;
 }
 
@@ -143,6 +169,7 @@ Datum hail_report_location(PG_FUNCTION_ARGS)
     static const char *const required[] = {"driver_id", "lat", "lng"};
     LiveReport report;
     LiveReportResult result;
+    const LiveReportFault *fault;
     const char *invalid;
 
     for (int i = 0; i < (int)lengthof(required); i++)
@@ -164,11 +191,9 @@ Datum hail_report_location(PG_FUNCTION_ARGS)
         refuse_field(invalid);
 
     result = live_take_report(&report);
-    if (result.status == LIVE_REPORT_UNKNOWN)
-        ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("driver does not exist"), hail_field("driver_id"));
-    if (result.status == LIVE_REPORT_NOT_APPROVED)
-        ereport(ERROR, hail_error(HAIL_DRIVER_NOT_ELIGIBLE), errmsg("driver is not approved"),
-                hail_field("driver_id"), errhint("Only approved drivers report positions."));
+    if ((fault = live_report_fault(result.status)) != NULL)
+        ereport(ERROR, hail_error(fault->error), errmsg("%s", fault->message), hail_field(fault->field),
+                fault->hint ? errhint("%s", fault->hint) : 0);
     return report_result(&result);
 }
 
