@@ -13,9 +13,8 @@ INSERT INTO hail.users (id, name, role)
 SELECT requests.id(n), 'driver ' || n, 'driver' FROM generate_series(1, 7) n;
 INSERT INTO hail.users (id, name, role) VALUES (requests.id(8), 'Cleo', 'customer'), (requests.id(9), 'Ada', 'admin');
 INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status, online)
-SELECT requests.id(n), r.id, '{economy}', 1, CASE n WHEN 5 THEN 'pending' ELSE 'approved' END, n < 4
+SELECT requests.id(n), r.id, '{economy}', 1, CASE n WHEN 5 THEN 'pending' WHEN 6 THEN 'suspended' ELSE 'approved' END, n < 4
 FROM generate_series(1, 6) n, hail.regions r WHERE r.code = 'requests';
-SELECT status FROM hail.suspend_driver(requests.id(6), 'fraud');
 
 -- What is sent, a row a request, and the arrays of it.
 CREATE TABLE requests.sent (n integer PRIMARY KEY, token text, lat float8 DEFAULT 48.2, lng float8 DEFAULT 16.37,
@@ -106,6 +105,13 @@ REVOKE ALL ON SCHEMA hail FROM requests_stranger;
 REVOKE ALL ON FUNCTION hail.report_requests FROM requests_stranger;
 DROP ROLE requests_stranger;
 
--- What others test starts without these.
-UPDATE hail.drivers SET online = false WHERE id IN (SELECT requests.id(n) FROM generate_series(1, 6) n);
+-- Clean up.
+SELECT count(*) > 0 AS kept FROM hail.keep();
+DELETE FROM hail.driver_positions WHERE driver_id IN (SELECT requests.id(n) FROM generate_series(1, 6) n);
+DELETE FROM hail.location_history WHERE driver_id IN (SELECT requests.id(n) FROM generate_series(1, 6) n);
+DELETE FROM hail.drivers WHERE id IN (SELECT requests.id(n) FROM generate_series(1, 6) n);
+DELETE FROM hail.users WHERE id IN (SELECT requests.id(n) FROM generate_series(1, 9) n);
+DELETE FROM hail.regions WHERE code = 'requests';
+SELECT count(*) AS left_over FROM hail.live_drivers WHERE driver_id IN (SELECT requests.id(n) FROM generate_series(1, 9) n);
 DROP SCHEMA requests CASCADE;
+SELECT hail.reset_clock() IS NOT NULL AS clock_reset;
