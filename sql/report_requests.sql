@@ -59,6 +59,16 @@ SELECT count(*) FROM hail.keep() WHERE step = 'drain history';
 SELECT (regexp_replace(driver_id::text, '.*-0*', '')) AS driver, recorded_at, lat FROM hail.location_history
 WHERE driver_id IN (SELECT requests.id(n) FROM generate_series(1, 9) n) ORDER BY 1, 2, 3;
 
+-- Each driver has a rate of its own: twenty at once, of twenty-two; the others are told how long to wait.
+SELECT hail.advance_clock('2 minutes');
+SET SESSION AUTHORIZATION hail_front;
+SELECT sqlstate, message, retry_after_s, count(*)
+FROM requests.arrays a,
+    hail.report_requests(array_fill(tokens[2], ARRAY[22]) || tokens[3], array_fill(48.2, ARRAY[23])::float8[],
+                         array_fill(16.37, ARRAY[23])::float8[]) GROUP BY 1, 2, 3 ORDER BY 1;
+RESET SESSION AUTHORIZATION;
+SELECT hail.advance_clock('2 minutes');
+
 -- An error of the tables stays with its request: here, the row of a driver unknown to the index can't be locked.
 SELECT hail.live_reset();
 SELECT count(*) FROM hail.keep() WHERE step = 'rebuild index';
