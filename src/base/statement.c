@@ -5,22 +5,38 @@
 
 #include "base/statement.h"
 
+static void prepare(HailStatement *statement)
+{
+    SPIPlanPtr plan;
+
+    if (statement->plan != NULL)
+        return;
+    plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes, statement->options);
+    if (plan == NULL || SPI_keepplan(plan) != 0)
+        elog(ERROR, "could not prepare \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
+    statement->plan = plan;
+}
+
 uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bool read_only, long limit)
 {
     int status;
 
-    if (statement->plan == NULL) {
-        SPIPlanPtr plan =
-            SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes, statement->options);
-
-        if (plan == NULL || SPI_keepplan(plan) != 0)
-            elog(ERROR, "could not prepare \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
-        statement->plan = plan;
-    }
+    prepare(statement);
     status = SPI_execute_plan(statement->plan, args, nulls, read_only, limit);
     if (status < 0)
         elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(status));
     return SPI_processed;
+}
+
+Portal hail_open(HailStatement *statement, Datum *args, const char *nulls, bool read_only)
+{
+    Portal portal;
+
+    prepare(statement);
+    portal = SPI_cursor_open(NULL, statement->plan, args, nulls, read_only);
+    if (portal == NULL)
+        elog(ERROR, "could not open \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
+    return portal;
 }
 
 Datum hail_result(uint64 row, int col, bool *isnull)

@@ -31,6 +31,9 @@ typedef struct HailStatement {
 extern uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bool read_only,
                            long limit);
 
+/* Open a cursor; rows are fetched with SPI_cursor_fetch(), the caller closes it. Arguments as above. */
+extern Portal hail_open(HailStatement *statement, Datum *args, const char *nulls, bool read_only);
+
 /* Column `col` (from 1) of row `row` of the last result; *isnull must be checked where the column can be
  * NULL. */
 extern Datum hail_result(uint64 row, int col, bool *isnull);

@@ -168,9 +168,25 @@ void live_index_set_ready(bool ready)
     pg_atomic_write_u32(&live_index->shared->ready, ready);
 }
 
-void live_index_set_rebuilding(bool rebuilding)
+void live_index_begin_rebuild(void)
 {
-    pg_atomic_write_u32(&live_index->shared->rebuilding, rebuilding);
+    pg_atomic_write_u32(&live_index->shared->rebuilding, 1);
+    for (int p = 0; p < LIVE_PARTITIONS; p++) { /* whoever reclaims under one of them, ends first */
+        LWLockAcquire(&live_index->locks[p].lock, LW_EXCLUSIVE);
+        LWLockRelease(&live_index->locks[p].lock);
+    }
+}
+
+bool live_index_end_rebuild(bool complete)
+{
+    uint32 running = 1;
+
+    if (complete)
+        live_index_set_ready(true);
+    if (pg_atomic_compare_exchange_u32(&live_index->shared->rebuilding, &running, 0))
+        return complete;
+    live_index_set_ready(false); /* cleared meanwhile */
+    return false;
 }
 
 /* ---- hash ---- */
@@ -507,20 +523,25 @@ static void mirror_row(LiveHot *hot, LiveCold *cold, const LiveRow *row, Timesta
     hot->cooldown_until = live_found_from(row);
 }
 
+/* Partition lock held exclusively. */
+static void apply_row(int32 slot, const LiveRow *row, TimestampTz now)
+{
+    LiveHot hot = live_index->hot[slot];
+    LiveCold cold = live_index->cold[slot];
+
+    mirror_row(&hot, &cold, row, now);
+    store_slot(slot, &hot, &cold);
+    live_index_mark_moved(slot / 32, 1u << (slot % 32));
+}
+
 void live_index_apply(int32 slot, const LiveRow *row, TimestampTz now)
 {
     LWLock *lock = partition_lock(live_index->partition_of[slot]);
 
     LWLockAcquire(lock, LW_EXCLUSIVE);
     if (row->version > live_index->cold[slot].row.version ||
-        (live_index->cold[slot].row.deleted && !row->deleted)) {
-        LiveHot hot = live_index->hot[slot];
-        LiveCold cold = live_index->cold[slot];
-
-        mirror_row(&hot, &cold, row, now);
-        store_slot(slot, &hot, &cold);
-        live_index_mark_moved(slot / 32, 1u << (slot % 32));
-    }
+        (live_index->cold[slot].row.deleted && !row->deleted))
+        apply_row(slot, row, now);
     LWLockRelease(lock);
 }
 
@@ -696,13 +717,16 @@ void live_index_fetch(const pg_uuid_t *driver_id, int step)
         __builtin_prefetch((char *)&live_index->cold[slot] + at, 1);
 }
 
-void live_index_load(int32 slot, const LiveReport *report)
+void live_index_load(const LiveReport *report)
 {
-    LWLock *lock = partition_lock(live_index->partition_of[slot]);
+    uint32 hash = driver_hash(&report->driver_id);
+    LWLock *lock = partition_lock(partition_of_hash(hash));
     GeoVector at = geo_vector(report->lat, report->lng);
+    int32 slot;
 
     LWLockAcquire(lock, LW_EXCLUSIVE);
-    if (live_index->cold[slot].recorded_at < report->recorded_at) {
+    slot = find_slot(&report->driver_id, hash);
+    if (slot != LIVE_NO_SLOT && live_index->cold[slot].recorded_at < report->recorded_at) {
         LiveHot hot = live_index->hot[slot];
         LiveCold cold = live_index->cold[slot];
 
@@ -712,6 +736,23 @@ void live_index_load(int32 slot, const LiveReport *report)
         store_slot(slot, &hot, &cold);
     }
     LWLockRelease(lock);
+}
+
+bool live_index_restore(const LiveRow *row, TimestampTz now)
+{
+    uint32 hash = driver_hash(&row->driver_id);
+    LWLock *lock = partition_lock(partition_of_hash(hash));
+    int32 slot;
+
+    LWLockAcquire(lock, LW_EXCLUSIVE);
+    slot = find_slot(&row->driver_id, hash);
+    if (slot == LIVE_NO_SLOT)
+        slot = take_slot(&row->driver_id, hash);
+    if (slot != LIVE_NO_SLOT && row->version > live_index->cold[slot].row.version &&
+        !live_index->cold[slot].row.deleted)
+        apply_row(slot, row, now);
+    LWLockRelease(lock);
+    return slot != LIVE_NO_SLOT;
 }
 
 bool live_index_read(int32 slot, LiveEntry *entry)
@@ -794,15 +835,18 @@ static bool reclaimable(int32 slot, TimestampTz before)
            !is_dirty(slot);
 }
 
+static bool may_reclaim(void)
+{
+    return pg_atomic_read_u32(&live_index->shared->rebuilding) == 0;
+}
+
 int live_index_reclaim(TimestampTz before)
 {
     int reclaimed = 0;
 
-    if (pg_atomic_read_u32(&live_index->shared->rebuilding) != 0)
-        return 0;
     for (int p = 0; p < LIVE_PARTITIONS; p++) {
         LWLockAcquire(partition_lock(p), LW_EXCLUSIVE);
-        for (uint32 chain = p; chain <= live_index->hash_mask; chain += LIVE_PARTITIONS) {
+        for (uint32 chain = p; chain <= live_index->hash_mask && may_reclaim(); chain += LIVE_PARTITIONS) {
             int32 *link = &live_index->hash[chain];
 
             while (*link != LIVE_NO_SLOT) {
@@ -820,6 +864,8 @@ int live_index_reclaim(TimestampTz before)
 
 void live_index_clear(void)
 {
+    live_index_set_ready(false);
+    pg_atomic_exchange_u32(&live_index->shared->rebuilding, 0); /* one that runs has failed */
     for (int32 slot = 0; slot < live_index->slots; slot++) {
         LiveEntry entry;
         LWLock *lock;

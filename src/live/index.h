@@ -118,12 +118,18 @@ typedef struct LiveIndexStats {
 extern bool live_index_attached(void);
 extern void live_index_init(void);
 
-/* Ready: complete. While a rebuild runs no slot is reclaimed, so that row versions survive it. */
+/* Ready: complete. */
 extern bool live_index_ready(void);
 extern void live_index_set_ready(bool ready);
-extern void live_index_set_rebuilding(bool rebuilding);
 
-/* Forget all drivers but those with reservations, which become unknown. */
+/*
+ * From the return of the first until the second no slot is reclaimed, so that row versions survive a rebuild.
+ * `complete`: the index is ready now, and true is returned, unless it was cleared meanwhile.
+ */
+extern void live_index_begin_rebuild(void);
+extern bool live_index_end_rebuild(bool complete);
+
+/* Forget all drivers but those with reservations, which become unknown. Not ready from then on. */
 extern void live_index_clear(void);
 
 /*
@@ -158,8 +164,13 @@ extern void live_index_fetch(const pg_uuid_t *driver_id, int step);
 extern void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const LiveReport *report,
                                GeoVector at, LiveReportResult *result);
 
-/* Fill in a stored position, unless a newer one is there: not judged, no history (rebuild). */
-extern void live_index_load(int32 slot, const LiveReport *report);
+/*
+ * What a rebuild reads, from a snapshot that may be old by now. A row: the driver gets a slot if need be, and
+ * the row unless a newer version or a deletion has overtaken it; false: out of slots. A position: unless a
+ * newer one is there; not judged, no history; drivers without a slot are passed over.
+ */
+extern bool live_index_restore(const LiveRow *row, TimestampTz now);
+extern void live_index_load(const LiveReport *report);
 
 /* Copy a slot out; false: free. Slots count from 0 to live_index_slots() - 1. */
 extern bool live_index_read(int32 slot, LiveEntry *entry);

@@ -1,17 +1,19 @@
 /*
  * Between the index and the tables: which of them serves here, rebuild, write-through, presence.
  *
- * Rebuild. No slot is given up while it runs, so row versions decide between what it reads and what commits
- * meanwhile. A driver that went offline between its read and the making of its slot had no slot to be told:
- * a second look at every driver found online or busy, with newer snapshots, sees that. Counts of pending
- * offers have no versions: offers are locked against writers, whose commit callbacks have run once the lock
- * is had.
+ * Rebuild. Two passes over the tables, no join: rows make the slots, positions find them. Each pass reads
+ * what was committed when it began, and meets what has committed since by row versions and times of
+ * positions: the newest stays. For that every change must have a slot to leave its version in. A driver that
+ * is online or busy after a change gets one anyway; one that was until then gets one as well (mirror.c); and
+ * from before the first pass until the end no slot is given up. A slot that says "deleted" stays so: it is
+ * made anew by the commit of a new row alone. Counts of pending offers have no versions: offers are locked
+ * against writers, whose commit callbacks have run once the lock is had. The index is not ready meanwhile, so
+ * nobody sees half of it; a driver that reports is admitted on its own.
  */
 #include "postgres.h"
 
 #include <math.h>
 
-#include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -19,10 +21,13 @@
 #include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -32,7 +37,11 @@
 #include "live/live_mode.h"
 #include "live/mirror.h"
 
+/* Rows read at once. */
 #define BATCH 10000
+/* What only one process does at a time. */
+#define TURN_CLASS   77
+#define TURN_REBUILD 1
 /* Drivers set offline by one run at most. */
 #define EXPIRE_BATCH 1000
 /* Slots of offline drivers are kept this long: a driver coming back finds its position. */
@@ -71,6 +80,15 @@ void live_require_ready(void)
                 errhint("Try again in a moment. With hail.workers off, call hail.keep()."));
 }
 
+/* In this transaction, unless another one is at it. (User's advisory locks are of classes 1 and 2.) */
+static bool take_turn(int turn)
+{
+    LOCKTAG tag;
+
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x6c697665 /* live */, turn, TURN_CLASS);
+    return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 LiveOwner live_owner_begin(void)
 {
     LiveOwner saved;
@@ -91,53 +109,9 @@ void live_owner_end(LiveOwner saved)
     SetUserIdAndSecContext(saved.user, saved.context);
 }
 
-/* ---- rows ---- */
-
-static Datum column(uint64 row, const char *name, bool *isnull)
-{
-    return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-                         SPI_fnumber(SPI_tuptable->tupdesc, name), isnull);
-}
-
-static float real_column(uint64 row, const char *name)
-{
-    bool isnull;
-    Datum value = column(row, name, &isnull);
-
-    return isnull ? NAN : DatumGetFloat4(value);
-}
-
-bool live_result_row(uint64 row, LiveRow *out)
-{
-    bool isnull;
-
-    (void)column(row, "version", &isnull);
-    if (!isnull)
-        live_row_from_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, out);
-    return !isnull;
-}
-
-bool live_result_position(uint64 row, LiveReport *out)
-{
-    bool isnull;
-    Datum lat = column(row, "p_lat", &isnull);
-
-    if (isnull)
-        return false;
-    out->driver_id = *DatumGetUUIDP(column(row, "id", &isnull));
-    out->lat = DatumGetFloat8(lat);
-    out->lng = DatumGetFloat8(column(row, "p_lng", &isnull));
-    out->heading = real_column(row, "p_heading");
-    out->speed = real_column(row, "p_speed");
-    out->accuracy = real_column(row, "p_accuracy");
-    out->recorded_at = DatumGetTimestampTz(column(row, "p_recorded_at", &isnull));
-    out->received_at = DatumGetTimestampTz(column(row, "p_received_at", &isnull));
-    return true;
-}
-
 /* The row share-locked: nobody can have changed it without finding its slot afterwards. */
 static HailStatement lock_driver = {
-    "SELECT d.*, d.xmin AS row_xmin, " POSITION_COLUMNS
+    "SELECT " LIVE_BOTH_COLUMNS ", d.xmin"
     " FROM hail.drivers d LEFT JOIN hail.driver_positions p ON p.driver_id = d.id"
     " WHERE d.id = $1 FOR SHARE OF d",
     1,
@@ -148,16 +122,16 @@ bool live_admit(const pg_uuid_t *driver_id)
     LiveOwner saved;
     LiveRow row;
     LiveReport position;
-    bool found, ours = false, isnull, has_position = false;
+    bool found, ours = false, has_position = false;
+    Datum row_xmin;
     int32 slot;
 
     if (mirror_queued_row(driver_id) == NULL) {
         saved = live_owner_begin();
-        found = hail_execute(&lock_driver, (Datum[]){UUIDPGetDatum(driver_id)}, NULL, false, 1) == 1 &&
-                live_result_row(0, &row);
+        found = hail_execute(&lock_driver, (Datum[]){UUIDPGetDatum(driver_id)}, NULL, false, 1) == 1;
         if (found) {
-            ours = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(column(0, "row_xmin", &isnull)));
-            has_position = live_result_position(0, &position);
+            has_position = live_result_both(0, &row, &position, &row_xmin);
+            ours = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(row_xmin));
         }
         live_owner_end(saved);
         if (!found)
@@ -167,143 +141,115 @@ bool live_admit(const pg_uuid_t *driver_id)
     if (slot == LIVE_NO_SLOT)
         mirror_out_of_slots();
     if (has_position)
-        live_index_load(slot, &position);
+        live_index_load(&position);
     if (mirror_queued_row(driver_id) == NULL && !ours)
         live_index_apply(slot, &row, hail_now());
     live_index_unreserve(slot);
     if (mirror_queued_row(driver_id) == NULL && ours)
-        mirror_queue_row(&row);
+        mirror_queue_row(&row, NULL);
     return true;
 }
 
 /* ---- rebuild ---- */
 
+static HailStatement read_drivers = {
+    "SELECT " LIVE_ROW_COLUMNS " FROM hail.drivers d WHERE d.online OR d.trip_id IS NOT NULL", 0};
+
+static HailStatement read_positions = {
+    "SELECT p.driver_id, " LIVE_POSITION_COLUMNS " FROM hail.driver_positions p", 0};
+
 static HailStatement lock_offers = {"LOCK TABLE hail.offers IN SHARE MODE", 0};
 
-static HailStatement read_drivers = {
-    "SELECT d.*, " POSITION_COLUMNS ", coalesce(o.pending, 0)::integer AS pending FROM hail.drivers d"
-    " LEFT JOIN hail.driver_positions p ON p.driver_id = d.id"
-    " LEFT JOIN (SELECT driver_id, count(*) AS pending FROM hail.offers WHERE status = 'pending' GROUP BY 1) "
-    "o"
-    " ON o.driver_id = d.id"
-    " WHERE d.id > $1 AND (d.online OR d.trip_id IS NOT NULL) ORDER BY d.id LIMIT $2",
-    2,
-    {UUIDOID, INT4OID}};
+static HailStatement read_offers = {
+    "SELECT o.driver_id, count(*)::integer FROM hail.offers o WHERE o.status = 'pending' GROUP BY 1", 0};
 
-/* Of these drivers, those that are offline and free, or gone. */
-static HailStatement read_absent = {
-    "SELECT u.id AS asked, d.* FROM unnest($1) u(id) LEFT JOIN hail.drivers d ON d.id = u.id"
-    " WHERE d.id IS NULL OR NOT (d.online OR d.trip_id IS NOT NULL)",
-    1,
-    {UUIDARRAYOID}};
-
-/* Rows of one batch into the index; the last id read goes to *last. */
-static uint64 rebuild_batch(pg_uuid_t *last, TimestampTz now)
+/* All rows of a statement as committed now, BATCH at a time; SPI_tuptable holds the row given. */
+static uint64 each_row(HailStatement *statement, void (*take)(uint64 row))
 {
-    uint64 rows =
-        hail_execute(&read_drivers, (Datum[]){UUIDPGetDatum(last), Int32GetDatum(BATCH)}, NULL, false, 0);
+    uint64 total = 0;
+    Portal portal;
 
-    for (uint64 i = 0; i < rows; i++) {
-        LiveRow row;
-        LiveReport position;
-        bool isnull;
-        int32 slot;
-
-        live_result_row(i, &row);
-        slot = live_index_reserve(&row.driver_id, true);
-        if (slot == LIVE_NO_SLOT)
-            mirror_out_of_slots();
-        if (live_result_position(i, &position))
-            live_index_load(slot, &position);
-        live_index_apply(slot, &row, now);
-        live_index_set_offers(slot, DatumGetInt32(column(i, "pending", &isnull)));
-        live_index_unreserve(slot);
-        *last = row.driver_id;
+    PushActiveSnapshot(GetLatestSnapshot());
+    portal = hail_open(statement, NULL, NULL, true);
+    PopActiveSnapshot();
+    for (;;) {
+        SPI_cursor_fetch(portal, true, BATCH);
+        if (SPI_processed == 0)
+            break;
+        for (uint64 i = 0; i < SPI_processed; i++)
+            take(i);
+        total += SPI_processed;
+        SPI_freetuptable(SPI_tuptable);
     }
     SPI_freetuptable(SPI_tuptable);
-    return rows;
+    SPI_cursor_close(portal);
+    return total;
 }
 
-static void apply_absent(Datum *ids, int count)
+static void take_row(uint64 i)
 {
-    Datum array = PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-    uint64 rows = hail_execute(&read_absent, &array, NULL, false, 0);
+    LiveRow row;
 
-    for (uint64 i = 0; i < rows; i++) {
-        bool isnull;
-        LiveRow row = {.driver_id = *DatumGetUUIDP(column(i, "asked", &isnull))};
-        LiveEntry entry;
-        int32 slot;
-
-        if (!live_result_row(i, &row) && live_index_find(&row.driver_id, &entry)) {
-            row.version = entry.cold.row.version + 1;
-            row.deleted = true;
-        }
-        slot = live_index_reserve(&row.driver_id, false);
-        if (slot == LIVE_NO_SLOT)
-            continue;
-        live_index_apply(slot, &row, hail_now());
-        live_index_unreserve(slot);
-    }
-    SPI_freetuptable(SPI_tuptable);
-    pfree(DatumGetPointer(array));
+    live_result_row(i, &row);
+    if (!live_index_restore(&row, hail_now()))
+        mirror_out_of_slots();
 }
 
-/* The second look: drivers the index believes online or busy. */
-static void rebuild_recheck(void)
+static void take_position(uint64 i)
 {
-    Datum *ids = palloc(sizeof(Datum) * BATCH);
-    pg_uuid_t *values = palloc(sizeof(pg_uuid_t) * BATCH);
-    int count = 0;
+    LiveReport position;
+
+    live_result_position(i, &position);
+    live_index_load(&position);
+}
+
+static void take_offers(uint64 i)
+{
+    bool isnull;
+    int32 slot = live_index_reserve(DatumGetUUIDP(hail_result(i, 1, &isnull)), false);
+
+    if (slot == LIVE_NO_SLOT)
+        return;
+    live_index_set_offers(slot, DatumGetInt32(hail_result(i, 2, &isnull)));
+    live_index_unreserve(slot);
+}
+
+static void count_offers(void)
+{
     LiveEntry entry;
 
-    for (int32 slot = 0; slot < live_index_slots(); slot++) {
-        if (live_index_read(slot, &entry) &&
-            (entry.cold.row.online || !live_uuid_is_zero(&entry.cold.row.trip_id))) {
-            values[count] = entry.cold.row.driver_id;
-            ids[count] = UUIDPGetDatum(&values[count]);
-            count++;
-        }
-        if (count == BATCH || (count > 0 && slot == live_index_slots() - 1)) {
-            apply_absent(ids, count);
-            count = 0;
-        }
-    }
+    hail_execute(&lock_offers, NULL, NULL, false, 0);
+    for (int32 slot = 0; slot < live_index_slots(); slot++)
+        if (live_index_read(slot, &entry) && entry.hot.pending_offers > 0)
+            live_index_set_offers(slot, 0);
+    each_row(&read_offers, take_offers);
 }
 
-static int rebuild_from_tables(void)
+static void rebuild_failed(int code, Datum arg)
 {
-    pg_uuid_t last = {{0}};
-    uint64 rows, total = 0;
-
-    hail_execute(&lock_offers, NULL, NULL, false, 0);
-    while ((rows = rebuild_batch(&last, hail_now())) > 0)
-        total += rows;
-    rebuild_recheck();
-    return (int)total;
+    live_index_end_rebuild(false);
 }
 
 int live_rebuild(void)
 {
     LiveOwner saved;
-    int volatile total = 0;
+    uint64 volatile total = 0;
 
-    if (live_mode() != LIVE_IN_MEMORY)
+    /* what this transaction has changed may yet be undone: another transaction's turn */
+    if (live_mode() != LIVE_IN_MEMORY || mirror_has_rows() || !take_turn(TURN_REBUILD) || live_index_ready())
         return 0;
     saved = live_owner_begin();
-    live_index_set_rebuilding(true);
-    PG_TRY();
+    PG_ENSURE_ERROR_CLEANUP(rebuild_failed, (Datum)0);
     {
-        total = rebuild_from_tables();
+        live_index_begin_rebuild();
+        total = each_row(&read_drivers, take_row);
+        each_row(&read_positions, take_position);
+        count_offers();
+        live_index_end_rebuild(true);
     }
-    PG_FINALLY();
-    {
-        live_index_set_rebuilding(false);
-    }
-    PG_END_TRY();
-    live_index_set_ready(true);
+    PG_END_ENSURE_ERROR_CLEANUP(rebuild_failed, (Datum)0);
     live_owner_end(saved);
-    return total;
+    return (int)total;
 }
 
 /* ---- write-through ---- */

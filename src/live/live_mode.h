@@ -32,20 +32,43 @@ typedef struct LiveOwner {
 extern LiveOwner live_owner_begin(void);
 extern void live_owner_end(LiveOwner saved);
 
-/* The mirrored part of a row with the columns of hail.drivers. */
-extern void live_row_from_tuple(HeapTuple tuple, TupleDesc desc, LiveRow *row);
+/* Columns of hail.drivers that the index mirrors, besides the id. */
+#define LIVE_ROW_FIELDS(X)                                                                                   \
+    X(trip_id)                                                                                               \
+    X(version)                                                                                               \
+    X(class_mask)                                                                                            \
+    X(area_mask)                                                                                             \
+    X(cooldown_until)                                                                                        \
+    X(idle_since)                                                                                            \
+    X(rating)                                                                                                \
+    X(vehicle_score)                                                                                         \
+    X(offers_accepted)                                                                                       \
+    X(offers_total)                                                                                          \
+    X(trips_completed)                                                                                       \
+    X(trips_total)                                                                                           \
+    X(region_id)                                                                                             \
+    X(job_capacity)                                                                                          \
+    X(active_jobs)                                                                                           \
+    X(online)                                                                                                \
+    X(status)
+
+/* What a statement selects first to be read with live_result_row(): of hail.drivers `d`; ... */
+#define LIVE_SELECTED(column) ", d." #column
+#define LIVE_ROW_COLUMNS      "d.id" LIVE_ROW_FIELDS(LIVE_SELECTED)
+/* ... and with live_result_position(), after an id, or live_result_both(): of hail.driver_positions `p`. */
+#define LIVE_POSITION_COLUMNS "p.lat, p.lng, p.heading, p.speed, p.accuracy, p.recorded_at, p.received_at"
+#define LIVE_BOTH_COLUMNS     LIVE_ROW_COLUMNS ", " LIVE_POSITION_COLUMNS
+
+/* The mirrored part of a row of hail.drivers itself. */
+extern void live_row_from_table(HeapTuple tuple, TupleDesc desc, LiveRow *row);
 
 /*
- * Of the last SPI result, a row with the columns of hail.drivers, and p_lat, p_lng, ... of driver_positions.
- * False where the outer join found none.
+ * From row `row` of the last SPI result. live_result_both() also returns the one column further, and false
+ * where an outer join found no position.
  */
-extern bool live_result_row(uint64 row, LiveRow *out);
-extern bool live_result_position(uint64 row, LiveReport *out);
-
-/* Columns of driver_positions `p` for live_result_position(). */
-#define POSITION_COLUMNS                                                                                     \
-    "p.lat AS p_lat, p.lng AS p_lng, p.heading AS p_heading, p.speed AS p_speed, p.accuracy AS p_accuracy, " \
-    "p.recorded_at AS p_recorded_at, p.received_at AS p_received_at"
+extern void live_result_row(uint64 row, LiveRow *out);
+extern void live_result_position(uint64 row, LiveReport *out);
+extern bool live_result_both(uint64 row, LiveRow *out, LiveReport *position, Datum *further);
 
 /* As owner: put positions into driver_positions, the newest staying; returns the rows written. */
 extern int live_write_positions(const LiveReport *reports, int count);

@@ -9,7 +9,8 @@
  * Commit callbacks of two transactions can run in another order than they committed in: an entry is applied
  * only if its row version is newer than the slot's. They run before the transaction's locks are released.
  *
- * A driver that is offline and free needs no slot; its change is queued only if it has one.
+ * A driver that is offline and free needs no slot; its change is queued only if it has one, or if it was
+ * online or busy until this change: a rebuild may be about to read that.
  */
 #include "postgres.h"
 
@@ -43,6 +44,9 @@ typedef struct Change {
 static Change *queue = NULL; /* in TopMemoryContext */
 static int queued = 0, queue_room = 0;
 
+/* Entries that the queue keeps room for between transactions. */
+#define KEPT_ROOM 16384
+
 /* ---- the queue ---- */
 
 static Change *next_change(ChangeKind kind)
@@ -67,14 +71,19 @@ void mirror_out_of_slots(void)
             errhint("Raise hail.max_live_drivers (now %d) and restart the server.", live_index_slots()));
 }
 
-void mirror_queue_row(const LiveRow *row)
+static bool needs_slot(const LiveRow *row)
+{
+    return row->online || !live_uuid_is_zero(&row->trip_id);
+}
+
+void mirror_queue_row(const LiveRow *row, const LiveRow *before)
 {
     Change *change = next_change(CHANGE_ROW);
-    bool needs_slot = row->online || !live_uuid_is_zero(&row->trip_id);
+    bool needed = needs_slot(row) || (before != NULL && needs_slot(before));
 
-    change->slot = live_index_reserve(&row->driver_id, needs_slot);
+    change->slot = live_index_reserve(&row->driver_id, needed);
     if (change->slot == LIVE_NO_SLOT) {
-        if (needs_slot)
+        if (needed)
             mirror_out_of_slots();
         return;
     }
@@ -88,6 +97,14 @@ const LiveRow *mirror_queued_row(const pg_uuid_t *driver_id)
         if (queue[i].kind == CHANGE_ROW && live_uuid_cmp(&queue[i].row.driver_id, driver_id) == 0)
             return &queue[i].row;
     return NULL;
+}
+
+bool mirror_has_rows(void)
+{
+    for (int i = 0; i < queued; i++)
+        if (queue[i].kind == CHANGE_ROW)
+            return true;
+    return false;
 }
 
 void mirror_queue_reset(bool ready)
@@ -156,6 +173,16 @@ static void cut_queue(int first)
         undo_change(&queue[--queued]);
 }
 
+/* What a bulk load made of the queue is given back. */
+static void shrink_queue(void)
+{
+    if (queue_room > KEPT_ROOM) {
+        pfree(queue);
+        queue = NULL;
+        queue_room = 0;
+    }
+}
+
 static void commit_queue(void)
 {
     TimestampTz now = hail_now();
@@ -165,6 +192,7 @@ static void commit_queue(void)
         drop_change(&queue[i]);
     }
     queued = 0;
+    shrink_queue();
 }
 
 static void at_transaction_end(XactEvent event, void *arg)
@@ -177,6 +205,7 @@ static void at_transaction_end(XactEvent event, void *arg)
         break;
     case XACT_EVENT_ABORT:
         cut_queue(0);
+        shrink_queue();
         break;
     case XACT_EVENT_PRE_PREPARE:
         ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -211,66 +240,6 @@ void mirror_init(void)
 
 /* ---- triggers on hail.drivers ---- */
 
-static Datum field(HeapTuple tuple, TupleDesc desc, const char *name, bool *isnull)
-{
-    int number = SPI_fnumber(desc, name);
-
-    if (number <= 0)
-        elog(ERROR, "table hail.drivers has no column \"%s\"", name);
-    return heap_getattr(tuple, number, desc, isnull);
-}
-
-static int64 integer_field(HeapTuple tuple, TupleDesc desc, const char *name)
-{
-    bool isnull;
-    Datum value = field(tuple, desc, name, &isnull);
-
-    return isnull ? 0 : DatumGetInt32(value);
-}
-
-static TimestampTz time_field(HeapTuple tuple, TupleDesc desc, const char *name)
-{
-    bool isnull;
-    Datum value = field(tuple, desc, name, &isnull);
-
-    return isnull ? 0 : DatumGetTimestampTz(value);
-}
-
-static float share(int64 part, int64 whole)
-{
-    return whole > 0 ? (float)((double)part / (double)whole) : 1; /* nothing known against it */
-}
-
-void live_row_from_tuple(HeapTuple tuple, TupleDesc desc, LiveRow *row)
-{
-    bool isnull;
-    Datum value;
-
-    memset(row, 0, sizeof(*row));
-    row->driver_id = *DatumGetUUIDP(field(tuple, desc, "id", &isnull));
-    value = field(tuple, desc, "trip_id", &isnull);
-    if (!isnull)
-        row->trip_id = *DatumGetUUIDP(value);
-    row->version = DatumGetInt64(field(tuple, desc, "version", &isnull));
-    row->class_mask = DatumGetInt64(field(tuple, desc, "class_mask", &isnull));
-    row->cooldown_until = time_field(tuple, desc, "cooldown_until");
-    row->idle_since = time_field(tuple, desc, "idle_since");
-    row->rating = DatumGetFloat4(field(tuple, desc, "rating", &isnull));
-    row->vehicle_score = DatumGetFloat4(field(tuple, desc, "vehicle_score", &isnull));
-    row->acceptance =
-        share(integer_field(tuple, desc, "offers_accepted"), integer_field(tuple, desc, "offers_total"));
-    row->completion =
-        share(integer_field(tuple, desc, "trips_completed"), integer_field(tuple, desc, "trips_total"));
-    row->area_mask = (uint64)DatumGetInt64(field(tuple, desc, "area_mask", &isnull));
-    row->job_capacity = (uint8)DatumGetInt16(field(tuple, desc, "job_capacity", &isnull));
-    row->active_jobs = (uint8)Min(DatumGetInt16(field(tuple, desc, "active_jobs", &isnull)), PG_UINT8_MAX);
-    row->region_id = DatumGetInt16(field(tuple, desc, "region_id", &isnull));
-    row->online = DatumGetBool(field(tuple, desc, "online", &isnull));
-    value = field(tuple, desc, "status", &isnull);
-    row->approved = VARSIZE_ANY_EXHDR(DatumGetPointer(value)) == strlen("approved") &&
-                    memcmp(VARDATA_ANY(DatumGetPointer(value)), "approved", strlen("approved")) == 0;
-}
-
 static TriggerData *require_trigger(FunctionCallInfo fcinfo)
 {
     if (!CALLED_AS_TRIGGER(fcinfo))
@@ -302,20 +271,24 @@ Datum hail_live_count_version(PG_FUNCTION_ARGS)
 Datum hail_live_mirror(PG_FUNCTION_ARGS)
 {
     TriggerData *trigger = require_trigger(fcinfo);
-    bool updated = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
-    LiveRow row;
+    TupleDesc desc = trigger->tg_relation->rd_att;
+    LiveRow before, row;
 
     if (live_mode() != LIVE_IN_MEMORY)
         return PointerGetDatum(NULL);
-    live_row_from_tuple(updated ? trigger->tg_newtuple : trigger->tg_trigtuple, trigger->tg_relation->rd_att,
-                        &row);
-    if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event)) {
-        row.version++;
-        row.approved = row.online = false;
-        row.deleted = true;
-        memset(&row.trip_id, 0, sizeof(row.trip_id));
+    live_row_from_table(trigger->tg_trigtuple, desc, &before);
+    if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) {
+        live_row_from_table(trigger->tg_newtuple, desc, &row);
+    } else {
+        row = before;
+        if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event)) {
+            row.version++;
+            row.approved = row.online = false;
+            row.deleted = true;
+            memset(&row.trip_id, 0, sizeof(row.trip_id));
+        }
     }
-    mirror_queue_row(&row);
+    mirror_queue_row(&row, &before);
     return PointerGetDatum(NULL);
 }
 

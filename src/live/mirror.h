@@ -4,8 +4,12 @@
 
 #include "live/index.h"
 
-/* Mirror a row when this transaction commits. Error: out of slots. */
-extern void mirror_queue_row(const LiveRow *row);
+/* Mirror a row when this transaction commits; `before`: as it was before this change, or NULL. Error: out of
+ * slots. */
+extern void mirror_queue_row(const LiveRow *row, const LiveRow *before);
+
+/* Has this transaction changed drivers? */
+extern bool mirror_has_rows(void);
 
 /* The newest row of a driver that this transaction has queued; NULL: none. Valid until the next one is
  * queued. */

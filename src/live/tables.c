@@ -52,7 +52,7 @@ static void boxes_around(double lat, double lng, double radius_m, Box boxes[2])
 }
 
 static HailStatement search_boxes = {
-    "SELECT d.*, " POSITION_COLUMNS ","
+    "SELECT " LIVE_BOTH_COLUMNS ","
     " (SELECT count(*) FROM hail.offers o WHERE o.driver_id = d.id AND o.status = 'pending')::integer AS "
     "pending"
     " FROM hail.driver_positions p JOIN hail.drivers d ON d.id = p.driver_id"
@@ -81,11 +81,11 @@ static int hit_order(const void *a, const void *b)
 static bool result_entry(uint64 row, LiveEntry *entry)
 {
     LiveReport position = {.recorded_at = 0};
-    bool isnull, placed;
+    Datum pending;
+    bool placed;
 
     memset(entry, 0, sizeof(*entry));
-    live_result_row(row, &entry->cold.row);
-    placed = live_result_position(row, &position);
+    placed = live_result_both(row, &entry->cold.row, &position, &pending);
     if (placed) {
         entry->hot.at = geo_vector(position.lat, position.lng);
         entry->hot.fresh_at = Min(position.received_at, position.recorded_at + 60 * USECS_PER_SEC -
@@ -93,9 +93,7 @@ static bool result_entry(uint64 row, LiveEntry *entry)
     }
     entry->hot.class_mask = entry->cold.row.class_mask;
     entry->hot.cooldown_until = live_found_from(&entry->cold.row);
-    entry->hot.pending_offers =
-        (uint16)DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
-                                            SPI_fnumber(SPI_tuptable->tupdesc, "pending"), &isnull));
+    entry->hot.pending_offers = (uint16)DatumGetInt32(pending);
     entry->cold.lat = position.lat;
     entry->cold.lng = position.lng;
     entry->cold.heading = placed ? position.heading : NAN;
@@ -171,7 +169,7 @@ int live_tables_search(const LiveSearch *search, LiveHit *hits)
     return count;
 }
 
-static HailStatement read_driver = {"SELECT d.*, " POSITION_COLUMNS ","
+static HailStatement read_driver = {"SELECT " LIVE_BOTH_COLUMNS ","
                                     " (SELECT count(*) FROM hail.offers o WHERE o.driver_id = d.id AND "
                                     "o.status = 'pending')::integer AS pending"
                                     " FROM hail.drivers d LEFT JOIN hail.driver_positions p ON p.driver_id = "
@@ -212,7 +210,7 @@ LiveReportResult live_tables_report(const LiveReport *report)
 }
 
 static HailStatement read_all = {
-    "SELECT d.*, " POSITION_COLUMNS ", coalesce(o.pending, 0)::integer AS pending FROM hail.drivers d"
+    "SELECT " LIVE_BOTH_COLUMNS ", coalesce(o.pending, 0)::integer AS pending FROM hail.drivers d"
     " LEFT JOIN hail.driver_positions p ON p.driver_id = d.id"
     " LEFT JOIN (SELECT driver_id, count(*) AS pending FROM hail.offers WHERE status = 'pending' GROUP BY 1) "
     "o"
