@@ -19,6 +19,43 @@ END $$;
 SELECT count(reptest.add(n)) FROM generate_series(1, 6) n;
 SELECT reptest.add(7, 'pending') IS NOT NULL AS pending, reptest.add(8, 'approved', '{van}', 65536) IS NOT NULL AS porter;
 
+-- A verdict for each row, in order; what is refused stops nothing else.
+SELECT d."row", d.verdict, d.field, d.driver_id = ids[d."row"] AS named
+FROM (SELECT ARRAY[reptest.id(1), reptest.id(1), reptest.id(1), reptest.id(1), reptest.id(2), reptest.id(99), reptest.id(7),
+                   NULL, reptest.id(3), reptest.id(3), reptest.id(3), reptest.id(3), reptest.id(3), reptest.id(3), reptest.id(4)] AS ids,
+             ARRAY[48.2, 48.21, 48.2, 49.2, 48.3, 48.3, 48.3, 48.3, 91, 48.3, 48.3, 48.3, 48.3, 48.3, NULL] AS lats,
+             ARRAY[16.3, 16.3, 16.3, 16.3, 16.3, 16.3, 16.3, 16.3, 16.3, 181, 16.3, 16.3, 16.3, 16.3, 16.3] AS lngs,
+             ARRAY[0, 0, 0, 0, 360, 0, 0, 0, 0, 0, 'nan', 0, 0, 0, 0]::real[] AS headings,
+             ARRAY[0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, -1, 0, 0, 0]::real[] AS speeds,
+             ARRAY[0, 0, 0, 0, 1e9, 0, 0, 0, 0, 0, 0, 0, 'infinity', 0, 0]::real[] AS accuracies,
+             ARRAY[0, 90, 0, -1, 60, 0, 0, 0, 0, 0, 0, 0, 0, 86401, 0] AS ages) a,
+     LATERAL hail.report_locations_detailed(ids, lats, lngs, headings, speeds, accuracies,
+                                            (SELECT array_agg(hail.clock() - age * interval '1 second' ORDER BY n) FROM unnest(ages) WITH ORDINALITY u (age, n))) d
+ORDER BY d."row";
+SELECT driver_id, lat, lng, recorded_at FROM hail.live_drivers WHERE driver_id::text LIKE '0000a000-%' AND lat IS NOT NULL ORDER BY 1;
+-- the same again: harmless, wherever the points lie in time
+SELECT "row", verdict FROM hail.report_locations_detailed(ARRAY[reptest.id(1), reptest.id(1)], '{48.2,48.21}', '{16.3,16.3}', '{0,0}', '{0,0}', '{0,0}',
+    ARRAY[hail.clock(), hail.clock() - interval '90 seconds']);
+SELECT hail.report_locations(ARRAY[reptest.id(2), reptest.id(2)], '{48.3,50}', '{16.3,16.3}', recorded_ats => ARRAY[hail.clock() - interval '1 minute', hail.clock() - interval '1 minute']);
+SELECT * FROM hail.report_location(reptest.id(2), 48.3, 16.3, recorded_at => hail.clock() - interval '1 minute');
+SELECT lat, last_seen FROM hail.live_drivers WHERE driver_id = reptest.id(2);
+-- the points of a driver out of reach, in no order: all into the history (on a trip, or a minute apart), the newest moves it
+UPDATE hail.drivers SET trip_id = reptest.id(1000) WHERE id = reptest.id(5);
+SELECT hail.advance_clock('1 minute');
+SELECT "row", verdict FROM hail.report_locations_detailed(array_fill(reptest.id(5), ARRAY[5]), '{48.015,48.005,48.025,48.01,48.02}', '{16,16,16,16,16}',
+    recorded_ats => ARRAY[hail.clock() - interval '20 seconds', hail.clock() - interval '40 seconds', hail.clock(), hail.clock() - interval '30 seconds', hail.clock() - interval '10 seconds'])
+ORDER BY 1;
+SELECT lat FROM hail.live_drivers WHERE driver_id = reptest.id(5);
+SELECT count(*) > 0 AS kept FROM hail.keep();
+SELECT hail.clock() - recorded_at AS ago, lat, trip_id IS NOT NULL AS on_trip FROM hail.location_history WHERE driver_id = reptest.id(5) ORDER BY recorded_at;
+-- what is wrong with the call is named, and nothing taken
+SELECT hail.report_locations_detailed(ARRAY[reptest.id(4)], '{48.2,48.2}', '{16.3}');
+SELECT hail.report_locations_detailed(ARRAY[reptest.id(4)], '{48.2}', '{16.3}', '{}');
+SELECT hail.report_locations_detailed(ARRAY[reptest.id(4)], '{{48.2},{48.2}}', '{16.3}');
+SELECT hail.report_locations_detailed(NULL, '{}', '{16.3}');
+SELECT count(*) FROM hail.report_locations_detailed('{}', '{}', '{}');
+SELECT lat FROM hail.live_drivers WHERE driver_id = reptest.id(4);
+
 -- Rate limits. `burst` calls n times and tells how many were taken, and what the first refusal says.
 CREATE FUNCTION reptest.burst(n integer, calls integer, OUT taken integer, OUT says text) LANGUAGE plpgsql AS $$
 DECLARE
@@ -40,6 +77,20 @@ SELECT hail.issue_token(reptest.id(1), '30 days') AS d1, hail.issue_token(reptes
 SELECT hail.advance_clock('3 days');
 SELECT class, per_minute FROM hail.rate_limits();
 CREATE TABLE reptest.refused AS SELECT class, refused FROM hail.rate_limits();
+
+-- A driver speaks for itself alone, 500 positions a call: else nothing is taken.
+BEGIN;
+SELECT role FROM hail.authenticate(:'d1');
+SAVEPOINT s;
+SELECT * FROM hail.report_locations_detailed(ARRAY[reptest.id(1), reptest.id(2)], '{48.2,48.2}', '{16.3,16.3}');
+ROLLBACK TO s;
+SELECT hail.report_locations(ARRAY[NULL, reptest.id(2)], '{48.2,48.2}', '{16.3,16.3}');
+ROLLBACK TO s;
+SELECT hail.report_locations(array_fill(reptest.id(1), ARRAY[501]), array_fill(48.2::float8, ARRAY[501]), array_fill(16.37::float8, ARRAY[501]));
+ROLLBACK TO s;
+SELECT hail.report_locations(array_fill(reptest.id(1), ARRAY[500]), array_fill(48.2::float8, ARRAY[500]), array_fill(16.37::float8, ARRAY[500]));
+ROLLBACK;
+SELECT driver_id, last_seen = hail.clock() AS taken FROM hail.live_drivers WHERE driver_id IN (reptest.id(1), reptest.id(2)) ORDER BY 1;
 
 -- A minute's worth at once, then one each three seconds; every driver has a bucket of its own.
 BEGIN;

@@ -67,17 +67,27 @@ CREATE FUNCTION hail.report_location(driver_id uuid, lat float8, lng float8, hea
                                      OUT state text, OUT pending_offers integer, OUT applied boolean)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_report_location';
 COMMENT ON FUNCTION hail.report_location(uuid, float8, float8, real, real, real, timestamptz) IS
-'A driver''s position: degrees, heading 0-360, speed in km/h, accuracy in metres, recorded_at by the phone''s clock (default now, not older than a day, not more than a minute ahead). Takes effect at once, whatever becomes of the transaction. applied is false for a position older than the present one (kept in the history) and for an impossible move (faster than hail.max_speed; not kept). For the driver itself and administrators. Errors: invalid_value, not_found, driver_not_eligible (not approved), out_of_slots.';
+'A driver''s position: degrees, heading 0-360, speed in km/h, accuracy in metres, recorded_at by the phone''s clock (default now, not older than a day, not more than a minute ahead). Takes effect at once, whatever becomes of the transaction. applied is false for a position older than the present one (kept in the history), for the present one sent again, and for an impossible move (faster than hail.max_speed; not kept). For the driver itself, hail.report_rate times a minute, and administrators. Errors: invalid_value, not_found, driver_not_eligible (not approved), rate_limited, out_of_slots.';
 
 CREATE FUNCTION hail.report_locations(driver_ids uuid[], lats float8[], lngs float8[], headings real[] DEFAULT NULL,
                                       speeds real[] DEFAULT NULL, accuracies real[] DEFAULT NULL,
                                       recorded_ats timestamptz[] DEFAULT NULL) RETURNS integer
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_report_locations';
 COMMENT ON FUNCTION hail.report_locations(uuid[], float8[], float8[], real[], real[], real[], timestamptz[]) IS
-'Many positions, in any order, as arrays of equal length; returns how many were taken. Bad rows, unknown and unapproved drivers and impossible moves are skipped. For administrators, and for a driver''s own positions.';
+'Many positions, in any order, as arrays of equal length; returns how many were taken, those older than a driver''s present one (kept in the history) and those sent again included. Bad rows, unknown and unapproved drivers and impossible moves are skipped. For administrators, and for a driver''s own positions, 500 at most; a call counts once for hail.report_rate. Errors: invalid_value (the arrays), forbidden (another driver''s position: nothing is taken), rate_limited, out_of_slots.';
+
+CREATE FUNCTION hail.report_locations_detailed(driver_ids uuid[], lats float8[], lngs float8[], headings real[] DEFAULT NULL,
+                                               speeds real[] DEFAULT NULL, accuracies real[] DEFAULT NULL,
+                                               recorded_ats timestamptz[] DEFAULT NULL)
+RETURNS TABLE ("row" integer, driver_id uuid, verdict text, field text)
+LANGUAGE c VOLATILE ROWS 100 AS 'MODULE_PATHNAME', 'hail_report_locations_detailed';
+COMMENT ON FUNCTION hail.report_locations_detailed(uuid[], float8[], float8[], real[], real[], real[], timestamptz[]) IS
+'hail.report_locations() with a row for each position, numbered from 1: applied; late (older than the present one: kept in the history); duplicate (the present one sent again); impossible (faster than hail.max_speed; not kept); invalid (field names what is wrong); unknown_driver; not_approved.';
 
 GRANT EXECUTE ON FUNCTION hail.report_location(uuid, float8, float8, real, real, real, timestamptz),
-    hail.report_locations(uuid[], float8[], float8[], real[], real[], real[], timestamptz[]) TO hail_driver, hail_admin;
+    hail.report_locations(uuid[], float8[], float8[], real[], real[], real[], timestamptz[]),
+    hail.report_locations_detailed(uuid[], float8[], float8[], real[], real[], real[], timestamptz[])
+    TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.report_requests(tokens text[], lats float8[], lngs float8[], headings real[] DEFAULT NULL,
                                      speeds real[] DEFAULT NULL, accuracies real[] DEFAULT NULL,

@@ -49,4 +49,7 @@ typedef struct LiveReportFault {
 /* NULL unless the status is a refusal: unknown, not approved. */
 extern const LiveReportFault *live_report_fault(LiveReportStatus status);
 
+/* The same for the caller, if it is a driver. Error rate_limited. */
+extern void live_require_report_rate(TimestampTz now);
+
 #endif

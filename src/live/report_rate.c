@@ -7,6 +7,7 @@
 #include "base/guc.h"
 #include "base/statement.h"
 #include "identity/rate.h"
+#include "identity/session.h"
 #include "live/live_mode.h"
 #include "live/report.h"
 
@@ -66,4 +67,13 @@ int64 live_report_wait(const pg_uuid_t *driver_id, TimestampTz now)
     if (more > 0)
         hail_rate_note_refused(HAIL_RATE_PORTER_REPORT);
     return Min(wait, more);
+}
+
+void live_require_report_rate(TimestampTz now)
+{
+    HailActor actor = hail_actor();
+    int64 wait = actor.role == HAIL_ROLE_DRIVER ? live_report_wait(&actor.subject, now) : 0;
+
+    if (wait > 0)
+        hail_rate_refuse("position reports", wait);
 }
