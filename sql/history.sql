@@ -115,6 +115,53 @@ SELECT waiting_on_trip, written_directly FROM hail.history_stats();
 SELECT count(*) FROM hail.location_history WHERE driver_id = '0192f000-0000-7000-8000-000000000003';
 SELECT hail.drain_history() = (SELECT ring_points / 2 + 1 FROM hail.history_stats()) AS drained_all;
 SELECT hail.append_history(hail.uuid7(), NULL, 0, 0, 'infinity');
+-- A position that the table refuses stops no other one: it is set aside, and tried again on demand.
+DELETE FROM hail.location_history;
+CREATE FUNCTION pg_temp.keep(lats float8[], at timestamptz) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(hail.append_history('0192f000-0000-7000-8000-000000000004', NULL, l.lat, 31, at + l.n * interval '1 s'))
+    FROM unnest(lats) WITH ORDINALITY AS l (lat, n) $$;
+CREATE VIEW pg_temp.kept AS SELECT (SELECT count(*) FROM hail.location_history) AS history, (SELECT count(*) FROM hail.location_rejects) AS rejects;
+ALTER TABLE hail.location_history ADD CONSTRAINT north CHECK (lat < 80);
+SELECT pg_temp.keep('{1, 85, 2, 3, 90, 4, 5}', '2025-03-12 02:00+00');
+SET client_min_messages = error; -- each is a warning, too
+SELECT hail.drain_history();
+SET client_min_messages = warning;
+SELECT * FROM pg_temp.kept;
+SELECT driver_id, lat, recorded_at, error FROM hail.location_rejects ORDER BY recorded_at;
+SELECT hail.retry_location_rejects();
+ALTER TABLE hail.location_history DROP CONSTRAINT north;
+SELECT hail.retry_location_rejects();
+SELECT * FROM pg_temp.kept;
+-- So too when a trigger makes the drain go the way of INSERT; with many bad ones the table is at fault, and all wait.
+CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF new.lat > 80 THEN RAISE EXCEPTION 'too far north'; END IF; RETURN new; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON hail.location_history FOR EACH ROW EXECUTE FUNCTION pg_temp.refuse();
+SELECT pg_temp.keep('{1, 85, 2, 3}', '2025-03-12 03:00+00');
+SET client_min_messages = error;
+SELECT hail.drain_history();
+SELECT error, count(*) FROM hail.location_rejects GROUP BY 1;
+DELETE FROM hail.location_rejects;
+SELECT pg_temp.keep(array_fill(85::float8, ARRAY[1001]) || '{1}', '2025-03-12 04:00+00');
+SELECT hail.drain_history();
+SET client_min_messages = warning;
+SELECT * FROM ring;
+DROP TRIGGER refuse ON hail.location_history;
+SELECT hail.drain_history();
+SELECT * FROM pg_temp.kept;
+-- Without a partition to take them positions wait in the ring until there is one.
+DROP TABLE hail.location_history_default;
+SELECT pg_temp.keep('{1, 2}', '2025-03-12 05:00+00'), pg_temp.keep('{1}', '2026-01-01');
+SELECT hail.drain_history();
+SELECT * FROM ring;
+SELECT action FROM hail.maintain_partitions() WHERE partition = 'location_history_default';
+SELECT hail.drain_history();
+SELECT * FROM pg_temp.kept;
+-- Duplicates, of the table and of each other, cost nobody else; across partitions, the default one included.
+SELECT pg_temp.keep('{1, 2, 3}', '2025-03-12 05:00+00'), pg_temp.keep('{1}', '2026-01-01'), pg_temp.keep('{1}', '2025-03-10'), pg_temp.keep('{9}', '2025-03-10');
+SELECT hail.drain_history();
+SELECT * FROM pg_temp.kept;
+SELECT tableoid::regclass AS partition, lat, recorded_at FROM hail.location_history
+WHERE recorded_at < '2025-03-11' OR recorded_at >= '2025-03-12 05:00+00' ORDER BY recorded_at;
 -- A prepared transaction could never tell the ring of its end.
 BEGIN;
 SELECT hail.drain_history();

@@ -28,13 +28,23 @@ COMMENT ON TABLE hail.location_history IS
 'Every position on a trip, one per hail.history_interval otherwise; daily partitions. Filled from the history ring.';
 INSERT INTO hail.partitioned_tables (table_name, time_column, retention, indexes) VALUES
     ('location_history', 'recorded_at', '90 days',
-     '{"PRIMARY KEY (driver_id, recorded_at)", "(trip_id, recorded_at) WHERE trip_id IS NOT NULL", "USING brin (recorded_at)"}');
+     '{"PRIMARY KEY (driver_id, recorded_at)", "(trip_id) WHERE trip_id IS NOT NULL", "USING brin (recorded_at)"}');
 
-GRANT SELECT ON hail.partitioned_tables, hail.location_history TO hail_admin;
+CREATE TABLE hail.location_rejects (
+    LIKE hail.location_history,
+    error       text NOT NULL,
+    rejected_at timestamptz NOT NULL
+);
+COMMENT ON TABLE hail.location_rejects IS
+'Positions that hail.location_history refused when the ring was drained (a constraint or trigger added to it), with the error; hail.retry_location_rejects() tries them again.';
+
+GRANT SELECT ON hail.partitioned_tables, hail.location_history, hail.location_rejects TO hail_admin;
 GRANT SELECT ON hail.location_history TO hail_driver;
 CREATE POLICY partitioned_tables_admin ON hail.partitioned_tables FOR SELECT TO hail_admin
     USING (hail.current_role_name() = 'admin');
 CREATE POLICY location_history_admin ON hail.location_history FOR SELECT TO hail_admin
+    USING (hail.current_role_name() = 'admin');
+CREATE POLICY location_rejects_admin ON hail.location_rejects FOR SELECT TO hail_admin
     USING (hail.current_role_name() = 'admin');
 CREATE POLICY location_history_driver ON hail.location_history FOR SELECT TO hail_driver
     USING (driver_id = hail.current_subject());
@@ -58,6 +68,34 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_history_stats';
 COMMENT ON FUNCTION hail.history_stats() IS
 'The history ring: positions it has room for, positions waiting to be drained, drained since the start, written by their reporters because the ring was full, and whether a drain is under way. ring_points is 0 when the library is not preloaded.';
 GRANT EXECUTE ON FUNCTION hail.history_stats() TO hail_admin;
+
+CREATE FUNCTION hail.retry_location_rejects() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    reject record;
+    stored bigint := 0;
+BEGIN
+    PERFORM hail.require_admin();
+    FOR reject IN SELECT r.ctid, r.* FROM hail.location_rejects r ORDER BY r.rejected_at, r.driver_id, r.recorded_at FOR UPDATE LOOP
+        BEGIN
+            INSERT INTO hail.location_history
+                (driver_id, trip_id, lat, lng, heading, speed, accuracy, recorded_at, received_at)
+            VALUES (reject.driver_id, reject.trip_id, reject.lat, reject.lng, reject.heading, reject.speed, reject.accuracy,
+                    reject.recorded_at, reject.received_at)
+            ON CONFLICT DO NOTHING;
+            DELETE FROM hail.location_rejects r WHERE r.ctid = reject.ctid;
+            stored := stored + 1;
+        EXCEPTION WHEN data_exception OR integrity_constraint_violation OR raise_exception THEN
+            UPDATE hail.location_rejects r SET error = SQLERRM WHERE r.ctid = reject.ctid;
+        END;
+    END LOOP;
+    RETURN stored;
+END
+$$;
+COMMENT ON FUNCTION hail.retry_location_rejects() IS
+'Move the positions of hail.location_rejects that hail.location_history takes by now into it; returns how many. Administrators only.';
+GRANT EXECUTE ON FUNCTION hail.retry_location_rejects() TO hail_admin;
 
 -- Partitions. Days are UTC days and bounds are written with +00: no session setting plays a part.
 

@@ -8,26 +8,15 @@
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/error.h"
 #include "base/guc.h"
-#include "base/statement.h"
 #include "history/ring.h"
-
-#define BATCH_POINTS 20000 /* rows of one INSERT: bounds the memory of a drain to some MB */
+#include "history/store.h"
 
 /* The drain of this transaction. */
 static struct {
@@ -35,108 +24,6 @@ static struct {
     SubTransactionId subid; /* the subtransaction whose abort takes the rows back */
     uint64 upto[LANE_COUNT];
 } drain;
-
-static HailStatement insert_points = {
-    "INSERT INTO hail.location_history"
-    " (driver_id, trip_id, lat, lng, heading, speed, accuracy, recorded_at, received_at)"
-    " SELECT driver_id, trip_id, lat, lng, heading, speed, accuracy, recorded_at, received_at"
-    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS points"
-    " (driver_id, trip_id, lat, lng, heading, speed, accuracy, recorded_at, received_at)"
-    " ON CONFLICT DO NOTHING",
-    9,
-    {UUIDARRAYOID, UUIDARRAYOID, FLOAT8ARRAYOID, FLOAT8ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
-     FLOAT4ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}};
-
-/* The columns of a batch on their way into arrays. */
-typedef struct Columns {
-    int count;
-    Datum *values[9];
-    bool *nulls[9];
-} Columns;
-
-static void columns_allocate(Columns *columns, int count)
-{
-    columns->count = count;
-    for (int c = 0; c < 9; c++) {
-        columns->values[c] = palloc(sizeof(Datum) * count);
-        columns->nulls[c] = palloc0(sizeof(bool) * count);
-    }
-}
-
-static void columns_set_float4(Columns *columns, int column, int row, float value)
-{
-    columns->values[column][row] = Float4GetDatum(value);
-    columns->nulls[column][row] = isnan(value);
-}
-
-static void columns_set(Columns *columns, int row, const HistoryPoint *point)
-{
-    static const pg_uuid_t no_trip;
-
-    columns->values[0][row] = UUIDPGetDatum(&point->driver_id);
-    columns->values[1][row] = UUIDPGetDatum(&point->trip_id);
-    columns->nulls[1][row] = memcmp(&point->trip_id, &no_trip, sizeof(no_trip)) == 0;
-    columns->values[2][row] = Float8GetDatum(point->lat);
-    columns->values[3][row] = Float8GetDatum(point->lng);
-    columns_set_float4(columns, 4, row, point->heading);
-    columns_set_float4(columns, 5, row, point->speed);
-    columns_set_float4(columns, 6, row, point->accuracy);
-    columns->values[7][row] = TimestampTzGetDatum(point->recorded_at);
-    columns->values[8][row] = TimestampTzGetDatum(point->received_at);
-}
-
-static Datum column_array(const Columns *columns, int column)
-{
-    Oid type = get_element_type(insert_points.argtypes[column]);
-    int dims[1] = {columns->count};
-    int lower[1] = {1};
-    int16 length;
-    bool by_value;
-    char align;
-
-    get_typlenbyvalalign(type, &length, &by_value, &align);
-    return PointerGetDatum(construct_md_array(columns->values[column], columns->nulls[column], 1, dims, lower,
-                                              type, length, by_value, align));
-}
-
-static void insert_batch(const HistoryPoint *first, uint64 size, uint64 from, int count)
-{
-    MemoryContext context =
-        AllocSetContextCreate(CurrentMemoryContext, "hail history batch", ALLOCSET_DEFAULT_SIZES);
-    MemoryContext old = MemoryContextSwitchTo(context);
-    Columns columns;
-    Datum args[9];
-
-    columns_allocate(&columns, count);
-    for (int i = 0; i < count; i++)
-        columns_set(&columns, i, &first[(from + (uint64)i) % size]);
-    for (int c = 0; c < 9; c++)
-        args[c] = column_array(&columns, c);
-    hail_execute(&insert_points, args, NULL, false, 0);
-    MemoryContextSwitchTo(old);
-    MemoryContextDelete(context);
-}
-
-/* On error the transaction's abort gives the role back. */
-void history_store(const HistoryPoint *first, uint64 size, uint64 from, uint64 count)
-{
-    Oid user;
-    int context;
-
-    SPI_connect();
-    GetUserIdAndSecContext(&user, &context);
-    SetUserIdAndSecContext(get_role_oid("hail_owner", false), context | SECURITY_LOCAL_USERID_CHANGE);
-    while (count > 0) {
-        int batch = (int)Min(count, BATCH_POINTS);
-
-        CHECK_FOR_INTERRUPTS();
-        insert_batch(first, size, from, batch);
-        from += (uint64)batch;
-        count -= (uint64)batch;
-    }
-    SetUserIdAndSecContext(user, context);
-    SPI_finish();
-}
 
 /* The ring is drained into one database: backends of another one write for themselves. */
 static bool ring_serves_us(void)
@@ -162,7 +49,7 @@ void history_append(const HistoryPoint *point)
                 hail_field("recorded_at"));
     if (ring != NULL && ring_serves_us() && ring_append(ring, point))
         return;
-    history_store(point, 1, 0, 1);
+    history_store_one(point);
 }
 
 uint64 history_waiting(void)

@@ -48,10 +48,4 @@ extern void ring_init(void);
 extern void ring_file_save(HistoryRing *ring);
 extern void ring_file_init(void);
 
-/*
- * history.c: insert points first[from % size] .. first[(from + count - 1) % size] into location_history with
- * the rights of hail_owner; repeated ones are skipped.
- */
-extern void history_store(const HistoryPoint *first, uint64 size, uint64 from, uint64 count);
-
 #endif

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "history/ring.h"
+#include "history/store.h"
 
 #define FILE_PREFIX   "pg_hail_history."
 #define FILE_MAGIC    UINT64CONST(0x31474e4952494148) /* "HAIRING1" */
