@@ -28,7 +28,8 @@ static HailStatement next_deadline = {
     0,
     {0}};
 
-static WorkerStep steps[] = {{.name = "dispatch", .run = tick, .interval_ms = &wait_ms}};
+static WorkerStep steps[] = {
+    {.name = "dispatch", .run = tick, .interval_ms = &wait_ms, .worker = WORKER_DISPATCHER}};
 
 static int64 tick(void)
 {

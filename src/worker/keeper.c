@@ -1,4 +1,10 @@
-/* The keeper: a table of chores. hail.keep() runs the same table in the caller's transaction. */
+/*
+ * The keeper and the drainer: one table of chores. hail.keep() runs the whole table in the caller's
+ * transaction.
+ *
+ * The history ring is a buffer of seconds: a chore that takes long, fails or waits for a lock must not delay
+ * its drain, so a process of its own does that and nothing else.
+ */
 #include "postgres.h"
 
 #include "executor/spi.h"
@@ -12,7 +18,7 @@
 #include "live/live.h"
 #include "worker/worker.h"
 
-static const int ms_250 = 250, second = 1000, ten_seconds = 10000, minute = 60000, hour = 3600000;
+static const int ms_250 = 250, second = 1000, ten_seconds = 10000, hour = 3600000;
 
 static int64 rebuild_index(void)
 {
@@ -51,8 +57,8 @@ static int64 expire_presence(void)
 static WorkerStep steps[] = {
     {"rebuild index", C_STEP(NULL, rebuild_index), &second, false},
     {"maintain partitions", SQL_STEP("maintain_partitions", "SELECT count(*) FROM hail.maintain_partitions()"), &hour, true},
-    {"load saved history", C_STEP(NULL, load_history_files), &minute, false},
-    {"drain history", C_STEP(points_wait, drain_history), &ms_250, false},
+    {"load saved history", C_STEP(NULL, load_history_files), &ten_seconds, false, WORKER_DRAINER},
+    {"drain history", C_STEP(points_wait, drain_history), &ms_250, false, WORKER_DRAINER},
     {"write positions", C_STEP(NULL, write_positions), &hail_write_through_ms, false},
     {"expire presence", C_STEP(NULL, expire_presence), &second, true},
     {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
@@ -64,6 +70,11 @@ static WorkerStep steps[] = {
 void hail_keeper_main(Datum arg)
 {
     worker_main(WORKER_KEEPER, steps, lengthof(steps));
+}
+
+void hail_drainer_main(Datum arg)
+{
+    worker_main(WORKER_DRAINER, steps, lengthof(steps));
 }
 
 PG_FUNCTION_INFO_V1(hail_keep);
@@ -78,7 +89,7 @@ Datum hail_keep(PG_FUNCTION_ARGS)
     result = (ReturnSetInfo *)fcinfo->resultinfo;
     SPI_connect();
     for (int i = 0; i < (int)lengthof(steps); i++) {
-        int64 rows = worker_run_step(&steps[i]);
+        int64 rows = worker_run_whole_step(&steps[i]);
         Datum values[2] = {CStringGetTextDatum(steps[i].name), Int64GetDatum(rows)};
         bool nulls[2] = {false, false};
 

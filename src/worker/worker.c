@@ -44,9 +44,12 @@ typedef enum StepOutcome { STEP_DONE, STEP_FAILED, STEP_NO_EXTENSION } StepOutco
 static HailStatement bump_epoch = {
     "INSERT INTO hail.worker_epochs AS e (worker, epoch, started_at) VALUES ($1, 1, hail.clock())"
     " ON CONFLICT (worker) DO UPDATE SET epoch = e.epoch OPERATOR(pg_catalog.+) 1, started_at = "
-    "excluded.started_at",
+    "excluded.started_at RETURNING e.epoch",
     1,
     {TEXTOID}};
+
+static HailStatement read_epoch = {
+    "SELECT e.epoch FROM hail.worker_epochs e WHERE e.worker OPERATOR(pg_catalog.=) $1", 1, {TEXTOID}};
 
 static int64 monotonic_ms(void)
 {
@@ -77,8 +80,22 @@ int64 worker_run_step(WorkerStep *step)
     return isnull ? 0 : DatumGetInt64(rows);
 }
 
-static Oid served =
-    InvalidOid; /* the extension as it was when the epoch was bumped: it may be dropped and made anew */
+int64 worker_run_whole_step(WorkerStep *step)
+{
+    bool begun = step->again != NULL && step->again(); /* an earlier transaction did not come to the end */
+    int64 rows = worker_run_step(step);
+
+    while (step->again != NULL && (step->again() || begun)) {
+        begun = begun && step->again(); /* that was the rest: a whole one now */
+        rows += worker_run_step(step);
+    }
+    return rows;
+}
+
+/* This service: the extension as it was when the epoch was counted up (it may be dropped and made anew). */
+static Oid served = InvalidOid;
+static int64 epoch = 0;
+static const char *worker_name = NULL;
 
 /* What a transaction of a worker does: a step, or the epoch. */
 typedef void (*WorkerBody)(void *arg);
@@ -96,16 +113,34 @@ static void run_body(WorkerBody body, void *arg)
     SetUserIdAndSecContext(user, context);
 }
 
+/* A later start of this worker has counted the epoch up: what this one remembers is no longer true. */
+static void require_epoch(void)
+{
+    bool isnull = true;
+    Datum now = 0;
+
+    if (hail_execute(&read_epoch, (Datum[]){CStringGetTextDatum(worker_name)}, NULL, true, 1) == 1)
+        now = hail_result(0, 1, &isnull);
+    if (isnull || DatumGetInt64(now) != epoch)
+        ereport(FATAL, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                errmsg("%s: epoch " INT64_FORMAT " has been superseded", worker_name, epoch),
+                errhint("It starts again by itself, with an epoch of its own."));
+}
+
 static void step_body(void *arg)
 {
+    require_epoch();
     (void)worker_run_step(arg);
 }
 
 /* The beginning of service under this extension. */
 static void epoch_body(void *arg)
 {
+    bool isnull;
+
     served = get_extension_oid("pg_hail", false);
-    hail_execute(&bump_epoch, (Datum[]){CStringGetTextDatum((const char *)arg)}, NULL, false, 0);
+    hail_execute(&bump_epoch, (Datum[]){CStringGetTextDatum(worker_name)}, NULL, false, 0);
+    epoch = DatumGetInt64(hail_result(0, 1, &isnull));
 }
 
 /* One transaction. An error ends here: it is logged and the transaction aborted. */
@@ -175,9 +210,16 @@ static bool run_when_due(WorkerStep *step)
         return true;
     }
     outcome = run_transaction(step->name, step_body, step);
-    step->due_ms = monotonic_ms() + (outcome == STEP_DONE ? *step->interval_ms : RETRY_MS);
+    step->due_ms = monotonic_ms() + (outcome != STEP_DONE                   ? RETRY_MS
+                                     : step->again != NULL && step->again() ? 0
+                                                                            : *step->interval_ms);
     step->ran_at = outcome == STEP_DONE ? clock : 0; /* 0: only wall time counts */
     return outcome != STEP_NO_EXTENSION;
+}
+
+static bool is_ours(const WorkerStep *step)
+{
+    return strcmp(step->worker != NULL ? step->worker : WORKER_KEEPER, worker_name) == 0;
 }
 
 static long run_due_steps(WorkerStep *steps, int count, bool *have_extension)
@@ -186,22 +228,24 @@ static long run_due_steps(WorkerStep *steps, int count, bool *have_extension)
 
     for (int i = 0; i < count && *have_extension; i++) {
         CHECK_FOR_INTERRUPTS();
-        *have_extension = run_when_due(&steps[i]);
+        if (is_ours(&steps[i]))
+            *have_extension = run_when_due(&steps[i]);
     }
     for (int i = 0; i < count && *have_extension; i++) {
         long step = step_wait_ms(&steps[i]);
 
-        wait = Min(wait, steps[i].on_clock ? Max(step, MIN_CLOCK_MS) : step);
+        if (is_ours(&steps[i]))
+            wait = Min(wait, steps[i].on_clock ? Max(step, MIN_CLOCK_MS) : step);
     }
     return wait;
 }
 
 /* The extension has appeared: everything is due. */
-static bool begin_service(const char *name, WorkerStep *steps, int count)
+static bool begin_service(WorkerStep *steps, int count)
 {
     for (int i = 0; i < count; i++)
         steps[i].due_ms = steps[i].ran_at = 0;
-    return run_transaction("starting", epoch_body, unconstify(char *, name)) == STEP_DONE;
+    return run_transaction("starting", epoch_body, NULL) == STEP_DONE;
 }
 
 static void prepare_process(void)
@@ -224,6 +268,7 @@ void worker_main(const char *name, WorkerStep *steps, int count)
     bool have_extension = false;
 
     prepare_process();
+    worker_name = name;
     if (strcmp(name, WORKER_DISPATCHER) == 0)
         wake_register_dispatcher();
     context = AllocSetContextCreate(TopMemoryContext, "hail worker iteration", ALLOCSET_DEFAULT_SIZES);
@@ -232,7 +277,7 @@ void worker_main(const char *name, WorkerStep *steps, int count)
 
         MemoryContextSwitchTo(context);
         if (!have_extension)
-            have_extension = begin_service(name, steps, count);
+            have_extension = begin_service(steps, count);
         if (have_extension)
             wait = run_due_steps(steps, count, &have_extension);
         MemoryContextReset(context);
@@ -271,5 +316,6 @@ void worker_init(void)
     if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade || !hail_workers)
         return;
     register_worker(WORKER_KEEPER, "hail_keeper_main");
+    register_worker(WORKER_DRAINER, "hail_drainer_main");
     register_worker(WORKER_DISPATCHER, "hail_dispatcher_main");
 }

@@ -23,6 +23,9 @@ typedef struct WorkerStep {
     HailStatement statement; /* its one result is a bigint: rows */
     const int *interval_ms;  /* time between two runs; read anew each time */
     bool on_clock; /* also due when that much time of hail.clock() has passed, or the clock was set back */
+    const char *worker;  /* that runs it; NULL: the keeper */
+    bool (*again)(void); /* did the last run leave some of the work that was due? Then the next is due at
+                            once, after the other steps; NULL: never */
 
     /* state of the process that runs it */
     int64 due_ms;       /* monotonic milliseconds; 0: now */
@@ -34,19 +37,24 @@ extern void worker_wake_dispatcher_at_commit(void);
 
 extern void worker_init(void);
 
-/* Main function of every worker: never returns. */
+/* Main function of every worker: runs the steps that are its own; never returns. */
 extern void worker_main(const char *name, WorkerStep *steps, int count) pg_attribute_noreturn();
 
 /* Run a step in the transaction of the caller, inside SPI. Returns its rows; -1: its SQL function is missing.
  */
 extern int64 worker_run_step(WorkerStep *step);
 
+/* The same, until none of the work is left that was due at the call. */
+extern int64 worker_run_whole_step(WorkerStep *step);
+
 /* Names of the workers, also their kinds in pg_stat_activity. */
 #define WORKER_KEEPER     "hail keeper"
+#define WORKER_DRAINER    "hail drainer"
 #define WORKER_DISPATCHER "hail dispatcher"
 
 /* Entry points of the background workers. */
 extern PGDLLEXPORT void hail_keeper_main(Datum arg);
+extern PGDLLEXPORT void hail_drainer_main(Datum arg);
 extern PGDLLEXPORT void hail_dispatcher_main(Datum arg);
 
 /* wake.c: the dispatcher makes itself known here, and asks whether it was woken since it last asked. */
