@@ -56,6 +56,74 @@ SELECT hail.report_locations_detailed(NULL, '{}', '{16.3}');
 SELECT count(*) FROM hail.report_locations_detailed('{}', '{}', '{}');
 SELECT lat FROM hail.live_drivers WHERE driver_id = reptest.id(4);
 
+-- Impossible speed: not applied; one event a driver and minute, written by the keeper, however many they were.
+SELECT * FROM hail.keep() WHERE step = 'write flagged positions';
+CREATE TABLE reptest.flags AS SELECT * FROM hail.flag_stats();
+CREATE VIEW reptest.flagged AS SELECT aggregate_id, version, payload FROM hail.events
+    WHERE aggregate_id::text LIKE '0000a000-%' AND type = 'DriverPositionFlagged';
+CREATE FUNCTION reptest.at(n integer, lat float8) RETURNS text LANGUAGE sql AS
+$$ SELECT verdict FROM hail.report_locations_detailed(ARRAY[reptest.id(n)], ARRAY[lat], '{16.3}') $$;
+SELECT reptest.at(6, 48), reptest.at(6, 49), reptest.at(6, 48.1), reptest.at(6, 48.001);
+SELECT hail.advance_clock('10 seconds');
+SELECT reptest.at(6, 49);
+SELECT waiting FROM hail.flag_stats();
+BEGIN;
+SELECT step, "rows" FROM hail.keep() WHERE step = 'write flagged positions';
+SELECT step, "rows" FROM hail.keep() WHERE step = 'write flagged positions';
+ROLLBACK;
+BEGIN;
+SAVEPOINT s;
+SELECT step, "rows" FROM hail.keep() WHERE step = 'write flagged positions';
+ROLLBACK TO s;
+COMMIT;
+SELECT waiting FROM hail.flag_stats();
+SELECT step, "rows" FROM hail.keep() WHERE step = 'write flagged positions';
+SELECT * FROM reptest.flagged;
+SELECT event_version FROM hail.drivers WHERE id = reptest.id(6);
+SELECT hail.advance_clock('59 seconds');
+SELECT reptest.at(6, 47);
+SELECT waiting FROM hail.flag_stats();
+SELECT hail.advance_clock('1 second');
+SELECT reptest.at(6, 47);
+SELECT step, "rows" FROM hail.keep() WHERE step = 'write flagged positions';
+SELECT version, payload FROM reptest.flagged WHERE aggregate_id = reptest.id(6) ORDER BY 1;
+-- Carried elsewhere: believed after a minute of positions that agree.
+SELECT hail.advance_clock('58 seconds');
+SELECT reptest.at(6, 47.001);
+SELECT hail.advance_clock('1 second');
+SELECT reptest.at(6, 47.002);
+SELECT lat FROM hail.live_drivers WHERE driver_id = reptest.id(6);
+-- One that agrees with the place it is known at, and it all starts over; so it does for places made up at random.
+CREATE FUNCTION reptest.alternate(n integer, places float8[], times integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    verdicts text[];
+BEGIN
+    FOR i IN 0 .. times - 1 LOOP
+        PERFORM hail.advance_clock('5 seconds');
+        verdicts := verdicts || reptest.at(n, places[1 + i % cardinality(places)]);
+    END LOOP;
+    RETURN (SELECT string_agg(v || ' ' || c, ', ' ORDER BY v) FROM (SELECT v, count(*) AS c FROM unnest(verdicts) v GROUP BY v) counted);
+END $$;
+SELECT reptest.alternate(6, '{47,47,47,47,47,47,47,47,47,47,47,48.5}', 60);
+SELECT reptest.alternate(6, '{10,-10}', 100);
+SELECT reptest.alternate(6, '{10}', 30);
+-- Positions kept in one batch prove nothing, whatever times they claim.
+SELECT string_agg(verdict, ' ' ORDER BY "row") FROM hail.report_locations_detailed(array_fill(reptest.id(6), ARRAY[4]), '{20,20,20,20}', '{16.3,16.3,16.3,16.3}',
+    recorded_ats => ARRAY[hail.clock(), hail.clock() + interval '1 second', hail.clock() + interval '58 seconds', hail.clock() + interval '60 seconds']);
+SELECT step FROM hail.keep() WHERE step = 'write flagged positions' AND "rows" > 0;
+-- No room for another flag: the reporter writes the event itself. (Nine drivers of one set, which has room for eight.)
+CREATE TABLE reptest.crowd AS SELECT n, reptest.add(n) AS id FROM (
+    SELECT n FROM generate_series(1000, 20000) n WHERE (uuid_hash(reptest.id(n))::bigint & 255) = 7 ORDER BY n LIMIT 9) u;
+SELECT string_agg(reptest.at(n, 10) || ' ' || reptest.at(n, 20), ', ' ORDER BY n) FROM reptest.crowd;
+SELECT count(*) AS written FROM reptest.flagged f JOIN reptest.crowd c ON c.id = f.aggregate_id;
+SELECT waiting FROM hail.flag_stats();
+SELECT string_agg(reptest.at(n, 20), ', ' ORDER BY n) FROM reptest.crowd;
+SELECT step, "rows" FROM hail.keep() WHERE step = 'write flagged positions';
+SELECT count(*) AS events, count(DISTINCT aggregate_id) AS drivers FROM reptest.flagged f JOIN reptest.crowd c ON c.id = f.aggregate_id;
+SELECT s.waiting - f.waiting AS waiting, s.written - f.written AS written, s.missed - f.missed AS missed, s.believed - f.believed AS believed
+FROM hail.flag_stats() s, reptest.flags f;
+SELECT * FROM hail.check_live() WHERE status <> 'ok';
+
 -- Rate limits. `burst` calls n times and tells how many were taken, and what the first refusal says.
 CREATE FUNCTION reptest.burst(n integer, calls integer, OUT taken integer, OUT says text) LANGUAGE plpgsql AS $$
 DECLARE

@@ -100,6 +100,13 @@ COMMENT ON FUNCTION hail.report_requests(text[], float8[], float8[], real[], rea
 GRANT EXECUTE ON FUNCTION hail.report_requests(text[], float8[], float8[], real[], real[], real[], timestamptz[])
     TO hail_front;
 
+CREATE FUNCTION hail.flag_stats(OUT waiting bigint, OUT written bigint, OUT missed bigint, OUT believed bigint)
+RETURNS SETOF record
+LANGUAGE c VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'hail_flag_stats';
+COMMENT ON FUNCTION hail.flag_stats() IS
+'Impossible moves since the server started: drivers whose event DriverPositionFlagged waits for the keeper, events written by it, those not written because there was no room and the driver''s row was locked, and reports believed because the driver had been at the new place for a minute. No row in a server without the index. For administrators.';
+GRANT EXECUTE ON FUNCTION hail.flag_stats() TO hail_admin;
+
 CREATE FUNCTION hail.nearby_drivers(lat float8, lng float8, radius_m float8 DEFAULT 5000,
                                     max_results integer DEFAULT 10, service_class text DEFAULT NULL)
 RETURNS TABLE (driver_id uuid, distance_m float8, lat float8, lng float8, heading real, service_class text,

@@ -583,7 +583,7 @@ static bool impossible_jump(const LiveHot *hot, const LiveCold *cold, GeoVector 
     TimestampTz elapsed = report->recorded_at - cold->recorded_at;
 
     /* 500 m as a squared chord, without its sine: the difference is far below a millimetre */
-    if (cold->recorded_at == 0 || elapsed > JUMP_MAX_AGE ||
+    if (report->trusted || cold->recorded_at == 0 || elapsed > JUMP_MAX_AGE ||
         chord2 <= (JUMP_MIN_M / GEO_EARTH_RADIUS_M) * (JUMP_MIN_M / GEO_EARTH_RADIUS_M))
         return false;
     return geo_chord2_to_m(chord2) * 3.6 > (double)hail_max_speed_kmh * ((double)elapsed / USECS_PER_SEC);
@@ -645,9 +645,11 @@ void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const 
         result->status = LIVE_REPORT_LATE;
     else if (repeats(cold, report))
         result->status = LIVE_REPORT_DUPLICATE;
-    else if (impossible_jump(hot, cold, at, report))
+    else if (impossible_jump(hot, cold, at, report)) {
         result->status = LIVE_REPORT_IMPOSSIBLE;
-    else {
+        result->jump_m = geo_chord2_to_m(geo_chord2(hot->at, at));
+        result->from_at = cold->recorded_at;
+    } else {
         result->status = LIVE_REPORT_APPLIED;
         place(hot, cold, at, report);
     }

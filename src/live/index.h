@@ -90,6 +90,7 @@ typedef struct LiveReport {
     float heading, speed, accuracy;
     TimestampTz recorded_at, received_at;
     bool own_time; /* recorded_at came with the report; else it is the time of arrival, never a repeat */
+    bool trusted;  /* taken however far from the position there */
 } LiveReport;
 
 typedef enum LiveReportStatus {
@@ -106,7 +107,9 @@ typedef struct LiveReportResult {
     LiveState state;
     int pending_offers;
     bool keep_history;
-    pg_uuid_t trip_id; /* for the history */
+    pg_uuid_t trip_id;   /* for the history */
+    double jump_m;       /* impossible: how far from the position there, */
+    TimestampTz from_at; /* and its recorded_at */
 } LiveReportResult;
 
 typedef struct LiveIndexStats {

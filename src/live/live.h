@@ -90,6 +90,11 @@ extern int live_rebuild(void);
 extern int live_write_through(void);
 extern int live_expire_presence(void);
 
+/* Keeper step: an event for each driver whose impossible speed waits to be told; those whose rows are locked
+ * wait on. And whether there are any: cheap, no transaction needed. */
+extern int live_write_flagged(void);
+extern bool live_flags_wait(void);
+
 extern void live_init(void);
 
 #endif

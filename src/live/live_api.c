@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/statement.h"
 #include "identity/session.h"
+#include "live/flags.h"
 #include "live/live_mode.h"
 #include "live/mirror.h"
 
@@ -30,6 +31,7 @@ void live_init(void)
 {
     live_index_init();
     mirror_init();
+    flags_init();
 }
 
 /* ---- C ---- */

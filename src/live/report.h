@@ -34,9 +34,13 @@ extern LiveReportResult live_take_report(const LiveReport *report);
  */
 extern int64 live_report_wait(const pg_uuid_t *driver_id, TimestampTz now);
 
+/* The same for the caller, if it is a driver. Error rate_limited. */
+extern void live_require_report_rate(TimestampTz now);
+
 /*
  * live_take_report() where no table has to be asked: false, and nothing done, for a driver the index does not
- * know and where the index does not serve. Raises an error only when the history's ring is full.
+ * know, where the index does not serve, and for an impossible move whose event the caller has to write.
+ * Raises an error only when the history's ring is full.
  */
 extern bool live_take_known_report(const LiveReport *report, LiveReportResult *result);
 
@@ -48,8 +52,5 @@ typedef struct LiveReportFault {
 
 /* NULL unless the status is a refusal: unknown, not approved. */
 extern const LiveReportFault *live_report_fault(LiveReportStatus status);
-
-/* The same for the caller, if it is a driver. Error rate_limited. */
-extern void live_require_report_rate(TimestampTz now);
 
 #endif

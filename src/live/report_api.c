@@ -14,6 +14,7 @@
 #include "base/guc.h"
 #include "history/history.h"
 #include "identity/session.h"
+#include "live/flags.h"
 #include "live/live_mode.h"
 #include "live/mirror.h"
 #include "live/report.h"
@@ -85,12 +86,27 @@ static void keep_point(const LiveReport *report, const LiveReportResult *result)
     }
 }
 
+/* False: there is no room for its flag. */
+static bool note_impossible(const LiveReport *report, LiveReportResult *result)
+{
+    FlagOutcome outcome = flags_note(report, result);
+
+    if (outcome == FLAG_BELIEVED) {
+        LiveReport believed = *report;
+
+        believed.trusted = true;
+        *result = live_index_report(&believed, mirror_queued_row(&report->driver_id));
+    }
+    return outcome != FLAG_NO_ROOM;
+}
+
 bool live_take_known_report(const LiveReport *report, LiveReportResult *result)
 {
     if (live_mode() == LIVE_IN_TABLES)
         return false;
     *result = live_index_report(report, mirror_queued_row(&report->driver_id));
-    if (result->status == LIVE_REPORT_UNKNOWN)
+    if (result->status == LIVE_REPORT_UNKNOWN ||
+        (result->status == LIVE_REPORT_IMPOSSIBLE && !note_impossible(report, result)))
         return false;
     keep_point(report, result);
     return true;
@@ -104,8 +120,11 @@ LiveReportResult live_take_report(const LiveReport *report)
         return result;
     if (live_mode() == LIVE_IN_TABLES)
         result = live_tables_report(report);
-    else if (live_admit(&report->driver_id))
-        result = live_index_report(report, mirror_queued_row(&report->driver_id));
+    else if (result.status == LIVE_REPORT_UNKNOWN && live_admit(&report->driver_id) &&
+             live_take_known_report(report, &result))
+        return result;
+    if (result.status == LIVE_REPORT_IMPOSSIBLE)
+        flags_write_now(report, &result);
     keep_point(report, &result);
     return result;
 }
@@ -172,6 +191,7 @@ Datum hail_report_location(PG_FUNCTION_ARGS)
     report.speed = optional_real(fcinfo, 4, "speed");
     report.accuracy = optional_real(fcinfo, 5, "accuracy");
     report.own_time = !PG_ARGISNULL(6);
+    report.trusted = false;
     report.recorded_at = PG_ARGISNULL(6) ? report.received_at : PG_GETARG_TIMESTAMPTZ(6);
     if ((invalid = live_report_invalid_field(&report)) != NULL)
         refuse_field(invalid);

@@ -120,6 +120,7 @@ static const char *next_report(Batch *batch, int i, LiveReport *report)
     at = next_value(&c[RECORDED_ATS], sizeof(TimestampTz), i);
     report->received_at = report->recorded_at = batch->now;
     report->own_time = at != NULL;
+    report->trusted = false;
     if (at)
         memcpy(&report->recorded_at, at, sizeof(TimestampTz));
     if (id == NULL)

@@ -45,6 +45,11 @@ static int64 write_positions(void)
     return live_write_through();
 }
 
+static int64 write_flagged(void)
+{
+    return live_write_flagged();
+}
+
 static int64 expire_presence(void)
 {
     return live_expire_presence();
@@ -60,6 +65,7 @@ static WorkerStep steps[] = {
     {"load saved history", C_STEP(NULL, load_history_files), &ten_seconds, false, WORKER_DRAINER},
     {"drain history", C_STEP(points_wait, drain_history), &ms_250, false, WORKER_DRAINER},
     {"write positions", C_STEP(NULL, write_positions), &hail_write_through_ms, false},
+    {"write flagged positions", C_STEP(live_flags_wait, write_flagged), &second, false},
     {"expire presence", C_STEP(NULL, expire_presence), &second, true},
     {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
