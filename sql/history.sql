@@ -162,6 +162,36 @@ SELECT hail.drain_history();
 SELECT * FROM pg_temp.kept;
 SELECT tableoid::regclass AS partition, lat, recorded_at FROM hail.location_history
 WHERE recorded_at < '2025-03-11' OR recorded_at >= '2025-03-12 05:00+00' ORDER BY recorded_at;
+-- A day's export: that UTC day, its first moment in and its last out; from its partition, and for administrators.
+SELECT pg_temp.keep('{7, 8}', '2025-03-11 23:59:58+00');
+SELECT hail.drain_history();
+SELECT lat, recorded_at FROM hail.export_history('2025-03-11') ORDER BY recorded_at;
+SELECT count(*), min(recorded_at) FROM hail.export_history('2025-03-12');
+SELECT count(*) FROM hail.export_history('2020-01-01');
+SELECT hail.export_history(NULL);
+SELECT hail.export_history('infinity');
+SET ROLE hail_driver;
+SELECT hail.export_history('2025-03-11');
+SELECT hail.retry_location_rejects();
+RESET ROLE;
+
+-- What the ring says of itself, by the clock of the extension, and what the check makes of it.
+SELECT hail.set_clock('2025-03-12 06:00:00+00') IS NOT NULL AS clock_set;
+SELECT drain_lag_s, fill FROM hail.history_stats();
+SELECT status, detail FROM hail.check_history();
+SELECT pg_temp.keep('{1}', '2025-03-12 05:30+00');
+SELECT hail.advance_clock('30 seconds') IS NOT NULL AS clock_set;
+SELECT pg_temp.keep('{2}', '2025-03-12 05:31+00');
+SELECT drain_lag_s, fill > 0 AS filled FROM hail.history_stats();
+SELECT status, detail FROM hail.check_history();
+SELECT pg_temp.keep(array_fill(1::float8, ARRAY[ring_points::integer * 46 / 100]), '2025-03-12 06:00+00') > 0 AS filled FROM hail.history_stats();
+SELECT status, detail FROM hail.check_history();
+SELECT hail.drain_history() > 0 AS drained;
+INSERT INTO hail.location_rejects SELECT h.*, 'for a try', hail.clock() FROM hail.location_history h LIMIT 2;
+SELECT * FROM hail.check_history();
+SELECT hail.retry_location_rejects() AS duplicates_go_too;
+SELECT status, detail FROM hail.check_history();
+
 -- A prepared transaction could never tell the ring of its end.
 BEGIN;
 SELECT hail.drain_history();

@@ -63,10 +63,11 @@ COMMENT ON FUNCTION hail.drain_history() IS
 'Write what the ring holds into location_history; the ring gives it up at commit. Returns the positions taken; 0 also when another transaction is draining. Internal.';
 
 CREATE FUNCTION hail.history_stats(OUT ring_points bigint, OUT waiting_on_trip bigint, OUT waiting_other bigint,
-                                   OUT drained bigint, OUT written_directly bigint, OUT draining boolean)
+                                   OUT drained bigint, OUT written_directly bigint, OUT draining boolean,
+                                   OUT drain_lag_s float8, OUT fill float8)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_history_stats';
 COMMENT ON FUNCTION hail.history_stats() IS
-'The history ring: positions it has room for, positions waiting to be drained, drained since the start, written by their reporters because the ring was full, and whether a drain is under way. ring_points is 0 when the library is not preloaded.';
+'The history ring: positions it has room for, positions waiting to be drained, drained since the start, written by their reporters because the ring was full, whether a drain is under way, seconds since the oldest waiting position was received, and how full the fuller of the ring''s two lanes is (0 to 1). ring_points is 0 when the library is not preloaded.';
 GRANT EXECUTE ON FUNCTION hail.history_stats() TO hail_admin;
 
 CREATE FUNCTION hail.retry_location_rejects() RETURNS bigint
@@ -291,6 +292,53 @@ $$;
 COMMENT ON FUNCTION hail.maintain_partitions() IS
 'Make daily partitions ahead for every table of hail.partitioned_tables, move rows out of the default partitions, drop what is past retention. Returns what was done; a table that fails is a row "failed: ..." and a warning, and stops no other one.';
 GRANT EXECUTE ON FUNCTION hail.maintain_partitions() TO hail_admin;
+
+CREATE FUNCTION hail.check_history() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ring record;
+    refused bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    SELECT * INTO ring FROM hail.history_stats();
+    SELECT count(*) INTO refused FROM (SELECT FROM hail.location_rejects LIMIT 1000) r;
+    area := 'history';
+    status := 'warn';
+    IF ring.fill > 0.9 THEN
+        detail := format('the history ring is %s %% full: reporters soon write positions themselves', floor(ring.fill * 100));
+        hint := 'Is the keeper running (server log)? Else raise hail.history_ring_points.';
+    ELSIF ring.drain_lag_s > 10 THEN
+        detail := format('positions wait for %s s in the history ring', round(ring.drain_lag_s));
+        hint := 'Is the keeper running? The server log says why a drain fails.';
+    ELSIF refused > 0 THEN
+        detail := format('%s position(s) were refused by location_history', refused);
+        hint := 'See hail.location_rejects; mend what refuses them, then hail.retry_location_rejects().';
+    ELSE
+        status := 'ok';
+        detail := 'the history ring is drained, no position was refused';
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hail.check_history() IS
+'Is the history ring drained in time, and did the table take every position? Administrators only; part of hail.check().';
+GRANT EXECUTE ON FUNCTION hail.check_history() TO hail_admin;
+
+CREATE FUNCTION hail.export_history(day date) RETURNS SETOF hail.location_history
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    IF day IS NULL OR NOT isfinite(day) THEN
+        PERFORM hail.fail('invalid_value', 'day must be a date', 'day', 'Give the UTC day to export.');
+    END IF;
+    RETURN QUERY SELECT * FROM hail.location_history h
+                 WHERE h.recorded_at >= hail.day_start(day) AND h.recorded_at < hail.day_start(day + 1);
+END
+$$;
+COMMENT ON FUNCTION hail.export_history(date) IS
+'Every position recorded on a UTC day, in no particular order: reads the partition of that day alone. Administrators only.';
+GRANT EXECUTE ON FUNCTION hail.export_history(date) TO hail_admin;
 
 -- Tracks. The ring is drained within a second: what these functions read is that old.
 

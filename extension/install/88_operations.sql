@@ -58,6 +58,7 @@ COMMENT ON FUNCTION hail.check_ledger() IS
 CREATE FUNCTION hail.check() RETURNS TABLE (area text, status text, detail text, hint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT * FROM hail.check_live()
+    UNION ALL SELECT * FROM hail.check_history()
     UNION ALL SELECT * FROM hail.check_partitions()
     UNION ALL SELECT * FROM hail.check_dispatch()
     UNION ALL SELECT * FROM hail.check_ledger()

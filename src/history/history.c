@@ -22,7 +22,7 @@
 static struct {
     bool active;
     SubTransactionId subid; /* the subtransaction whose abort takes the rows back */
-    uint64 upto[LANE_COUNT];
+    uint64 from[LANE_COUNT], upto[LANE_COUNT];
 } drain;
 
 /* The ring is drained into one database: backends of another one write for themselves. */
@@ -58,42 +58,28 @@ uint64 history_waiting(void)
     uint64 waiting = 0;
 
     for (int lane = 0; ring != NULL && lane < LANE_COUNT; lane++)
-        waiting += ring->lanes[lane].head - ring->lanes[lane].tail;
+        waiting += ring_waiting(ring, lane);
     return waiting;
 }
 
 /* Claim the ring for this transaction and note how far it is filled. */
 static bool drain_begin(HistoryRing *ring)
 {
-    bool claimed;
-
-    LWLockAcquire(ring_lock(), LW_EXCLUSIVE);
-    claimed = ring->drainer == 0;
-    if (claimed) {
-        ring->drainer = MyProcPid;
-        drain.active = true;
-        drain.subid = GetCurrentSubTransactionId();
-        for (int lane = 0; lane < LANE_COUNT; lane++)
-            drain.upto[lane] = ring->lanes[lane].head;
-    }
-    LWLockRelease(ring_lock());
-    return claimed;
+    if (!ring_claim(ring))
+        return false;
+    drain.active = true;
+    drain.subid = GetCurrentSubTransactionId();
+    for (int lane = 0; lane < LANE_COUNT; lane++)
+        drain.upto[lane] = ring_readable(ring, lane, &drain.from[lane]);
+    return true;
 }
 
 /* Release the ring; `committed`: give up what was read. Can't fail. */
 static void drain_end(bool committed)
 {
-    HistoryRing *ring = ring_get();
-
     if (!drain.active)
         return;
-    LWLockAcquire(ring_lock(), LW_EXCLUSIVE);
-    for (int lane = 0; committed && lane < LANE_COUNT; lane++) {
-        ring->drained += drain.upto[lane] - ring->lanes[lane].tail;
-        ring->lanes[lane].tail = drain.upto[lane];
-    }
-    ring->drainer = 0;
-    LWLockRelease(ring_lock());
+    ring_release(ring_get(), committed ? drain.upto : NULL);
     drain.active = false;
 }
 
@@ -105,11 +91,10 @@ int history_drain(void)
     if (ring == NULL || !ring_serves_us() || !drain_begin(ring))
         return 0;
     for (int lane = 0; lane < LANE_COUNT; lane++) {
-        uint64 tail = ring->lanes[lane].tail;
-        uint64 waiting = drain.upto[lane] - tail;
+        uint64 waiting = drain.upto[lane] - drain.from[lane];
 
         if (waiting > 0)
-            history_store(ring_lane_points(ring, lane), ring->capacity, tail, waiting);
+            history_store(ring_lane_points(ring, lane), ring->capacity, drain.from[lane], waiting);
         count += waiting;
     }
     return (int)count;

@@ -47,26 +47,37 @@ Datum hail_drain_history(PG_FUNCTION_ARGS)
     PG_RETURN_INT32(history_drain());
 }
 
+/* Seconds since the oldest waiting point was received. */
+static float8 drain_lag_s(HistoryRing *ring)
+{
+    TimestampTz oldest = ring_oldest(ring), now = hail_now();
+
+    return oldest < now ? (float8)(now - oldest) / USECS_PER_SEC : 0;
+}
+
 /* hail.history_stats(): one row; administrators only. */
 Datum hail_history_stats(PG_FUNCTION_ARGS)
 {
     HistoryRing *ring = ring_get();
-    Datum values[6] = {0};
-    bool nulls[6] = {false};
+    Datum values[8] = {0};
+    bool nulls[8] = {false};
     TupleDesc description;
 
     hail_require_admin();
     if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "return type must be a row type");
+    values[6] = values[7] = Float8GetDatum(0);
     if (ring != NULL) {
-        LWLockAcquire(ring_lock(), LW_SHARED);
+        uint64 on_trip = ring_waiting(ring, LANE_TRIP), other = ring_waiting(ring, LANE_OTHER);
+
         values[0] = Int64GetDatum((int64)ring->capacity * LANE_COUNT);
-        values[1] = Int64GetDatum((int64)(ring->lanes[LANE_TRIP].head - ring->lanes[LANE_TRIP].tail));
-        values[2] = Int64GetDatum((int64)(ring->lanes[LANE_OTHER].head - ring->lanes[LANE_OTHER].tail));
-        values[3] = Int64GetDatum((int64)ring->drained);
-        values[4] = Int64GetDatum((int64)ring->written_slow);
-        values[5] = BoolGetDatum(ring->drainer != 0);
-        LWLockRelease(ring_lock());
+        values[1] = Int64GetDatum((int64)on_trip);
+        values[2] = Int64GetDatum((int64)other);
+        values[3] = Int64GetDatum((int64)pg_atomic_read_u64(&ring->drained));
+        values[4] = Int64GetDatum((int64)pg_atomic_read_u64(&ring->written_slow));
+        values[5] = BoolGetDatum(pg_atomic_read_u32(&ring->drainer) != 0);
+        values[6] = Float8GetDatum(drain_lag_s(ring));
+        values[7] = Float8GetDatum((float8)Max(on_trip, other) / (float8)ring->capacity);
     }
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
 }

@@ -41,27 +41,32 @@ static struct {
 
 static bool write_lane(FILE *file, HistoryRing *ring, int lane)
 {
-    for (uint64 n = ring->lanes[lane].tail; n < ring->lanes[lane].head; n++)
+    uint64 n;
+
+    for (uint64 upto = ring_readable(ring, lane, &n); n < upto; n++)
         if (fwrite(&ring_lane_points(ring, lane)[n % ring->capacity], sizeof(HistoryPoint), 1, file) != 1)
             return false;
     return true;
 }
 
-static pg_crc32c ring_crc(HistoryRing *ring)
+static FileHeader ring_header(HistoryRing *ring)
 {
-    pg_crc32c crc;
+    FileHeader header = {FILE_MAGIC, sizeof(HistoryPoint), 0, 0};
 
-    INIT_CRC32C(crc);
-    for (int lane = 0; lane < LANE_COUNT; lane++)
-        for (uint64 n = ring->lanes[lane].tail; n < ring->lanes[lane].head; n++)
-            COMP_CRC32C(crc, &ring_lane_points(ring, lane)[n % ring->capacity], sizeof(HistoryPoint));
-    FIN_CRC32C(crc);
-    return crc;
+    INIT_CRC32C(header.crc);
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        uint64 n;
+
+        for (uint64 upto = ring_readable(ring, lane, &n); n < upto; n++, header.count++)
+            COMP_CRC32C(header.crc, &ring_lane_points(ring, lane)[n % ring->capacity], sizeof(HistoryPoint));
+    }
+    FIN_CRC32C(header.crc);
+    return header;
 }
 
 static bool write_ring(const char *path, HistoryRing *ring)
 {
-    FileHeader header = {FILE_MAGIC, sizeof(HistoryPoint), history_waiting(), ring_crc(ring)};
+    FileHeader header = ring_header(ring);
     FILE *file = AllocateFile(path, PG_BINARY_W);
     bool good;
 
