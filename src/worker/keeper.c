@@ -66,6 +66,7 @@ static WorkerStep steps[] = {
     {"drain history", C_STEP(points_wait, drain_history), &ms_250, false, WORKER_DRAINER},
     {"write positions", C_STEP(NULL, write_positions), &hail_write_through_ms, false},
     {"write flagged positions", C_STEP(live_flags_wait, write_flagged), &second, false},
+    {"geofences", SQL_STEP("geofence_tick", "SELECT hail.geofence_tick()::bigint"), &second, true},
     {"expire presence", C_STEP(NULL, expire_presence), &second, true},
     {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},

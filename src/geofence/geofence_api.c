@@ -1,0 +1,117 @@
+/* SQL entry points: what lies where. And what other modules ask (geofence.h). */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#include "base/error.h"
+#include "base/statement.h"
+#include "geofence/fences.h"
+#include "geofence/geofence.h"
+#include "identity/session.h"
+
+static void require_place(FunctionCallInfo fcinfo, double *lat, double *lng)
+{
+    *lat = PG_ARGISNULL(0) ? NAN : PG_GETARG_FLOAT8(0);
+    *lng = PG_ARGISNULL(1) ? NAN : PG_GETARG_FLOAT8(1);
+    if (!(*lat >= -90 && *lat <= 90))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("lat must be between -90 and 90"),
+                hail_field("lat"));
+    if (!(*lng >= -180 && *lng <= 180))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("lng must be between -180 and 180"),
+                hail_field("lng"));
+}
+
+/* The first fence of a kind that holds a place, or NULL. Inside SPI. */
+static const Fence *first_at(double lat, double lng, FenceKind kind)
+{
+    const FenceSet *set = fences_get();
+    int found[FENCES_MAX_FOUND], count = fences_covering(set, lat, lng, found);
+
+    for (int i = 0; i < count; i++)
+        if (set->fences[found[i]].kind == kind)
+            return &set->fences[found[i]];
+    return NULL;
+}
+
+PG_FUNCTION_INFO_V1(hail_geofences_at);
+PG_FUNCTION_INFO_V1(hail_is_restricted);
+
+/* hail.geofences_at(lat, lng) */
+Datum hail_geofences_at(PG_FUNCTION_ARGS)
+{
+    ReturnSetInfo *result;
+    const FenceSet *set;
+    int found[FENCES_MAX_FOUND], count;
+    double lat, lng;
+
+    hail_require_actor();
+    require_place(fcinfo, &lat, &lng);
+    InitMaterializedSRF(fcinfo, 0);
+    result = (ReturnSetInfo *)fcinfo->resultinfo;
+    SPI_connect();
+    set = fences_get();
+    count = fences_covering(set, lat, lng, found);
+    for (int i = 0; i < count; i++) {
+        const Fence *fence = &set->fences[found[i]];
+        Datum values[3];
+        bool nulls[3] = {false, false, false};
+
+        if (fence->kind == FENCE_SERVICE_AREA)
+            continue;
+        values[0] = Int32GetDatum(fence->id);
+        values[1] = CStringGetTextDatum(fence_kind_name(fence->kind));
+        values[2] = CStringGetTextDatum(fence->name);
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    SPI_finish();
+    return (Datum)0;
+}
+
+/* hail.is_restricted(lat, lng) */
+Datum hail_is_restricted(PG_FUNCTION_ARGS)
+{
+    double lat, lng;
+    bool restricted;
+
+    hail_require_actor();
+    require_place(fcinfo, &lat, &lng);
+    SPI_connect();
+    restricted = first_at(lat, lng, FENCE_RESTRICTED) != NULL;
+    SPI_finish();
+    PG_RETURN_BOOL(restricted);
+}
+
+bool geofence_airport_at(double lat, double lng, int32 *geofence_id, int *offers)
+{
+    const Fence *airport = first_at(lat, lng, FENCE_AIRPORT);
+
+    if (airport == NULL)
+        return false;
+    *geofence_id = airport->id;
+    *offers = airport->queue_offers;
+    return true;
+}
+
+static HailStatement read_queue = {
+    "SELECT q.driver_id FROM hail.geofence_queue($1) q ORDER BY q.queue_number LIMIT $2",
+    2,
+    {INT4OID, INT4OID}};
+
+int geofence_queue(int32 geofence_id, pg_uuid_t *drivers, int max)
+{
+    int count = (int)hail_execute(&read_queue, (Datum[]){Int32GetDatum(geofence_id), Int32GetDatum(max)},
+                                  NULL, false, 0);
+
+    for (int i = 0; i < count; i++) {
+        bool isnull;
+
+        drivers[i] = *DatumGetUUIDP(hail_result(i, 1, &isnull));
+    }
+    SPI_freetuptable(SPI_tuptable);
+    return count;
+}
