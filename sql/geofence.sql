@@ -141,16 +141,16 @@ SELECT * FROM fencetest.events();
 SELECT fencetest.drive(600, '{3}', 0, -10000);
 SELECT * FROM fencetest.events();
 SELECT fencetest.drive(20, '{3}', 0, -11000);
-SELECT right(driver_id::text, 1) AS driver, outside_since::time, left_at::time FROM hail.service_area_absences;
+SELECT right(driver_id::text, 1) AS driver, outside_since::time, left_at::time FROM hail.area_absences;
 SELECT fencetest.drive(10, '{3}', 0, -10900);
 SELECT * FROM fencetest.events();
 SELECT fencetest.drive(20, '{3}', 0, -11100);
 SELECT fencetest.drive(10, '{3}', 0, -11500);
 SELECT * FROM fencetest.events();
-SELECT right(driver_id::text, 1) AS driver, outside_since::time, left_at::time FROM hail.service_area_absences;
+SELECT right(driver_id::text, 1) AS driver, outside_since::time, left_at::time FROM hail.area_absences;
 SELECT fencetest.drive(600, '{3}', 0, -10000);
 SELECT * FROM fencetest.events();
-SELECT count(*) AS absent FROM hail.service_area_absences;
+SELECT count(*) AS absent FROM hail.area_absences;
 
 -- The queue: first in, first out.
 SELECT fencetest.drive(600, '{1,2,3,4}', 3000, -3000);

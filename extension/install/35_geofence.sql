@@ -46,18 +46,18 @@ CREATE POLICY geofence_drivers_self ON hail.geofence_drivers FOR SELECT TO hail_
 CREATE POLICY geofence_drivers_admin ON hail.geofence_drivers FOR SELECT TO hail_admin
     USING (hail.current_role_name() = 'admin');
 
-CREATE TABLE hail.service_area_absences (
+CREATE TABLE hail.area_absences (
     driver_id     uuid PRIMARY KEY REFERENCES hail.drivers (id) ON DELETE CASCADE,
     region_id     smallint NOT NULL REFERENCES hail.regions (id) ON DELETE CASCADE,
     outside_since timestamptz NOT NULL,
     left_at       timestamptz
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE hail.service_area_absences IS 'Drivers who are outside the service area of their own region; all others count as inside.';
-COMMENT ON COLUMN hail.service_area_absences.left_at IS 'NULL: not far or long enough outside to have left.';
-GRANT SELECT ON hail.service_area_absences TO hail_driver, hail_admin;
-CREATE POLICY service_area_absences_self ON hail.service_area_absences FOR SELECT TO hail_driver
+COMMENT ON TABLE hail.area_absences IS 'Drivers who are outside the service area of their own region; all others count as inside.';
+COMMENT ON COLUMN hail.area_absences.left_at IS 'NULL: not far or long enough outside to have left.';
+GRANT SELECT ON hail.area_absences TO hail_driver, hail_admin;
+CREATE POLICY area_absences_self ON hail.area_absences FOR SELECT TO hail_driver
     USING (driver_id = hail.current_subject());
-CREATE POLICY service_area_absences_admin ON hail.service_area_absences FOR SELECT TO hail_admin
+CREATE POLICY area_absences_admin ON hail.area_absences FOR SELECT TO hail_admin
     USING (hail.current_role_name() = 'admin');
 
 CREATE TABLE hail.geofence_state (

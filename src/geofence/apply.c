@@ -31,7 +31,7 @@ static HailStatement statements[CHANGE_KINDS] = {
                       " RETURNING i.driver_id, i.geofence_id",
                       2,
                       {UUIDARRAYOID, INT4ARRAY}},
-    [CHANGE_LEAVE_AREA] = {"INSERT INTO hail.service_area_absences AS a"
+    [CHANGE_LEAVE_AREA] = {"INSERT INTO hail.area_absences AS a"
                            " (driver_id, region_id, outside_since, left_at)"
                            " SELECT DISTINCT ON (u.driver_id) u.driver_id, u.id::smallint, $3, $3"
                            " FROM unnest($1, $2) u(driver_id, id)"
@@ -45,7 +45,7 @@ static HailStatement statements[CHANGE_KINDS] = {
                       " ON CONFLICT DO NOTHING RETURNING i.driver_id, i.geofence_id",
                       3,
                       {UUIDARRAYOID, INT4ARRAY, TIMESTAMPTZOID}},
-    [CHANGE_ENTER_AREA] = {"DELETE FROM hail.service_area_absences a"
+    [CHANGE_ENTER_AREA] = {"DELETE FROM hail.area_absences a"
                            " USING unnest($1, $2) u(driver_id, id)"
                            " WHERE a.driver_id = u.driver_id AND a.left_at IS NOT NULL"
                            " RETURNING a.driver_id, u.id",
@@ -64,12 +64,12 @@ static HailStatement statements[CHANGE_KINDS] = {
                      2,
                      {UUIDARRAYOID, INT4ARRAY}},
     [CHANGE_STEP_OUT_AREA] =
-        {"INSERT INTO hail.service_area_absences AS a (driver_id, region_id, outside_since)"
+        {"INSERT INTO hail.area_absences AS a (driver_id, region_id, outside_since)"
          " SELECT u.driver_id, u.id::smallint, $3 FROM unnest($1, $2) u(driver_id, id)"
          " ON CONFLICT (driver_id) DO NOTHING RETURNING a.driver_id, a.region_id::integer",
          3,
          {UUIDARRAYOID, INT4ARRAY, TIMESTAMPTZOID}},
-    [CHANGE_BACK_AREA] = {"DELETE FROM hail.service_area_absences a"
+    [CHANGE_BACK_AREA] = {"DELETE FROM hail.area_absences a"
                           " USING unnest($1, $2) u(driver_id, id)"
                           " WHERE a.driver_id = u.driver_id RETURNING a.driver_id, u.id",
                           2,

@@ -17,7 +17,7 @@ static HailStatement read_members = {
     "SELECT i.driver_id, i.geofence_id, i.outside_since, i.queued_at FROM hail.geofence_drivers i", 0};
 
 static HailStatement read_absences = {"SELECT a.driver_id, a.region_id, a.outside_since, a.left_at IS NOT "
-                                      "NULL FROM hail.service_area_absences a",
+                                      "NULL FROM hail.area_absences a",
                                       0};
 
 static MemoryContext context = NULL;

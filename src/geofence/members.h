@@ -1,6 +1,6 @@
 /*
  * members.h
- *    Who is inside what: the rows of hail.geofence_drivers and hail.service_area_absences as the process that
+ *    Who is inside what: the rows of hail.geofence_drivers and hail.area_absences as the process that
  *    evaluates keeps them, so that most drivers need no look at a table. Used inside src/geofence only.
  *
  * Every change of the rows changes the token in hail.geofence_state in the same transaction. A process that
