@@ -1,10 +1,6 @@
 /* Great-circle geometry; see geo.h. */
 #include "geo/geo.h"
 
-#include <math.h>
-
-#define RADIANS(d) ((d) * (M_PI / 180.0))
-
 bool geo_valid(double lat, double lng)
 {
     return lat >= -90 && lat <= 90 && lng >= -180 && lng <= 180; /* false for NaN */
@@ -12,10 +8,17 @@ bool geo_valid(double lat, double lng)
 
 GeoVector geo_vector(double lat, double lng)
 {
-    double phi = RADIANS(lat), lambda = RADIANS(lng);
+    double phi = GEO_RADIANS(lat), lambda = GEO_RADIANS(lng);
     GeoVector v = {cos(phi) * cos(lambda), cos(phi) * sin(lambda), sin(phi)};
 
     return v;
+}
+
+GeoOrigin geo_origin(double lat, double lng)
+{
+    GeoOrigin origin = {lat, lng, cos(GEO_RADIANS(lat)), sin(GEO_RADIANS(lat))};
+
+    return origin;
 }
 
 double geo_chord2_to_m(double chord2)

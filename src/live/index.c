@@ -23,8 +23,6 @@
 #define JUMP_MIN_M 500.0
 /* ... and the position before it not older than this. */
 #define JUMP_MAX_AGE (10 * 60 * USECS_PER_SEC)
-/* A position older than this is not found, whenever it arrived. */
-#define POSITION_MAX_AGE (60 * USECS_PER_SEC)
 
 LiveIndex *live_index = NULL; /* NULL: not preloaded */
 
@@ -35,12 +33,12 @@ static uint32 power_of_two_from(uint32 n)
     return pg_nextpower2_32(Max(n, 1024));
 }
 
+/* Entries of a level's table: half as many from level to level, and no more than there are cells. */
 static uint32 level_size(uint32 buckets, int level)
 {
-    uint64 cells = (uint64)cells_width(level) * cells_width(level);
-    uint32 hashed = Max(buckets >> (level - 1), 64);
+    uint64 cells = (uint64)cells_rows(level) * cells_cols(level);
 
-    return cells < hashed ? (uint32)cells : hashed;
+    return (uint32)Min(Max(buckets >> level, 4 * CELLS_FAMILY), Max(cells, CELLS_FAMILY));
 }
 
 /* Set the pointers of `index` (when not NULL) into the memory behind it; returns the bytes needed. */
@@ -60,24 +58,23 @@ static Size layout(LiveIndex *index, char *memory)
 
     PLACE(hot, LiveHot, slots);
     PLACE(cold, LiveCold, slots);
-    PLACE(partition_of, uint8, slots);
     PLACE(dirty, pg_atomic_uint32, (slots + 31) / 32);
     PLACE(moved, pg_atomic_uint32, (slots + 31) / 32);
     PLACE(hash, int32, buckets / 2);
     PLACE(cells, int32, buckets);
-    PLACE(blocks, LiveBlock, slots / 2 + 1);
     for (int level = 1; level <= CELLS_LEVELS; level++)
         PLACE(counts[level], pg_atomic_uint32, level_size(buckets, level));
+    PLACE(blocks, LiveBlock, slots / 2 + 1);
     PLACE(partitions, LivePartition, LIVE_PARTITIONS);
+    PLACE(stripes, LiveStripe, LIVE_STRIPES);
     PLACE(tiles, LiveTile, LIVE_TILES * LIVE_TILES);
 #undef PLACE
     if (index) {
         index->shared = (LiveShared *)memory;
         index->slots = slots;
         index->hash_mask = buckets / 2 - 1;
-        index->cell_mask = buckets - 1;
-        for (int level = 1; level <= CELLS_LEVELS; level++)
-            index->count_mask[level] = level_size(buckets, level) - 1;
+        for (int level = 0; level <= CELLS_LEVELS; level++)
+            index->family_mask[level] = level_size(buckets, level) / CELLS_FAMILY - 1;
     }
     return at + PG_CACHE_LINE_SIZE;
 }
@@ -99,7 +96,6 @@ static void fill_empty(LiveIndex *index)
     pg_atomic_init_u32(&shared->ready, 0);
     pg_atomic_init_u32(&shared->rebuilding, 0);
     pg_atomic_init_u32(&shared->waiting, 0);
-    pg_atomic_init_u64(&shared->searches, 0);
     shared->free_head = 0;
     shared->used = 0;
     for (int32 i = 0; i < index->slots; i++)
@@ -110,17 +106,17 @@ static void fill_empty(LiveIndex *index)
     }
     for (uint32 i = 0; i <= index->hash_mask; i++)
         index->hash[i] = LIVE_NO_SLOT;
-    for (uint32 i = 0; i <= index->cell_mask; i++)
-        index->cells[i] = LIVE_NO_SLOT;
     shared->free_block = 0;
     for (int32 i = 0; i <= index->slots / 2; i++)
         index->blocks[i].next = i < index->slots / 2 ? i + 1 : LIVE_NO_SLOT;
-    for (int level = 1; level <= CELLS_LEVELS; level++)
-        for (uint32 i = 0; i <= index->count_mask[level]; i++)
-            pg_atomic_init_u32(&index->counts[level][i], 0);
-    for (int i = 0; i < LIVE_TILES * LIVE_TILES; i++) {
-        pg_atomic_init_u32(&index->tiles[i].begun, 0);
-        pg_atomic_init_u32(&index->tiles[i].ended, 0);
+    for (int i = 0; i < LIVE_STRIPES; i++) {
+        LiveStripe *stripe = &index->stripes[i];
+
+        pg_atomic_init_u64(&stripe->searches, 0);
+        pg_atomic_init_u64(&stripe->cells_visited, 0);
+        pg_atomic_init_u64(&stripe->drivers_visited, 0);
+        pg_atomic_init_u64(&stripe->search_reruns, 0);
+        pg_atomic_init_u64(&stripe->lock_waits, 0);
     }
 }
 
@@ -129,12 +125,12 @@ static void live_startup(void *memory, LWLockPadded *locks, bool found)
     static LiveIndex index;
 
     StaticAssertStmt(sizeof(LiveHot) == 64, "a search reads one cache line a driver");
-    StaticAssertStmt(sizeof(LiveHot) + sizeof(LiveCold) + sizeof(LiveBlock) / 2 <= 240,
-                     "under 256 bytes a driver, tables included");
+    StaticAssertStmt(sizeof(LiveHot) + sizeof(LiveCold) + sizeof(LiveBlock) / 2 <= 176,
+                     "at most 192 bytes a driver, tables included");
     layout(&index, (char *)CACHELINEALIGN(memory));
     index.locks = locks;
     if (!found) {
-        memset(memory, 0, live_size());
+        memset(memory, 0, live_size()); /* zero is also an empty cell, a count and a tile never touched */
         fill_empty(&index);
     }
     live_index = &index;
@@ -219,6 +215,12 @@ static inline int partition_of_hash(uint32 hash)
     return hash & (LIVE_PARTITIONS - 1);
 }
 
+/* Of a slot in use: no change while its partition is locked. */
+static inline int partition_of_slot(int32 slot)
+{
+    return partition_of_hash(driver_hash(&live_index->cold[slot].driver_id));
+}
+
 static inline LWLock *free_lock(void)
 {
     return &live_index->locks[LIVE_PARTITIONS + LIVE_CELL_LOCKS].lock;
@@ -229,7 +231,7 @@ static int32 find_slot(const pg_uuid_t *id, uint32 hash)
 {
     int32 slot = live_index->hash[hash & live_index->hash_mask];
 
-    while (slot != LIVE_NO_SLOT && live_uuid_cmp(&live_index->cold[slot].row.driver_id, id) != 0)
+    while (slot != LIVE_NO_SLOT && live_uuid_cmp(&live_index->cold[slot].driver_id, id) != 0)
         slot = live_index->hot[slot].hash_next;
     return slot;
 }
@@ -253,12 +255,12 @@ static int32 take_slot(const pg_uuid_t *id, uint32 hash)
     cold = &live_index->cold[slot];
     memset(&live_index->hot[slot], 0, sizeof(LiveHot));
     memset(cold, 0, sizeof(LiveCold));
-    cold->row.driver_id = *id;
-    cold->heading = cold->speed = cold->accuracy = NAN;
+    cold->driver_id = *id;
+    cold->heading = cold->speed = cold->accuracy = LIVE_UNKNOWN;
+    pg_write_barrier(); /* see live_index_read() */
     live_index->hot[slot].used = true;
     live_index->hot[slot].hash_next = *head;
     *head = slot;
-    live_index->partition_of[slot] = partition_of_hash(hash);
     return slot;
 }
 
@@ -302,14 +304,14 @@ int32 live_index_reserve(const pg_uuid_t *driver_id, bool create)
 /* A slot that nothing was ever put into goes at once. */
 void live_index_unreserve(int32 slot)
 {
-    LWLock *lock = partition_lock(live_index->partition_of[slot]);
+    LWLock *lock = partition_lock(partition_of_slot(slot));
     LiveCold *cold = &live_index->cold[slot];
 
     LWLockAcquire(lock, LW_EXCLUSIVE);
     cold->reservations--;
-    if (cold->reservations == 0 && cold->row.version == 0 && cold->recorded_at == 0 &&
+    if (cold->reservations == 0 && cold->version == 0 && live_index->hot[slot].recorded_at == 0 &&
         live_index->hot[slot].pending_offers == 0) {
-        int32 *link = &live_index->hash[driver_hash(&cold->row.driver_id) & live_index->hash_mask];
+        int32 *link = &live_index->hash[driver_hash(&cold->driver_id) & live_index->hash_mask];
 
         while (*link != slot)
             link = &live_index->hot[*link].hash_next;
@@ -320,14 +322,15 @@ void live_index_unreserve(int32 slot)
 
 /* ---- cells ---- */
 
-static void count_up_to_common(uint32 cell, uint32 other, bool all, int delta)
+/* Count in every cell above `cell` that is not above `other` too (`all`: in every one). */
+static void count_up_to_common(CellsKey cell, CellsKey other, bool all, int delta)
 {
     for (int level = 1; level <= CELLS_LEVELS; level++) {
-        uint32 key = cells_parent(cell, level);
-
-        if (!all && key == cells_parent(other, level))
+        cell = cells_parent(cell, 1);
+        other = cells_parent(other, 1);
+        if (!all && cell == other)
             return;
-        pg_atomic_fetch_add_u32(live_count_of(live_index, level, key), delta);
+        pg_atomic_fetch_add_u32(live_count_of(live_index, level, cell), delta);
     }
 }
 
@@ -367,18 +370,17 @@ static int block_count(const LiveBlock *block)
     return count;
 }
 
-static void link_slot(int32 slot, uint32 cell)
+static void link_slot(int32 slot, uint32 bucket)
 {
-    int32 *head = &live_index->cells[live_bucket_of(live_index, cell)], block;
+    int32 *head = &live_index->cells[bucket], block;
     int count;
 
-    live_index->hot[slot].cell = cell;
     live_index->hot[slot].linked = true;
-    if (*head == LIVE_NO_SLOT) {
-        *head = slot;
+    if (*head == 0) {
+        *head = live_slot_head(slot);
         return;
     }
-    block = *head >= 0 ? take_block(*head, LIVE_NO_SLOT) : live_block_head(*head);
+    block = *head < 0 ? take_block(live_head_slot(*head), LIVE_NO_SLOT) : live_head_block(*head);
     count = block_count(&live_index->blocks[block]);
     if (count == LIVE_BLOCK_ROOM)
         block = take_block(slot, block);
@@ -390,19 +392,19 @@ static void link_slot(int32 slot, uint32 cell)
 }
 
 /* The last of the first block takes the place of `slot`. */
-static void unlink_slot(int32 slot)
+static void unlink_slot(int32 slot, uint32 bucket)
 {
-    int32 *head = &live_index->cells[live_bucket_of(live_index, live_index->hot[slot].cell)];
+    int32 *head = &live_index->cells[bucket];
     int32 first, last;
     LiveBlock *block, *hole;
     int count, at = 0;
 
     live_index->hot[slot].linked = false;
-    if (*head >= 0) {
-        *head = LIVE_NO_SLOT;
+    if (*head < 0) {
+        *head = 0;
         return;
     }
-    first = live_block_head(*head);
+    first = live_head_block(*head);
     block = &live_index->blocks[first];
     hole = &live_index->blocks[live_index->hot[slot].block];
     count = block_count(block) - 1;
@@ -415,16 +417,16 @@ static void unlink_slot(int32 slot)
     if (count == 0)
         *head = live_block_head(block->next);
     else if (count == 1 && block->next == LIVE_NO_SLOT)
-        *head = block->slots[0];
+        *head = live_slot_head(block->slots[0]);
     else
         return;
     give_up_block(first);
 }
 
-static bool linkable(const LiveCold *cold)
+static bool linkable(const LiveEntry *entry)
 {
-    return cold->row.approved && cold->row.online && cold->recorded_at != 0 &&
-           (live_uuid_is_zero(&cold->row.trip_id) || live_room(&cold->row) > 0);
+    return entry->row.approved && entry->row.online && entry->recorded_at != 0 &&
+           (live_uuid_is_zero(&entry->row.trip_id) || live_room(&entry->row) > 0);
 }
 
 /* Cell locks held, in their order: both may be the same. LIVE_CELL_LOCKS: none. */
@@ -438,9 +440,9 @@ static CellLocks lock_cells(int leaves, int enters)
     CellLocks locks = {Min(leaves, enters), Max(leaves, enters)};
 
     if (locks.first < LIVE_CELL_LOCKS)
-        LWLockAcquire(live_cell_lock(live_index, locks.first), LW_EXCLUSIVE);
+        live_lock(live_index, live_cell_lock(live_index, locks.first), LW_EXCLUSIVE);
     if (locks.second < LIVE_CELL_LOCKS && locks.second != locks.first)
-        LWLockAcquire(live_cell_lock(live_index, locks.second), LW_EXCLUSIVE);
+        live_lock(live_index, live_cell_lock(live_index, locks.second), LW_EXCLUSIVE);
     return locks;
 }
 
@@ -461,44 +463,84 @@ static void pass_gate(void)
     LWLockRelease(live_gate(live_index));
 }
 
-static LiveTile *tile_of(uint32 cell)
+static LiveTile *tile_of(CellsKey cell)
 {
-    uint32 key = cells_parent(cell, LIVE_TILE_LEVEL);
+    CellsKey tile = cells_parent(cell, LIVE_TILE_LEVEL);
 
-    return live_tile(live_index, key >> 16, key & 0xffff);
+    return live_tile(live_index, cells_row_of(tile), cells_col_of(tile));
+}
+
+/* The position of a slot and what goes with it. As store_slot(). */
+static void write_position(LiveHot *h, LiveCold *c, const LiveEntry *entry)
+{
+    h->lat = entry->lat;
+    h->lng = entry->lng;
+    h->recorded_at = entry->recorded_at;
+    h->last_seen = entry->last_seen;
+    h->placed_before = (uint32)Min(entry->last_seen - entry->placed_at, (int64)PG_UINT32_MAX);
+    c->heading = live_scale(entry->heading, 100);
+    c->speed = live_scale(entry->speed, 100);
+    c->accuracy = live_scale(entry->accuracy, 10);
+    c->history_ms = entry->history_ms;
+}
+
+static void write_row(LiveHot *h, LiveCold *c, const LiveEntry *entry)
+{
+    const LiveRow *row = &entry->row;
+
+    h->cooldown_until = row->cooldown_until;
+    h->class_mask = row->class_mask;
+    h->pending_offers = entry->pending_offers;
+    h->job_capacity = Min(row->job_capacity, 31);
+    h->active_jobs = row->active_jobs;
+    h->on_trip = !live_uuid_is_zero(&row->trip_id);
+    h->approved = row->approved;
+    h->online = row->online;
+    h->deleted = row->deleted;
+    c->trip_id = row->trip_id;
+    c->version = row->version;
+    c->busy_since = entry->busy_since;
+    c->idle_since = row->idle_since;
+    c->area_mask = row->area_mask;
+    c->rating = row->rating;
+    c->acceptance = row->acceptance;
+    c->completion = row->completion;
+    c->vehicle_score = row->vehicle_score;
+    c->region_id = row->region_id;
 }
 
 /*
- * Write a changed slot and put it where it belongs. Partition lock held exclusively; `hot` and `cold` are the
- * caller's changed copies.
+ * Write a changed slot and put it where it belongs; without `row_too` only its position has changed.
+ * Partition lock held exclusively.
  */
-static void store_slot(int32 slot, const LiveHot *hot, const LiveCold *cold)
+static void store_slot(const LiveEntry *entry, bool row_too)
 {
-    LiveHot *h = &live_index->hot[slot];
-    uint32 old_cell = h->cell, new_cell = cold->recorded_at != 0 ? cells_key(cold->lat, cold->lng) : 0;
-    bool was = h->linked, will = linkable(cold), move = was != will || (was && old_cell != new_cell);
+    LiveHot *h = &live_index->hot[entry->slot];
+    LiveCold *c = &live_index->cold[entry->slot];
+    CellsKey old_cell = h->recorded_at != 0 ? cells_key(h->lat, h->lng) : 0;
+    CellsKey new_cell = entry->recorded_at != 0 ? cells_key(entry->lat, entry->lng) : 0;
+    bool was = h->linked, will = linkable(entry), move = was != will || (was && old_cell != new_cell);
     bool unlinks = was && move, links = will && move;
+    uint32 old_bucket = was ? live_entry_of(live_index, 0, old_cell) : 0;
+    uint32 new_bucket = links ? live_entry_of(live_index, 0, new_cell) : 0;
     CellLocks locks;
 
     if (links) {
         pass_gate();
         count_up_to_common(new_cell, old_cell, !was, 1);
     }
-    locks = lock_cells(was ? live_cell_lock_of(live_index, old_cell) : LIVE_CELL_LOCKS,
-                       links ? live_cell_lock_of(live_index, new_cell) : LIVE_CELL_LOCKS);
+    locks = lock_cells(was ? live_cell_lock_of(old_bucket) : LIVE_CELL_LOCKS,
+                       links ? live_cell_lock_of(new_bucket) : LIVE_CELL_LOCKS);
     if (links)
         pg_atomic_fetch_add_u32(&tile_of(new_cell)->begun, 1);
 
     if (unlinks)
-        unlink_slot(slot);
-    h->at = hot->at;
-    h->class_mask = hot->class_mask;
-    h->fresh_at = hot->fresh_at;
-    h->cooldown_until = hot->cooldown_until;
-    h->pending_offers = hot->pending_offers;
-    live_index->cold[slot] = *cold;
+        unlink_slot(entry->slot, old_bucket);
+    write_position(h, c, entry);
+    if (row_too)
+        write_row(h, c, entry);
     if (links)
-        link_slot(slot, new_cell);
+        link_slot(entry->slot, new_bucket);
 
     if (links)
         pg_atomic_fetch_add_u32(&tile_of(new_cell)->ended, 1);
@@ -509,38 +551,34 @@ static void store_slot(int32 slot, const LiveHot *hot, const LiveCold *cold)
 
 /* ---- verbs ---- */
 
-/* Mirror `row` into copies of a slot. */
-static void mirror_row(LiveHot *hot, LiveCold *cold, const LiveRow *row, TimestampTz now)
+static void mirror_row(LiveEntry *entry, const LiveRow *row, TimestampTz now)
 {
-    bool was_online = cold->row.online;
+    bool was_online = entry->row.online;
 
-    if (live_uuid_cmp(&cold->row.trip_id, &row->trip_id) != 0)
-        cold->busy_since = now;
-    cold->row = *row;
-    if (row->online && !was_online && cold->last_seen < now)
-        cold->last_seen = now; /* going online is being heard of */
-    hot->class_mask = row->class_mask;
-    hot->cooldown_until = live_found_from(row);
+    if (live_uuid_cmp(&entry->row.trip_id, &row->trip_id) != 0)
+        entry->busy_since = now;
+    entry->row = *row;
+    if (row->online && !was_online && entry->last_seen < now)
+        entry->last_seen = now; /* going online is being heard of */
 }
 
 /* Partition lock held exclusively. */
 static void apply_row(int32 slot, const LiveRow *row, TimestampTz now)
 {
-    LiveHot hot = live_index->hot[slot];
-    LiveCold cold = live_index->cold[slot];
+    LiveEntry entry;
 
-    mirror_row(&hot, &cold, row, now);
-    store_slot(slot, &hot, &cold);
+    live_copy_slot(live_index, slot, &entry);
+    mirror_row(&entry, row, now);
+    store_slot(&entry, true);
     live_index_mark_moved(slot / 32, 1u << (slot % 32));
 }
 
 void live_index_apply(int32 slot, const LiveRow *row, TimestampTz now)
 {
-    LWLock *lock = partition_lock(live_index->partition_of[slot]);
+    LWLock *lock = partition_lock(partition_of_slot(slot));
 
-    LWLockAcquire(lock, LW_EXCLUSIVE);
-    if (row->version > live_index->cold[slot].row.version ||
-        (live_index->cold[slot].row.deleted && !row->deleted))
+    live_lock(live_index, lock, LW_EXCLUSIVE);
+    if (row->version > live_index->cold[slot].version || (live_index->hot[slot].deleted && !row->deleted))
         apply_row(slot, row, now);
     LWLockRelease(lock);
 }
@@ -548,11 +586,11 @@ void live_index_apply(int32 slot, const LiveRow *row, TimestampTz now)
 /* Partition lock held exclusively. */
 static void set_offers(int32 slot, int count)
 {
-    LiveHot hot = live_index->hot[slot];
-    LiveCold cold = live_index->cold[slot];
+    LiveEntry entry;
 
-    hot.pending_offers = Min(Max(count, 0), PG_UINT16_MAX);
-    store_slot(slot, &hot, &cold);
+    live_copy_slot(live_index, slot, &entry);
+    entry.pending_offers = Min(Max(count, 0), LIVE_MAX_OFFERS);
+    store_slot(&entry, true);
 }
 
 void live_index_add_offers(const pg_uuid_t *driver_id, int delta)
@@ -561,122 +599,132 @@ void live_index_add_offers(const pg_uuid_t *driver_id, int delta)
     LWLock *lock = partition_lock(partition_of_hash(hash));
     int32 slot;
 
-    LWLockAcquire(lock, LW_EXCLUSIVE);
+    live_lock(live_index, lock, LW_EXCLUSIVE);
     slot = find_slot(driver_id, hash);
     if (slot != LIVE_NO_SLOT)
-        set_offers(slot, live_index->hot[slot].pending_offers + delta);
+        set_offers(slot, (int)live_index->hot[slot].pending_offers + delta);
     LWLockRelease(lock);
 }
 
 void live_index_set_offers(int32 slot, int count)
 {
-    LWLock *lock = partition_lock(live_index->partition_of[slot]);
+    LWLock *lock = partition_lock(partition_of_slot(slot));
 
-    LWLockAcquire(lock, LW_EXCLUSIVE);
+    live_lock(live_index, lock, LW_EXCLUSIVE);
     set_offers(slot, count);
     LWLockRelease(lock);
 }
 
-static bool impossible_jump(const LiveHot *hot, const LiveCold *cold, GeoVector at, const LiveReport *report)
+static bool impossible_jump(const LiveEntry *entry, const LiveReport *report)
 {
-    double chord2 = geo_chord2(hot->at, at);
-    TimestampTz elapsed = report->recorded_at - cold->recorded_at;
+    double dlat = report->lat - entry->lat, dlng = report->lng - entry->lng;
+    double least = JUMP_MIN_M / (GEO_EARTH_RADIUS_M * M_PI / 180);
+    TimestampTz elapsed = report->recorded_at - entry->recorded_at;
+    GeoOrigin before;
+    double metres;
 
-    /* 500 m as a squared chord, without its sine: the difference is far below a millimetre */
-    if (report->trusted || cold->recorded_at == 0 || elapsed > JUMP_MAX_AGE ||
-        chord2 <= (JUMP_MIN_M / GEO_EARTH_RADIUS_M) * (JUMP_MIN_M / GEO_EARTH_RADIUS_M))
+    /* no distance is longer than this one on the flat map: most reports end here */
+    if (report->trusted || entry->recorded_at == 0 || elapsed > JUMP_MAX_AGE ||
+        dlat * dlat + dlng * dlng <= least * least)
         return false;
-    return geo_chord2_to_m(chord2) * 3.6 > (double)hail_max_speed_kmh * ((double)elapsed / USECS_PER_SEC);
+    before = geo_origin(entry->lat, entry->lng);
+    metres = geo_chord2_to_m(geo_chord2_from(&before, report->lat, report->lng));
+    return metres > JUMP_MIN_M &&
+           metres * 3.6 > (double)hail_max_speed_kmh * ((double)elapsed / USECS_PER_SEC);
 }
 
-static void place(LiveHot *hot, LiveCold *cold, GeoVector at, const LiveReport *report)
+void live_place(LiveEntry *entry, const LiveReport *report)
 {
-    TimestampTz ttl = (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    entry->lat = report->lat;
+    entry->lng = report->lng;
+    entry->heading = report->heading;
+    entry->speed = report->speed;
+    entry->accuracy = report->accuracy;
+    entry->recorded_at = report->recorded_at;
+    entry->placed_at = report->received_at;
+}
 
-    hot->at = at;
-    hot->fresh_at = Min(report->received_at, report->recorded_at + POSITION_MAX_AGE - ttl);
-    cold->lat = report->lat;
-    cold->lng = report->lng;
-    cold->heading = report->heading;
-    cold->speed = report->speed;
-    cold->accuracy = report->accuracy;
-    cold->recorded_at = report->recorded_at;
+uint32 live_history_ms(TimestampTz at)
+{
+    uint32 ms = (uint32)(at / 1000);
+
+    return ms != 0 ? ms : 1;
 }
 
 /* One point per hail.history_interval off a trip, counted in the points' own time, so that points sent late
  * count too. */
-static void decide_history(LiveCold *cold, const LiveRow *row, const LiveReport *report,
+static void decide_history(LiveEntry *entry, const LiveRow *row, const LiveReport *report,
                            LiveReportResult *result)
 {
-    int64 apart = cold->last_history_at - report->recorded_at;
-    bool on_trip = !live_uuid_is_zero(&cold->row.trip_id) && report->recorded_at >= cold->busy_since;
+    uint32 ms = live_history_ms(report->recorded_at);
+    int64 apart = (int32)(entry->history_ms - ms);
+    bool due =
+        entry->history_ms == 0 || (apart < 0 ? -apart : apart) >= (int64)hail_history_interval_s * 1000;
+    bool on_trip = !live_uuid_is_zero(&entry->row.trip_id) && report->recorded_at >= entry->busy_since;
 
     if (on_trip)
-        result->trip_id = cold->row.trip_id;
-    result->keep_history = on_trip || (row->online && (apart < 0 ? -apart : apart) >=
-                                                          (int64)hail_history_interval_s * USECS_PER_SEC);
+        result->trip_id = entry->row.trip_id;
+    result->keep_history = on_trip || (row->online && due);
     if (result->keep_history)
-        cold->last_history_at = report->recorded_at;
+        entry->history_ms = ms;
 }
 
 /*
  * The position there, sent again: it has the same time. Where that is the time of arrival too (a clock that
- * stands still), everything must be the same.
+ * stands still), everything must be the same, to the precision that is kept.
  */
-static bool repeats(const LiveCold *cold, const LiveReport *report)
+static bool repeats(const LiveEntry *entry, const LiveReport *report)
 {
-    const float there[] = {cold->heading, cold->speed, cold->accuracy};
-    const float sent[] = {report->heading, report->speed, report->accuracy};
-
-    if (!report->own_time || report->recorded_at != cold->recorded_at)
+    if (!report->own_time || report->recorded_at != entry->recorded_at)
         return false;
     return report->recorded_at != report->received_at ||
-           (report->lat == cold->lat && report->lng == cold->lng && memcmp(there, sent, sizeof(sent)) == 0);
+           (report->lat == entry->lat && report->lng == entry->lng &&
+            live_scale(report->heading, 100) == live_scale(entry->heading, 100) &&
+            live_scale(report->speed, 100) == live_scale(entry->speed, 100) &&
+            live_scale(report->accuracy, 10) == live_scale(entry->accuracy, 10));
 }
 
-void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const LiveReport *report,
-                        GeoVector at, LiveReportResult *result)
+void live_decide_report(LiveEntry *entry, const LiveRow *row, const LiveReport *report,
+                        LiveReportResult *result)
 {
     if (!row->approved) {
         result->status = LIVE_REPORT_NOT_APPROVED;
         return;
     }
-    if (report->recorded_at < cold->recorded_at)
+    if (report->recorded_at < entry->recorded_at)
         result->status = LIVE_REPORT_LATE;
-    else if (repeats(cold, report))
+    else if (repeats(entry, report))
         result->status = LIVE_REPORT_DUPLICATE;
-    else if (impossible_jump(hot, cold, at, report)) {
+    else if (impossible_jump(entry, report)) {
         result->status = LIVE_REPORT_IMPOSSIBLE;
-        result->jump_m = geo_chord2_to_m(geo_chord2(hot->at, at));
-        result->from_at = cold->recorded_at;
+        result->jump_m = geo_distance_m(entry->lat, entry->lng, report->lat, report->lng);
+        result->from_at = entry->recorded_at;
     } else {
         result->status = LIVE_REPORT_APPLIED;
-        place(hot, cold, at, report);
+        live_place(entry, report);
     }
-    if (cold->last_seen < report->received_at)
-        cold->last_seen = report->received_at;
+    if (entry->last_seen < report->received_at)
+        entry->last_seen = report->received_at;
     if (result->status == LIVE_REPORT_APPLIED || result->status == LIVE_REPORT_LATE)
-        decide_history(cold, row, report, result);
-    result->state = live_state(row, hot->pending_offers, report->received_at);
-    result->pending_offers = hot->pending_offers;
+        decide_history(entry, row, report, result);
+    result->state = live_state(row, entry->pending_offers, report->received_at);
+    result->pending_offers = entry->pending_offers;
 }
 
 /* Partition lock held exclusively. */
-static void take_report(int32 slot, const LiveReport *report, GeoVector at, const LiveRow *pending,
-                        LiveReportResult *result)
+static void take_report(int32 slot, const LiveReport *report, const LiveRow *pending,
+                        LivePartition *partition, LiveReportResult *result)
 {
-    LiveHot hot = live_index->hot[slot];
-    LiveCold cold = live_index->cold[slot];
-    LiveRow row = pending ? *pending : cold.row;
-    LivePartition *partition = &live_index->partitions[live_index->partition_of[slot]];
+    LiveEntry entry;
 
-    live_decide_report(&hot, &cold, &row, report, at, result);
+    live_copy_slot(live_index, slot, &entry);
+    live_decide_report(&entry, pending ? pending : &entry.row, report, result);
     partition->reports++;
     partition->late += result->status == LIVE_REPORT_LATE;
     partition->impossible += result->status == LIVE_REPORT_IMPOSSIBLE;
     if (result->status == LIVE_REPORT_NOT_APPROVED)
         return;
-    store_slot(slot, &hot, &cold);
+    store_slot(&entry, false);
     live_index_mark_dirty(slot);
     live_index_mark_moved(slot / 32, 1u << (slot % 32));
 }
@@ -685,15 +733,14 @@ LiveReportResult live_index_report(const LiveReport *report, const LiveRow *pend
 {
     LiveReportResult result = {LIVE_REPORT_UNKNOWN, LIVE_OFFLINE};
     uint32 hash = driver_hash(&report->driver_id);
-    LWLock *lock = partition_lock(partition_of_hash(hash));
-    GeoVector at = geo_vector(report->lat, report->lng);
+    int partition = partition_of_hash(hash);
     int32 slot;
 
-    LWLockAcquire(lock, LW_EXCLUSIVE);
+    live_lock(live_index, partition_lock(partition), LW_EXCLUSIVE);
     slot = find_slot(&report->driver_id, hash);
-    if (slot != LIVE_NO_SLOT && (pending || live_index->cold[slot].row.version > 0))
-        take_report(slot, report, at, pending, &result);
-    LWLockRelease(lock);
+    if (slot != LIVE_NO_SLOT && (pending || live_index->cold[slot].version > 0))
+        take_report(slot, report, pending, &live_index->partitions[partition], &result);
+    LWLockRelease(partition_lock(partition));
     return result;
 }
 
@@ -708,7 +755,7 @@ void live_index_fetch(const pg_uuid_t *driver_id, int step)
     }
     slot = *head; /* whatever it is by now, it is a slot or none */
     if (step == 2 && slot != LIVE_NO_SLOT) {
-        if (live_uuid_cmp(&live_index->cold[slot].row.driver_id, driver_id) == 0)
+        if (live_uuid_cmp(&live_index->cold[slot].driver_id, driver_id) == 0)
             return;
         slot = *(volatile int32 *)&live_index->hot[slot].hash_next;
     }
@@ -723,19 +770,18 @@ void live_index_load(const LiveReport *report)
 {
     uint32 hash = driver_hash(&report->driver_id);
     LWLock *lock = partition_lock(partition_of_hash(hash));
-    GeoVector at = geo_vector(report->lat, report->lng);
     int32 slot;
 
-    LWLockAcquire(lock, LW_EXCLUSIVE);
+    live_lock(live_index, lock, LW_EXCLUSIVE);
     slot = find_slot(&report->driver_id, hash);
-    if (slot != LIVE_NO_SLOT && live_index->cold[slot].recorded_at < report->recorded_at) {
-        LiveHot hot = live_index->hot[slot];
-        LiveCold cold = live_index->cold[slot];
+    if (slot != LIVE_NO_SLOT && live_index->hot[slot].recorded_at < report->recorded_at) {
+        LiveEntry entry;
 
-        place(&hot, &cold, at, report);
-        if (cold.last_seen < report->received_at)
-            cold.last_seen = report->received_at;
-        store_slot(slot, &hot, &cold);
+        live_copy_slot(live_index, slot, &entry);
+        live_place(&entry, report);
+        if (entry.last_seen < report->received_at)
+            entry.last_seen = report->received_at;
+        store_slot(&entry, false);
     }
     LWLockRelease(lock);
 }
@@ -746,31 +792,40 @@ bool live_index_restore(const LiveRow *row, TimestampTz now)
     LWLock *lock = partition_lock(partition_of_hash(hash));
     int32 slot;
 
-    LWLockAcquire(lock, LW_EXCLUSIVE);
+    live_lock(live_index, lock, LW_EXCLUSIVE);
     slot = find_slot(&row->driver_id, hash);
     if (slot == LIVE_NO_SLOT)
         slot = take_slot(&row->driver_id, hash);
-    if (slot != LIVE_NO_SLOT && row->version > live_index->cold[slot].row.version &&
-        !live_index->cold[slot].row.deleted)
+    if (slot != LIVE_NO_SLOT && row->version > live_index->cold[slot].version &&
+        !live_index->hot[slot].deleted)
         apply_row(slot, row, now);
     LWLockRelease(lock);
     return slot != LIVE_NO_SLOT;
 }
 
+/*
+ * With this partition locked: does it have the slot? Which partition to lock was read off the slot without a
+ * lock. A slot in use elsewhere shows the driver that is there before it shows `used`, so it is not taken for
+ * one of this partition while it is being filled.
+ */
+static bool used_in_partition(int32 slot, int partition)
+{
+    if (!live_index->hot[slot].used)
+        return false;
+    pg_read_barrier();
+    return partition_of_slot(slot) == partition;
+}
+
 bool live_index_read(int32 slot, LiveEntry *entry)
 {
-    int partition = *(volatile uint8 *)&live_index->partition_of[slot];
+    int partition = partition_of_slot(slot);
     LWLock *lock = partition_lock(partition);
     bool used;
 
-    LWLockAcquire(lock, LW_SHARED);
-    /* a slot in use changes its partition only under that partition's lock */
-    used = live_index->hot[slot].used && live_index->partition_of[slot] == partition;
-    if (used) {
-        entry->slot = slot;
-        entry->hot = live_index->hot[slot];
-        entry->cold = live_index->cold[slot];
-    }
+    live_lock(live_index, lock, LW_SHARED);
+    used = used_in_partition(slot, partition);
+    if (used)
+        live_copy_slot(live_index, slot, entry);
     LWLockRelease(lock);
     return used;
 }
@@ -781,13 +836,10 @@ bool live_index_find(const pg_uuid_t *driver_id, LiveEntry *entry)
     LWLock *lock = partition_lock(partition_of_hash(hash));
     int32 slot;
 
-    LWLockAcquire(lock, LW_SHARED);
+    live_lock(live_index, lock, LW_SHARED);
     slot = find_slot(driver_id, hash);
-    if (slot != LIVE_NO_SLOT) {
-        entry->slot = slot;
-        entry->hot = live_index->hot[slot];
-        entry->cold = live_index->cold[slot];
-    }
+    if (slot != LIVE_NO_SLOT)
+        live_copy_slot(live_index, slot, entry);
     LWLockRelease(lock);
     return slot != LIVE_NO_SLOT;
 }
@@ -830,11 +882,10 @@ static bool is_dirty(int32 slot)
 
 static bool reclaimable(int32 slot, TimestampTz before)
 {
-    const LiveCold *cold = &live_index->cold[slot];
+    const LiveHot *hot = &live_index->hot[slot];
 
-    return !cold->row.online && live_uuid_is_zero(&cold->row.trip_id) && cold->reservations == 0 &&
-           live_index->hot[slot].pending_offers == 0 && (before == 0 || cold->last_seen < before) &&
-           !is_dirty(slot);
+    return !hot->online && !hot->on_trip && live_index->cold[slot].reservations == 0 &&
+           hot->pending_offers == 0 && (before == 0 || hot->last_seen < before) && !is_dirty(slot);
 }
 
 static bool may_reclaim(void)
@@ -864,30 +915,26 @@ int live_index_reclaim(TimestampTz before)
     return reclaimed;
 }
 
+/* Partition lock held exclusively. */
+static void forget_slot(int32 slot)
+{
+    LiveEntry nothing = {.slot = slot, .heading = NAN, .speed = NAN, .accuracy = NAN};
+
+    store_slot(&nothing, true);
+    pg_atomic_fetch_and_u32(&live_index->dirty[slot / 32], ~(1u << (slot % 32)));
+}
+
 void live_index_clear(void)
 {
     live_index_set_ready(false);
     pg_atomic_exchange_u32(&live_index->shared->rebuilding, 0); /* one that runs has failed */
     for (int32 slot = 0; slot < live_index->slots; slot++) {
-        LiveEntry entry;
-        LWLock *lock;
+        int partition = partition_of_slot(slot);
 
-        if (!live_index_read(slot, &entry))
-            continue;
-        lock = partition_lock(live_index->partition_of[slot]);
-        LWLockAcquire(lock, LW_EXCLUSIVE);
-        if (live_index->hot[slot].used) {
-            LiveHot hot = {{0}};
-            LiveCold cold = live_index->cold[slot];
-            pg_uuid_t driver_id = cold.row.driver_id;
-
-            memset(&cold.row, 0, sizeof(cold.row));
-            cold.row.driver_id = driver_id;
-            cold.recorded_at = cold.last_seen = 0;
-            store_slot(slot, &hot, &cold);
-            pg_atomic_fetch_and_u32(&live_index->dirty[slot / 32], ~(1u << (slot % 32)));
-        }
-        LWLockRelease(lock);
+        LWLockAcquire(partition_lock(partition), LW_EXCLUSIVE);
+        if (used_in_partition(slot, partition))
+            forget_slot(slot);
+        LWLockRelease(partition_lock(partition));
     }
     live_index_reclaim(0);
 }
@@ -910,47 +957,39 @@ const char *live_state_name(LiveState state)
     return names[state];
 }
 
-TimestampTz live_found_from(const LiveRow *row)
-{
-    return live_uuid_is_zero(&row->trip_id) ? Min(row->cooldown_until, LIVE_ON_TRIP - 1) : LIVE_ON_TRIP;
-}
-
 bool live_entry_available(const LiveEntry *entry, TimestampTz now)
 {
-    return linkable(&entry->cold) && live_uuid_is_zero(&entry->cold.row.trip_id) &&
-           entry->hot.cooldown_until <= now &&
-           entry->hot.fresh_at >= now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    return linkable(entry) && live_uuid_is_zero(&entry->row.trip_id) && entry->row.cooldown_until <= now &&
+           entry->placed_at >= now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC &&
+           entry->recorded_at >= now - LIVE_POSITION_MAX_AGE;
 }
 
-void live_hit_fill(LiveHit *hit, const LiveHot *hot, const LiveCold *cold, double distance_m)
+static void add_stripes(LiveIndexStats *stats)
 {
-    hit->driver_id = cold->row.driver_id;
-    hit->lat = cold->lat;
-    hit->lng = cold->lng;
-    hit->distance_m = distance_m;
-    hit->heading = cold->heading;
-    hit->speed = cold->speed;
-    hit->rating = cold->row.rating;
-    hit->acceptance = cold->row.acceptance;
-    hit->completion = cold->row.completion;
-    hit->vehicle_score = cold->row.vehicle_score;
-    hit->pending_offers = hot->pending_offers;
-    hit->class_mask = hot->class_mask;
-    hit->area_mask = cold->row.area_mask;
-    hit->last_seen = cold->last_seen;
-    hit->idle_since = cold->row.idle_since;
+    for (int i = 0; i < LIVE_STRIPES; i++) {
+        LiveStripe *stripe = &live_index->stripes[i];
+
+        stats->searches += pg_atomic_read_u64(&stripe->searches);
+        stats->cells_visited += pg_atomic_read_u64(&stripe->cells_visited);
+        stats->drivers_visited += pg_atomic_read_u64(&stripe->drivers_visited);
+        stats->search_reruns += pg_atomic_read_u64(&stripe->search_reruns);
+        stats->lock_waits += pg_atomic_read_u64(&stripe->lock_waits);
+    }
 }
 
 LiveIndexStats live_index_stats(void)
 {
     LiveIndexStats stats = {live_index->slots, live_index->shared->used};
 
-    stats.available = pg_atomic_read_u32(live_count_of(live_index, CELLS_LEVELS, 0));
-    stats.memory_bytes = live_size();
-    stats.searches = pg_atomic_read_u64(&live_index->shared->searches);
+    for (uint32 i = 0; i < CELLS_FAMILY * (live_index->family_mask[CELLS_LEVELS] + 1); i++)
+        stats.available += pg_atomic_read_u32(&live_index->counts[CELLS_LEVELS][i]);
+    for (uint32 i = 0; i < CELLS_FAMILY * (live_index->family_mask[0] + 1); i++)
+        stats.occupied += *(volatile int32 *)&live_index->cells[i] != 0;
+    stats.memory_bytes = live_size() + sizeof(LWLockPadded) * live_lock_count();
     stats.ready = live_index_ready();
+    add_stripes(&stats);
     for (int p = 0; p < LIVE_PARTITIONS; p++) {
-        LWLockAcquire(partition_lock(p), LW_SHARED);
+        live_lock(live_index, partition_lock(p), LW_SHARED);
         stats.reports += live_index->partitions[p].reports;
         stats.late += live_index->partitions[p].late;
         stats.impossible += live_index->partitions[p].impossible;

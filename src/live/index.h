@@ -35,21 +35,8 @@
 #define LIVE_PARTITIONS 128
 #define LIVE_CELL_LOCKS 256
 #define LIVE_NO_SLOT    (-1)
-#define LIVE_ON_TRIP    PG_INT64_MAX
-
-/* 64 bytes. */
-typedef struct LiveHot {
-    GeoVector at;
-    int64 class_mask;
-    TimestampTz fresh_at;       /* found until hail.presence_ttl after this */
-    TimestampTz cooldown_until; /* not found before; LIVE_ON_TRIP: only by searches with_room */
-    uint32 cell;                /* level 0 key of `at` */
-    int32 block;                /* that lists it, if any does; cell lock alone */
-    int32 hash_next;            /* also links the free slots */
-    uint16 pending_offers;
-    bool linked;
-    bool used;
-} LiveHot;
+/* A position older than this is not found, whenever it arrived. */
+#define LIVE_POSITION_MAX_AGE (60 * USECS_PER_SEC)
 
 /* The part of a drivers row that the index mirrors. */
 typedef struct LiveRow {
@@ -66,22 +53,18 @@ typedef struct LiveRow {
     bool deleted; /* the row is gone; a new one with this id starts over at any version */
 } LiveRow;
 
-typedef struct LiveCold {
+/* A copy of a slot: a driver as the verbs see it. */
+typedef struct LiveEntry {
+    int32 slot;
     LiveRow row;
     double lat, lng;                /* degrees; unset while recorded_at is 0 */
     TimestampTz recorded_at;        /* of the position; 0: none known */
+    TimestampTz placed_at;          /* when it arrived, by the server's clock */
     TimestampTz last_seen;          /* when the driver was last heard of, by the server's clock */
     TimestampTz busy_since;         /* when trip_id was applied */
-    TimestampTz last_history_at;    /* recorded_at of the point last kept in the history */
+    uint32 history_ms;              /* live_history_ms() of the point last kept in the history; 0: none */
     float heading, speed, accuracy; /* degrees, km/h, m; NaN: unknown */
-    uint32 reservations;            /* queued changes that will need this slot */
-} LiveCold;
-
-/* A copy of a slot. */
-typedef struct LiveEntry {
-    int32 slot;
-    LiveHot hot;
-    LiveCold cold;
+    int pending_offers;
 } LiveEntry;
 
 typedef struct LiveReport {
@@ -113,7 +96,12 @@ typedef struct LiveReportResult {
 } LiveReportResult;
 
 typedef struct LiveIndexStats {
-    int64 slots, used, available, memory_bytes, searches, reports, late, impossible;
+    int64 slots, used, available; /* slots, those in use, drivers linked into cells */
+    int64 occupied;               /* cells with drivers */
+    int64 memory_bytes;           /* locks included */
+    int64 searches, reports, late, impossible;
+    int64 cells_visited, drivers_visited, search_reruns; /* by searches */
+    int64 lock_waits;                                    /* locks that were not free at once */
     bool ready;
 } LiveIndexStats;
 
@@ -162,10 +150,15 @@ extern LiveReportResult live_index_report(const LiveReport *report, const LiveRo
  */
 extern void live_index_fetch(const pg_uuid_t *driver_id, int step);
 
-/* What a report does to copies of a slot, `at` being its place: pure. `row` as `pending` above, or the slot's
- * own. */
-extern void live_decide_report(LiveHot *hot, LiveCold *cold, const LiveRow *row, const LiveReport *report,
-                               GeoVector at, LiveReportResult *result);
+/* What a report does to a copy of a slot: pure. `row` as `pending` above, or the slot's own. */
+extern void live_decide_report(LiveEntry *entry, const LiveRow *row, const LiveReport *report,
+                               LiveReportResult *result);
+
+/* The position of a report, not judged. */
+extern void live_place(LiveEntry *entry, const LiveReport *report);
+
+/* A time as LiveEntry.history_ms has it: milliseconds modulo 2^32, never 0. */
+extern uint32 live_history_ms(TimestampTz at);
 
 /*
  * What a rebuild reads, from a snapshot that may be old by now. A row: the driver gets a slot if need be, and
@@ -199,12 +192,8 @@ extern LiveIndexStats live_index_stats(void);
 extern LiveState live_state(const LiveRow *row, int pending_offers, TimestampTz now);
 extern const char *live_state_name(LiveState state);
 
-/* LiveHot.cooldown_until of a row. */
-extern TimestampTz live_found_from(const LiveRow *row);
-
 /* A search without with_room may return it at `now`. */
 extern bool live_entry_available(const LiveEntry *entry, TimestampTz now);
-extern void live_hit_fill(LiveHit *hit, const LiveHot *hot, const LiveCold *cold, double distance_m);
 
 static inline bool live_uuid_is_zero(const pg_uuid_t *id)
 {
@@ -220,6 +209,26 @@ static inline int live_room(const LiveRow *row)
     int jobs = live_uuid_is_zero(&row->trip_id) ? 0 : Max(row->active_jobs, 1);
 
     return Max(row->job_capacity - jobs, 0);
+}
+
+/* Inline, so that a search copies out of a slot what a hit has and no more. */
+static inline void live_hit_fill(LiveHit *hit, const LiveEntry *entry, double distance_m)
+{
+    hit->driver_id = entry->row.driver_id;
+    hit->lat = entry->lat;
+    hit->lng = entry->lng;
+    hit->distance_m = distance_m;
+    hit->heading = entry->heading;
+    hit->speed = entry->speed;
+    hit->rating = entry->row.rating;
+    hit->acceptance = entry->row.acceptance;
+    hit->completion = entry->row.completion;
+    hit->vehicle_score = entry->row.vehicle_score;
+    hit->pending_offers = entry->pending_offers;
+    hit->class_mask = entry->row.class_mask;
+    hit->area_mask = entry->row.area_mask;
+    hit->last_seen = entry->last_seen;
+    hit->idle_since = entry->row.idle_since;
 }
 
 static inline int live_uuid_cmp(const pg_uuid_t *a, const pg_uuid_t *b)

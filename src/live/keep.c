@@ -220,7 +220,7 @@ static void count_offers(void)
 
     hail_execute(&lock_offers, NULL, NULL, false, 0);
     for (int32 slot = 0; slot < live_index_slots(); slot++)
-        if (live_index_read(slot, &entry) && entry.hot.pending_offers > 0)
+        if (live_index_read(slot, &entry) && entry.pending_offers > 0)
             live_index_set_offers(slot, 0);
     each_row(&read_offers, take_offers);
 }
@@ -305,10 +305,8 @@ int live_write_positions(const LiveReport *reports, int count)
 
 static void entry_report(const LiveEntry *entry, LiveReport *report)
 {
-    const LiveCold *cold = &entry->cold;
-
-    *report = (LiveReport){cold->row.driver_id, cold->lat,      cold->lng,         cold->heading,
-                           cold->speed,         cold->accuracy, cold->recorded_at, cold->last_seen};
+    *report = (LiveReport){entry->row.driver_id, entry->lat,      entry->lng,         entry->heading,
+                           entry->speed,         entry->accuracy, entry->recorded_at, entry->last_seen};
 }
 
 int live_write_through(void)
@@ -336,7 +334,7 @@ int live_write_through(void)
         for (int i = 0, first = count; i < taken; i++) {
             LiveEntry entry;
 
-            if (live_index_read(slots[first + i], &entry) && entry.cold.recorded_at != 0)
+            if (live_index_read(slots[first + i], &entry) && entry.recorded_at != 0)
                 entry_report(&entry, &reports[count++]);
         }
         if (count >= BATCH || (count > 0 && word == words - 1)) {
@@ -383,7 +381,7 @@ static bool silent_in_index(const pg_uuid_t *driver_id, TimestampTz before)
 {
     LiveEntry entry;
 
-    return live_index_find(driver_id, &entry) && entry.cold.last_seen < before;
+    return live_index_find(driver_id, &entry) && entry.last_seen < before;
 }
 
 static int uuid_order(const void *a, const void *b)
@@ -398,9 +396,9 @@ static int expire_from_index(TimestampTz before)
     LiveEntry entry;
 
     for (int32 slot = 0; slot < live_index_slots() && count < EXPIRE_BATCH; slot++)
-        if (live_index_read(slot, &entry) && entry.cold.row.online && entry.cold.last_seen < before &&
-            live_uuid_is_zero(&entry.cold.row.trip_id))
-            silent[count++] = entry.cold.row.driver_id;
+        if (live_index_read(slot, &entry) && entry.row.online && entry.last_seen < before &&
+            live_uuid_is_zero(&entry.row.trip_id))
+            silent[count++] = entry.row.driver_id;
     qsort(silent, count, sizeof(pg_uuid_t), uuid_order); /* rows are locked in id order */
     for (int i = 0; i < count; i++)
         expired += live_set_offline(&silent[i], silent_in_index, before);

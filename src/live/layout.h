@@ -5,7 +5,50 @@
 #ifndef HAIL_LIVE_LAYOUT_H
 #define HAIL_LIVE_LAYOUT_H
 
+#include <math.h>
+
+#include "storage/proc.h"
+
 #include "live/index.h"
+
+/*
+ * 64 bytes, the cache line a search reads of each driver it meets. `block` is the block that lists the
+ * driver, if any does: cell lock alone.
+ */
+typedef struct LiveHot {
+    double lat, lng;            /* degrees; unset while recorded_at is 0 */
+    TimestampTz recorded_at;    /* of the position; 0: none known */
+    TimestampTz last_seen;      /* when the driver was last heard of, by the server's clock */
+    TimestampTz cooldown_until; /* 0: none */
+    int64 class_mask;
+    uint32
+        placed_before; /* microseconds from the arrival of the position to last_seen; at its end: or more */
+    int32 block;
+    int32 hash_next; /* also links the free slots */
+    uint32 pending_offers : 13, job_capacity : 5, active_jobs : 8;
+    uint32 used : 1, linked : 1, on_trip : 1, approved : 1, online : 1, deleted : 1;
+} LiveHot;
+
+/*
+ * The rest, 96 bytes. Heading and speed in hundredths, accuracy in tenths of their units, at most
+ * LIVE_SCALED_MAX of these; LIVE_UNKNOWN: not known. The time of the point last kept in the history counts
+ * milliseconds and wraps around after 49 days (0: none); only differences of days at most are asked of it.
+ */
+typedef struct LiveCold {
+    pg_uuid_t driver_id, trip_id;
+    int64 version;
+    TimestampTz busy_since, idle_since;
+    uint64 area_mask;
+    float rating, acceptance, completion, vehicle_score;
+    uint32 history_ms;
+    uint32 reservations; /* queued changes that will need this slot */
+    uint16 heading, speed, accuracy;
+    int16 region_id;
+} LiveCold;
+
+#define LIVE_UNKNOWN    65535
+#define LIVE_SCALED_MAX 65534
+#define LIVE_MAX_OFFERS 8191
 
 typedef struct LiveShared {
     /* read by all, hardly ever written */
@@ -16,15 +59,21 @@ typedef struct LiveShared {
     /* free lock; slots linked through LiveHot.hash_next, blocks through LiveBlock.next */
     int32 free_head, free_block;
     int32 used; /* slots */
-    char pad2[PG_CACHE_LINE_SIZE];
-    pg_atomic_uint64 searches;
 } LiveShared;
 
+/* What searches and locks count, in stripes that backends share by chance: no line is everybody's. */
+typedef struct LiveStripe {
+    pg_atomic_uint64 searches, cells_visited, drivers_visited, search_reruns, lock_waits;
+    char pad[PG_CACHE_LINE_SIZE - 5 * sizeof(uint64)];
+} LiveStripe;
+
+#define LIVE_STRIPES 64
+
 /*
- * Drivers linked into the cells of a tile, a cell of LIVE_TILE_LEVEL (about 5 km; tiles LIVE_TILES apart
- * share one): `begun` is raised before anything is touched, `ended` when all of it can be seen, both with the
- * cell locks held. Where `begun` is at the end of a search what `ended` was at its start, nothing moved
- * meanwhile.
+ * Drivers linked into the cells of a tile, a cell of LIVE_TILE_LEVEL (about 2.4 km; tiles LIVE_TILES
+ * apart share one): `begun` is raised before anything is touched, `ended` when all of it can be seen, both
+ * with the cell locks held. Where `begun` is at the end of a search what `ended` was at its start, nothing
+ * moved meanwhile.
  */
 typedef struct LiveTile {
     pg_atomic_uint32 begun, ended;
@@ -56,48 +105,67 @@ typedef struct LiveIndex {
     LWLockPadded *locks; /* partitions, cells, free, gate */
     LiveHot *hot;
     LiveCold *cold;
-    uint8 *partition_of;     /* of each slot; valid while the slot is used */
     pg_atomic_uint32 *dirty; /* a bit a slot: position not yet written through */
     pg_atomic_uint32 *moved; /* the same: not yet looked at by live_visit_moved() */
     int32 *hash;             /* heads of the hash chains; the low bits of an index are the partition */
-    int32 *cells; /* of each bucket: LIVE_NO_SLOT, a slot, or live_block_head() of the first block */
-    LiveBlock *blocks;
+    /*
+     * Hashed tables of families of cells, a cache line each. Level 0: the drivers of a bucket, 0 for none,
+     * live_slot_head() of one slot or live_block_head() of the first block. Above: how many drivers are
+     * linked below.
+     */
+    int32 *cells;
     pg_atomic_uint32 *counts[CELLS_LEVELS + 1];
+    LiveBlock *blocks;
     LivePartition *partitions;
+    LiveStripe *stripes;
     LiveTile *tiles;
     int32 slots;
-    uint32 hash_mask, cell_mask;
-    uint32 count_mask[CELLS_LEVELS + 1];
+    uint32 hash_mask;
+    uint32 family_mask[CELLS_LEVELS + 1];
 } LiveIndex;
 
 extern LiveIndex *live_index;
 
-/* Finalizer of MurmurHash3 (Austin Appleby, public domain): neighbouring cells land far apart. */
-static inline uint32 live_mix(uint32 h)
+/* Where a family of cells of `level` begins, by its parent: the number of its first entry. Neighbours land
+ * far apart (constants of SplitMix64, Sebastiano Vigna, public domain). */
+static inline uint32 live_family(const LiveIndex *index, int level, CellsKey parent)
 {
-    h ^= h >> 16;
-    h *= 0x85ebca6b;
-    h ^= h >> 13;
-    h *= 0xc2b2ae35;
-    h ^= h >> 16;
-    return h;
+    uint64 h = parent * UINT64CONST(0x9E3779B97F4A7C15);
+
+    h = (h ^ (h >> 29)) * UINT64CONST(0xBF58476D1CE4E5B9);
+    return ((uint32)(h >> 32) & index->family_mask[level]) * CELLS_FAMILY;
 }
 
-static inline uint32 live_bucket_of(const LiveIndex *index, uint32 cell)
+static inline uint32 live_entry_of(const LiveIndex *index, int level, CellsKey key)
 {
-    return live_mix(cell) & index->cell_mask;
+    return live_family(index, level, cells_parent(key, 1)) + cells_member(key);
 }
 
-/* A number of a block as LiveIndex.cells has it, and back: slots are from 0, no slot is -1, blocks below. */
-static inline int32 live_block_head(int32 block_or_head)
+/* Entries of LiveIndex.cells, and back: positive a block, negative a slot. */
+static inline int32 live_block_head(int32 block)
 {
-    return -2 - block_or_head;
+    return block + 1;
 }
 
-/* Cells of one bucket share a lock. */
-static inline int live_cell_lock_of(const LiveIndex *index, uint32 cell)
+static inline int32 live_head_block(int32 head)
 {
-    return live_bucket_of(index, cell) & (LIVE_CELL_LOCKS - 1);
+    return head - 1;
+}
+
+static inline int32 live_slot_head(int32 slot)
+{
+    return -1 - slot;
+}
+
+static inline int32 live_head_slot(int32 head)
+{
+    return -1 - head;
+}
+
+/* Families of one line share a lock, so that most moves need one only. */
+static inline int live_cell_lock_of(uint32 bucket)
+{
+    return (bucket / CELLS_FAMILY) & (LIVE_CELL_LOCKS - 1);
 }
 
 static inline LWLock *live_cell_lock(const LiveIndex *index, int number)
@@ -116,9 +184,77 @@ static inline LiveTile *live_tile(const LiveIndex *index, uint32 row, uint32 col
     return &index->tiles[(row & (LIVE_TILES - 1)) * LIVE_TILES + (col & (LIVE_TILES - 1))];
 }
 
-static inline pg_atomic_uint32 *live_count_of(const LiveIndex *index, int level, uint32 key)
+static inline pg_atomic_uint32 *live_count_of(const LiveIndex *index, int level, CellsKey key)
 {
-    return &index->counts[level][live_mix(key) & index->count_mask[level]];
+    return &index->counts[level][live_entry_of(index, level, key)];
+}
+
+/* The stripe this backend counts in. */
+static inline LiveStripe *live_stripe(const LiveIndex *index)
+{
+    return &index->stripes[(MyProc ? MyProc->pgprocno : 0) & (LIVE_STRIPES - 1)];
+}
+
+/* Take a lock; waits are counted. */
+static inline void live_lock(const LiveIndex *index, LWLock *lock, LWLockMode mode)
+{
+    if (likely(LWLockConditionalAcquire(lock, mode)))
+        return;
+    pg_atomic_fetch_add_u64(&live_stripe(index)->lock_waits, 1);
+    LWLockAcquire(lock, mode);
+}
+
+static inline uint16 live_scale(float value, float scale)
+{
+    return isnan(value) ? LIVE_UNKNOWN : (uint16)Min(rintf(value * scale), (float)LIVE_SCALED_MAX);
+}
+
+static inline float live_unscale(uint16 value, float scale)
+{
+    return value == LIVE_UNKNOWN ? NAN : (float)value / scale;
+}
+
+/* When the position arrived. */
+static inline TimestampTz live_placed_at(const LiveHot *hot)
+{
+    return hot->last_seen - hot->placed_before;
+}
+
+/* Copy a slot out; what the caller does not look at costs nothing. */
+static inline void live_copy_slot(const LiveIndex *index, int32 slot, LiveEntry *entry)
+{
+    const LiveHot *hot = &index->hot[slot];
+    const LiveCold *cold = &index->cold[slot];
+
+    entry->slot = slot;
+    entry->row = (LiveRow){.driver_id = cold->driver_id,
+                           .trip_id = cold->trip_id,
+                           .version = cold->version,
+                           .class_mask = hot->class_mask,
+                           .area_mask = cold->area_mask,
+                           .cooldown_until = hot->cooldown_until,
+                           .idle_since = cold->idle_since,
+                           .rating = cold->rating,
+                           .acceptance = cold->acceptance,
+                           .completion = cold->completion,
+                           .vehicle_score = cold->vehicle_score,
+                           .region_id = cold->region_id,
+                           .job_capacity = hot->job_capacity,
+                           .active_jobs = hot->active_jobs,
+                           .approved = hot->approved,
+                           .online = hot->online,
+                           .deleted = hot->deleted};
+    entry->lat = hot->lat;
+    entry->lng = hot->lng;
+    entry->recorded_at = hot->recorded_at;
+    entry->placed_at = live_placed_at(hot);
+    entry->last_seen = hot->last_seen;
+    entry->busy_since = cold->busy_since;
+    entry->history_ms = cold->history_ms;
+    entry->heading = live_unscale(cold->heading, 100);
+    entry->speed = live_unscale(cold->speed, 100);
+    entry->accuracy = live_unscale(cold->accuracy, 10);
+    entry->pending_offers = hot->pending_offers;
 }
 
 #endif

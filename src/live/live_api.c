@@ -58,7 +58,7 @@ static void visit_entries(void (*visit)(const LiveEntry *entry, void *arg), void
     }
     live_require_ready();
     for (int32 slot = 0; slot < live_index_slots(); slot++)
-        if (live_index_read(slot, &entry) && entry.cold.row.version > 0 && !entry.cold.row.deleted)
+        if (live_index_read(slot, &entry) && entry.row.version > 0 && !entry.row.deleted)
             visit(&entry, arg);
 }
 
@@ -75,7 +75,7 @@ static void visit_if_available(const LiveEntry *entry, void *arg)
 
     if (!live_entry_available(entry, v->now))
         return;
-    live_hit_fill(&hit, &entry->hot, &entry->cold, 0);
+    live_hit_fill(&hit, entry, 0);
     v->visit(&hit, v->arg);
 }
 
@@ -309,29 +309,28 @@ typedef struct LiveScan {
 static void put_entry(const LiveEntry *entry, void *arg)
 {
     LiveScan *scan = arg;
-    const LiveCold *cold = &entry->cold;
-    const LiveRow *row = &cold->row;
-    bool nulls[24] = {false}, placed = cold->recorded_at != 0;
+    const LiveRow *row = &entry->row;
+    bool nulls[24] = {false}, placed = entry->recorded_at != 0;
     Datum values[24];
     int n = 0;
 
     values[n++] = UUIDPGetDatum(&row->driver_id);
-    values[n++] = CStringGetTextDatum(live_state_name(live_state(row, entry->hot.pending_offers, scan->now)));
+    values[n++] = CStringGetTextDatum(live_state_name(live_state(row, entry->pending_offers, scan->now)));
     values[n++] = BoolGetDatum(live_entry_available(entry, scan->now));
     nulls[n] = !placed;
-    values[n++] = Float8GetDatum(cold->lat);
+    values[n++] = Float8GetDatum(entry->lat);
     nulls[n] = !placed;
-    values[n++] = Float8GetDatum(cold->lng);
-    values[n] = optional_float(cold->heading, &nulls[n]), n++;
-    values[n] = optional_float(cold->speed, &nulls[n]), n++;
-    values[n] = optional_float(cold->accuracy, &nulls[n]), n++;
-    values[n] = optional_time(cold->recorded_at, &nulls[n]), n++;
-    values[n] = optional_time(cold->last_seen, &nulls[n]), n++;
+    values[n++] = Float8GetDatum(entry->lng);
+    values[n] = optional_float(entry->heading, &nulls[n]), n++;
+    values[n] = optional_float(entry->speed, &nulls[n]), n++;
+    values[n] = optional_float(entry->accuracy, &nulls[n]), n++;
+    values[n] = optional_time(entry->recorded_at, &nulls[n]), n++;
+    values[n] = optional_time(entry->last_seen, &nulls[n]), n++;
     values[n++] = Int64GetDatum(row->class_mask);
     values[n++] = Int16GetDatum(row->region_id);
     nulls[n] = live_uuid_is_zero(&row->trip_id);
     values[n++] = UUIDPGetDatum(&row->trip_id);
-    values[n++] = Int32GetDatum(entry->hot.pending_offers);
+    values[n++] = Int32GetDatum(entry->pending_offers);
     values[n] = optional_time(row->cooldown_until, &nulls[n]), n++;
     values[n] = optional_time(row->idle_since, &nulls[n]), n++;
     values[n++] = Float4GetDatum(row->rating);

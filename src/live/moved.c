@@ -59,18 +59,16 @@ static void begin_taking(void)
 
 static bool copy_out(const LiveEntry *entry, LiveMoved *driver)
 {
-    const LiveCold *cold = &entry->cold;
-
-    *driver = (LiveMoved){cold->row.driver_id,
-                          cold->row.trip_id,
-                          cold->lat,
-                          cold->lng,
-                          cold->accuracy,
-                          cold->recorded_at,
-                          cold->row.idle_since,
-                          cold->row.region_id,
-                          cold->row.online && cold->row.approved};
-    return cold->recorded_at != 0;
+    *driver = (LiveMoved){entry->row.driver_id,
+                          entry->row.trip_id,
+                          entry->lat,
+                          entry->lng,
+                          entry->accuracy,
+                          entry->recorded_at,
+                          entry->row.idle_since,
+                          entry->row.region_id,
+                          entry->row.online && entry->row.approved};
+    return entry->recorded_at != 0;
 }
 
 static int visit_slots(bool all, void (*visit)(const LiveMoved *, void *), void *arg)
@@ -112,7 +110,7 @@ static void visit_entry(const LiveEntry *entry, void *arg)
     TablesVisit *v = arg;
     LiveMoved driver;
 
-    if (!copy_out(entry, &driver) || entry->cold.last_seen < v->since)
+    if (!copy_out(entry, &driver) || entry->last_seen < v->since)
         return;
     v->visit(&driver, v->arg);
     v->visited++;

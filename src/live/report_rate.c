@@ -39,7 +39,7 @@ static bool serves_porter_class(const pg_uuid_t *driver_id)
     int64 mask = 0;
 
     if (indexed && live_index_find(driver_id, &entry))
-        mask = entry.cold.row.class_mask;
+        mask = entry.row.class_mask;
     if (!indexed || read_at == 0 || now > read_at + CLASSES_AGE) {
         LiveOwner saved = live_owner_begin();
 

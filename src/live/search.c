@@ -2,10 +2,11 @@
  * Nearest available drivers, exact.
  *
  * Best first over the grid levels: a queue of cells ordered by a lower bound of their distance, starting from
- * the few cells that cover the search radius; a coarse cell with drivers is replaced by its 16 children, a
- * cell of level 0 is read. Hits are kept in a heap of the best k; the search ends when the next bound lies
+ * the few cells that cover the search radius; a coarse cell with drivers is replaced by its family, a cell of
+ * level 0 is read. Hits are kept in a heap of the best k; the search ends when the next bound lies
  * beyond the radius or the k-th hit. Distances are squared chords, in metres only for the result. Equal
- * distances are ordered by driver id.
+ * distances are ordered by driver id. Where drivers are dense, a radius that should hold enough of them is
+ * tried before the one asked for: its cover and its tiles are few.
  *
  * One cell lock is held at a time, so a driver that changes cells meanwhile can be met twice or not at all.
  * Counters by tile tell (see LiveTile): a search during which a driver was linked into a cell of any tile it
@@ -24,9 +25,12 @@
 #define QUEUE_ROOM 256
 #define MAX_RUNS   4
 
+/* Cells about 2.4 km high. */
+#define DENSITY_LEVEL 2
+
 typedef struct QueuedCell {
     double bound;
-    uint16 row, col;
+    uint32 row, col, entry; /* entry: of the level's table */
     int32 level;
 } QueuedCell;
 
@@ -38,24 +42,27 @@ typedef struct Found {
 
 typedef struct SearchRun {
     const LiveSearch *search;
-    CellsOrigin origin;
-    GeoVector at;
-    double limit;            /* squared chord: nothing farther can be a result */
-    TimestampTz now, oldest; /* fresh_at must not be before `oldest` */
+    GeoOrigin origin;
+    double radius_m;           /* of this run */
+    double limit;              /* squared chord: nothing farther can be a result */
+    TimestampTz now;           /* cooldowns must have ended */
+    TimestampTz placed_from;   /* positions must have arrived since */
+    TimestampTz recorded_from; /* and be no older than this */
+    int64 class_bit;           /* 0: any */
+    uint32 max_pending;
     bool with_room;
-    int64 class_bit; /* 0: any */
-    int max_pending;
     QueuedCell *queue;
     int queued, queue_room;
     Found *found; /* heap, farthest on top */
     int count;
     LiveHit *hits; /* copies, unordered */
     CellsRange cover, tiles;
+    int64 cells_visited, drivers_visited, reruns;
 } SearchRun;
 
 /* ---- queue of cells ---- */
 
-static void push_cell(SearchRun *run, double bound, int level, uint32 row, uint32 col)
+static void push_cell(SearchRun *run, QueuedCell cell)
 {
     int i = run->queued++;
 
@@ -66,9 +73,9 @@ static void push_cell(SearchRun *run, double bound, int level, uint32 row, uint3
         run->queue = larger; /* the old one goes with the context: sizes double, so little is wasted */
         run->queue_room *= 2;
     }
-    for (; i > 0 && run->queue[(i - 1) / 2].bound > bound; i = (i - 1) / 2)
+    for (; i > 0 && run->queue[(i - 1) / 2].bound > cell.bound; i = (i - 1) / 2)
         run->queue[i] = run->queue[(i - 1) / 2];
-    run->queue[i] = (QueuedCell){bound, row, col, level};
+    run->queue[i] = cell;
 }
 
 static QueuedCell pop_cell(SearchRun *run)
@@ -126,14 +133,15 @@ static void sift_down(SearchRun *run, int count)
 /* Cell lock held: no errors, no allocation. */
 static void keep_hit(SearchRun *run, int32 slot, double chord2)
 {
-    const LiveCold *cold = &live_index->cold[slot];
     bool full = run->count == run->search->max_results;
     Found f = {chord2, slot, full ? run->found[0].hit : run->count};
+    LiveEntry entry;
 
     if (full && chord2 == run->found[0].chord2 &&
-        live_uuid_cmp(&cold->row.driver_id, &run->hits[f.hit].driver_id) > 0)
+        live_uuid_cmp(&live_index->cold[slot].driver_id, &run->hits[f.hit].driver_id) > 0)
         return;
-    live_hit_fill(&run->hits[f.hit], &live_index->hot[slot], cold, 0);
+    live_copy_slot(live_index, slot, &entry);
+    live_hit_fill(&run->hits[f.hit], &entry, 0);
     if (full) {
         run->found[0] = f;
         sift_down(run, run->count);
@@ -149,11 +157,11 @@ static bool wanted(const SearchRun *run, const LiveCold *cold)
 {
     const LiveSearch *search = run->search;
 
-    if (cold->row.rating < search->min_rating ||
-        (cold->row.area_mask != 0 && (cold->row.area_mask & search->area_mask) == 0))
+    if (cold->rating < search->min_rating ||
+        (cold->area_mask != 0 && (cold->area_mask & search->area_mask) == 0))
         return false;
     for (int i = 0; i < search->excluded_count; i++)
-        if (live_uuid_cmp(&search->excluded[i], &cold->row.driver_id) == 0)
+        if (live_uuid_cmp(&search->excluded[i], &cold->driver_id) == 0)
             return false;
     return true;
 }
@@ -179,26 +187,34 @@ static inline void add_candidate(SearchRun *run, Candidates *candidates, int32 s
 {
     const char *cold = (const char *)&live_index->cold[slot];
 
-    for (Size line = 0; line < sizeof(LiveCold); line += 64)
-        __builtin_prefetch(cold + line);
+    __builtin_prefetch(cold);
+    __builtin_prefetch(cold + sizeof(LiveCold) - 1);
     candidates->slots[candidates->count] = slot;
     candidates->chord2[candidates->count] = chord2;
     if (++candidates->count == CANDIDATES)
         keep_candidates(run, candidates);
 }
 
-static inline void read_slot(SearchRun *run, Candidates *candidates, uint32 cell, int32 slot)
+/* Is the driver of a linked slot one to be found now, as far as the line at hand tells? */
+static inline bool findable(const SearchRun *run, const LiveHot *hot)
+{
+    return live_placed_at(hot) >= run->placed_from && hot->recorded_at >= run->recorded_from &&
+           (hot->on_trip ? run->with_room : hot->cooldown_until <= run->now) &&
+           (run->class_bit == 0 || (hot->class_mask & run->class_bit) != 0) &&
+           hot->pending_offers < run->max_pending;
+}
+
+static inline void read_slot(SearchRun *run, Candidates *candidates, CellsKey cell, int32 slot)
 {
     const LiveHot *hot = &live_index->hot[slot];
     double chord2;
 
-    if (hot->cell != cell || hot->fresh_at < run->oldest ||
-        (hot->cooldown_until > run->now && !(run->with_room && hot->cooldown_until == LIVE_ON_TRIP)) ||
-        (run->class_bit != 0 && (hot->class_mask & run->class_bit) == 0) ||
-        hot->pending_offers >= run->max_pending)
+    run->drivers_visited++;
+    if (!findable(run, hot))
         return;
-    chord2 = geo_chord2(run->at, hot->at);
-    if (chord2 <= run->limit)
+    chord2 = geo_chord2_from(&run->origin, hot->lat, hot->lng);
+    /* other cells may share the bucket */
+    if (chord2 <= run->limit && cells_key(hot->lat, hot->lng) == cell)
         add_candidate(run, candidates, slot, chord2);
 }
 
@@ -211,9 +227,8 @@ static inline void fetch_block(const LiveBlock *block)
         __builtin_prefetch(&live_index->hot[block->slots[i]]);
 }
 
-static void read_blocks(SearchRun *run, Candidates *candidates, uint32 cell, const LiveBlock *block)
+static void read_blocks(SearchRun *run, Candidates *candidates, CellsKey cell, const LiveBlock *block)
 {
-    fetch_block(block);
     while (block != NULL) {
         const LiveBlock *next = block->next != LIVE_NO_SLOT ? &live_index->blocks[block->next] : NULL;
 
@@ -225,44 +240,59 @@ static void read_blocks(SearchRun *run, Candidates *candidates, uint32 cell, con
     }
 }
 
-static void read_cell(SearchRun *run, uint32 cell)
+static void read_cell(SearchRun *run, const QueuedCell *queued)
 {
-    uint32 bucket = live_bucket_of(live_index, cell);
-    LWLock *lock = live_cell_lock(live_index, bucket & (LIVE_CELL_LOCKS - 1));
+    CellsKey cell = cells_at(queued->row, queued->col);
+    LWLock *lock = live_cell_lock(live_index, live_cell_lock_of(queued->entry));
     Candidates candidates;
     int32 head;
 
+    run->cells_visited++;
     candidates.count = 0;
-    LWLockAcquire(lock, LW_SHARED);
-    head = live_index->cells[bucket];
-    if (head >= 0)
-        read_slot(run, &candidates, cell, head);
-    else if (head != LIVE_NO_SLOT)
-        read_blocks(run, &candidates, cell, &live_index->blocks[live_block_head(head)]);
+    live_lock(live_index, lock, LW_SHARED);
+    head = live_index->cells[queued->entry];
+    if (head < 0)
+        read_slot(run, &candidates, cell, live_head_slot(head));
+    else if (head > 0)
+        read_blocks(run, &candidates, cell, &live_index->blocks[live_head_block(head)]);
     keep_candidates(run, &candidates);
     LWLockRelease(lock);
 }
 
 /* ---- the search ---- */
 
-/* May say yes of an empty cell. The first block of a level 0 cell is fetched: it is read soon. */
-static inline bool occupied(int level, uint32 key)
+/*
+ * What the next read_cell() needs is fetched without its lock, so what is read here may be old: still a
+ * number of a block or a slot, and only fetched.
+ */
+static void fetch_cell(const QueuedCell *queued)
+{
+    int32 head = *(volatile int32 *)&live_index->cells[queued->entry];
+
+    if (head < 0)
+        __builtin_prefetch(&live_index->hot[live_head_slot(head)]);
+    else if (head > 0)
+        fetch_block(&live_index->blocks[live_head_block(head)]);
+}
+
+/* May say yes of an empty cell. The first block of a level 0 cell is fetched: it is looked at soon. */
+static inline bool occupied(int level, uint32 entry)
 {
     int32 head;
 
     if (level > 0)
-        return pg_atomic_read_u32(live_count_of(live_index, level, key)) != 0;
-    head = *(volatile int32 *)&live_index->cells[live_bucket_of(live_index, key)];
-    if (head < LIVE_NO_SLOT)
-        __builtin_prefetch(&live_index->blocks[live_block_head(head)]);
-    return head != LIVE_NO_SLOT;
+        return pg_atomic_read_u32(&live_index->counts[level][entry]) != 0;
+    head = *(volatile int32 *)&live_index->cells[entry];
+    if (head > 0)
+        __builtin_prefetch(&live_index->blocks[live_head_block(head)]);
+    return head != 0;
 }
 
-/* Queue the cells of a range that can hold a result. */
+/* Queue the cells of a range that can hold a result. At most as many columns as a cover has. */
 static void push_range(SearchRun *run, CellsRange range)
 {
-    double cols[CELLS_FAN];
-    uint32 width = cells_width(range.level);
+    double cols[CELLS_COVER_SPAN];
+    uint32 width = cells_cols(range.level);
 
     for (uint32 c = 0; c < range.cols; c++)
         cols[c] = cells_col(&run->origin, range.level, (range.col + c) % width);
@@ -271,13 +301,13 @@ static void push_range(SearchRun *run, CellsRange range)
 
         for (uint32 c = 0; c < range.cols; c++) {
             double bound = cells_bound(row, cols[c]);
-            uint32 col = (range.col + c) % width, key = (range.row + r) << 16 | col;
+            uint32 col = (range.col + c) % width, entry;
 
             if (bound > run->limit)
                 continue;
-            if (!occupied(range.level, key))
-                continue;
-            push_cell(run, bound, range.level, range.row + r, col);
+            entry = live_entry_of(live_index, range.level, cells_at(range.row + r, col));
+            if (occupied(range.level, entry))
+                push_cell(run, (QueuedCell){bound, range.row + r, col, entry, range.level});
         }
     }
 }
@@ -326,13 +356,15 @@ static bool search_once(SearchRun *run)
 
     pg_read_barrier();
     run->queued = run->count = 0;
-    run->limit = geo_m_to_chord2(run->search->radius_m);
+    run->limit = geo_m_to_chord2(run->radius_m);
     push_range(run, run->cover);
     while (run->queued > 0 && run->queue[0].bound <= run->limit) {
         QueuedCell cell = pop_cell(run);
 
+        if (run->queued > 0 && run->queue[0].level == 0)
+            fetch_cell(&run->queue[0]);
         if (cell.level == 0)
-            read_cell(run, (uint32)cell.row << 16 | cell.col);
+            read_cell(run, &cell);
         else
             push_range(run, (CellsRange){cell.level - 1, cell.row * CELLS_FAN, CELLS_FAN,
                                          cell.col * CELLS_FAN, CELLS_FAN});
@@ -354,7 +386,7 @@ static void search_at_closed_gate(SearchRun *run)
     {
         LWLockAcquire(live_gate(live_index), LW_EXCLUSIVE);
         while (!search_once(run))
-            ;
+            run->reruns++;
         LWLockRelease(live_gate(live_index));
     }
     PG_FINALLY();
@@ -387,30 +419,72 @@ static int write_hits(SearchRun *run, LiveHit *hits)
     return run->count;
 }
 
+static void search_within(SearchRun *run, double radius_m)
+{
+    int runs = 0;
+
+    run->radius_m = radius_m;
+    run->cover = cells_cover(&run->origin, radius_m);
+    run->tiles = tiles_of(run->cover);
+    while (!search_once(run)) {
+        run->reruns++;
+        if (++runs == MAX_RUNS) {
+            search_at_closed_gate(run);
+            break;
+        }
+    }
+}
+
+/*
+ * A radius that should hold max_results drivers, to judge by those linked in the origin's cell of a coarse
+ * level, and three standard deviations more; never mind if it does not.
+ */
+static double likely_radius_m(const SearchRun *run)
+{
+    CellsKey key = cells_parent(cells_key(run->origin.lat, run->origin.lng), DENSITY_LEVEL);
+    double linked = pg_atomic_read_u32(live_count_of(live_index, DENSITY_LEVEL, key));
+    double side = M_PI * GEO_EARTH_RADIUS_M / cells_rows(DENSITY_LEVEL);
+    double wanted = run->search->max_results + 3 * sqrt(run->search->max_results);
+
+    if (linked < wanted)
+        return run->search->radius_m;
+    return sqrt(wanted / linked * side * side * run->origin.cos_lat / M_PI);
+}
+
+static void count_search(const SearchRun *run)
+{
+    LiveStripe *stripe = live_stripe(live_index);
+
+    pg_atomic_fetch_add_u64(&stripe->searches, 1);
+    pg_atomic_fetch_add_u64(&stripe->cells_visited, run->cells_visited);
+    pg_atomic_fetch_add_u64(&stripe->drivers_visited, run->drivers_visited);
+    if (run->reruns > 0)
+        pg_atomic_fetch_add_u64(&stripe->search_reruns, run->reruns);
+}
+
 int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits)
 {
     QueuedCell queue[QUEUE_ROOM];
     SearchRun run = {search};
-    bool good = false;
+    double likely;
 
-    run.origin = cells_origin(search->lat, search->lng);
-    run.at = geo_vector(search->lat, search->lng);
+    run.origin = geo_origin(search->lat, search->lng);
     run.now = now;
-    run.oldest = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    run.placed_from = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    run.recorded_from = now - LIVE_POSITION_MAX_AGE;
     run.with_room = search->with_room;
     run.class_bit = search->class_id >= 0 ? INT64CONST(1) << search->class_id : 0;
-    run.max_pending = search->max_pending_offers > 0 ? search->max_pending_offers : PG_INT32_MAX;
+    run.max_pending = search->max_pending_offers > 0 ? (uint32)search->max_pending_offers : PG_UINT32_MAX;
     run.queue = queue;
     run.queue_room = QUEUE_ROOM;
-    run.cover = cells_cover(&run.origin, search->radius_m);
-    run.tiles = tiles_of(run.cover);
     run.found = palloc(sizeof(Found) * search->max_results);
     run.hits = palloc(sizeof(LiveHit) * search->max_results);
 
-    pg_atomic_fetch_add_u64(&live_index->shared->searches, 1);
-    for (int runs = 0; runs < MAX_RUNS && !good; runs++)
-        good = search_once(&run);
-    if (!good)
-        search_at_closed_gate(&run);
+    likely = likely_radius_m(&run);
+    if (likely < search->radius_m)
+        search_within(&run, likely);
+    if (run.count < search->max_results)
+        search_within(&run, search->radius_m);
+    count_search(&run);
     return write_hits(&run, hits);
 }

@@ -85,23 +85,13 @@ static bool result_entry(uint64 row, LiveEntry *entry)
     bool placed;
 
     memset(entry, 0, sizeof(*entry));
-    placed = live_result_both(row, &entry->cold.row, &position, &pending);
+    placed = live_result_both(row, &entry->row, &position, &pending);
+    entry->heading = entry->speed = entry->accuracy = NAN;
     if (placed) {
-        entry->hot.at = geo_vector(position.lat, position.lng);
-        entry->hot.fresh_at = Min(position.received_at, position.recorded_at + 60 * USECS_PER_SEC -
-                                                            (int64)hail_presence_ttl_s * USECS_PER_SEC);
+        live_place(entry, &position);
+        entry->last_seen = position.received_at;
     }
-    entry->hot.class_mask = entry->cold.row.class_mask;
-    entry->hot.cooldown_until = live_found_from(&entry->cold.row);
-    entry->hot.pending_offers = (uint16)DatumGetInt32(pending);
-    entry->cold.lat = position.lat;
-    entry->cold.lng = position.lng;
-    entry->cold.heading = placed ? position.heading : NAN;
-    entry->cold.speed = placed ? position.speed : NAN;
-    entry->cold.accuracy = placed ? position.accuracy : NAN;
-    entry->cold.recorded_at = position.recorded_at;
-    entry->cold.last_seen = placed ? position.received_at : 0;
-    entry->hot.used = true;
+    entry->pending_offers = DatumGetInt32(pending);
     return placed;
 }
 
@@ -109,7 +99,7 @@ static bool result_entry(uint64 row, LiveEntry *entry)
 static int search_radius(const LiveSearch *search, double radius_m, Datum excluded, LiveHit **hits)
 {
     TimestampTz now = hail_now(), ttl = (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
-    GeoVector at = geo_vector(search->lat, search->lng);
+    GeoOrigin origin = geo_origin(search->lat, search->lng);
     double limit = geo_m_to_chord2(radius_m);
     Box boxes[2];
     Datum args[16];
@@ -121,7 +111,7 @@ static int search_radius(const LiveSearch *search, double radius_m, Datum exclud
         args[i] = Float8GetDatum(((double *)boxes)[i]);
     args[8] = TimestampTzGetDatum(now);
     args[9] = TimestampTzGetDatum(now - ttl);
-    args[10] = TimestampTzGetDatum(now - 60 * USECS_PER_SEC);
+    args[10] = TimestampTzGetDatum(now - LIVE_POSITION_MAX_AGE);
     args[11] = Int32GetDatum(search->class_id);
     args[12] = Float4GetDatum(search->min_rating);
     args[13] = excluded;
@@ -134,11 +124,11 @@ static int search_radius(const LiveSearch *search, double radius_m, Datum exclud
         double chord2;
 
         result_entry(i, &entry);
-        chord2 = geo_chord2(at, entry.hot.at);
+        chord2 = geo_chord2_from(&origin, entry.lat, entry.lng);
         if (chord2 > limit ||
-            (search->max_pending_offers > 0 && entry.hot.pending_offers >= search->max_pending_offers))
+            (search->max_pending_offers > 0 && entry.pending_offers >= search->max_pending_offers))
             continue;
-        live_hit_fill(&(*hits)[count++], &entry.hot, &entry.cold, geo_chord2_to_m(chord2));
+        live_hit_fill(&(*hits)[count++], &entry, geo_chord2_to_m(chord2));
     }
     SPI_freetuptable(SPI_tuptable);
     qsort(*hits, count, sizeof(LiveHit), hit_order);
@@ -189,18 +179,13 @@ LiveReportResult live_tables_report(const LiveReport *report)
                 errhint("Report to the primary."));
     saved = live_owner_begin();
     if (hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&report->driver_id)}, NULL, false, 1) == 1) {
-        LiveRow row;
-
         result_entry(0, &entry);
         /* the first point in each interval is kept: nothing remembers the last one that was */
-        entry.cold.last_history_at = entry.cold.recorded_at / interval * interval;
-        row = entry.cold.row;
-        live_decide_report(&entry.hot, &entry.cold, &row, report, geo_vector(report->lat, report->lng),
-                           &result);
-        if (result.status != LIVE_REPORT_NOT_APPROVED && entry.cold.recorded_at != 0) {
-            LiveReport position = {report->driver_id,      entry.cold.lat,      entry.cold.lng,
-                                   entry.cold.heading,     entry.cold.speed,    entry.cold.accuracy,
-                                   entry.cold.recorded_at, entry.cold.last_seen};
+        entry.history_ms = live_history_ms(entry.recorded_at / interval * interval);
+        live_decide_report(&entry, &entry.row, report, &result);
+        if (result.status != LIVE_REPORT_NOT_APPROVED && entry.recorded_at != 0) {
+            LiveReport position = {report->driver_id, entry.lat,      entry.lng,         entry.heading,
+                                   entry.speed,       entry.accuracy, entry.recorded_at, entry.last_seen};
 
             live_write_positions(&position, 1);
         }
@@ -233,7 +218,7 @@ void live_tables_visit(void (*visit)(const LiveEntry *entry, void *arg), void *a
 
             SPI_tuptable = table; /* visit() may have run statements of its own */
             result_entry(i, &entry);
-            last = entry.cold.row.driver_id;
+            last = entry.row.driver_id;
             visit(&entry, arg);
         }
         SPI_freetuptable(table);
