@@ -3,24 +3,20 @@
 
 #include <math.h>
 
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "base/clock.h"
 #include "base/guc.h"
 #include "history/ring.h"
-#include "history/track.h"
 #include "identity/session.h"
 
 PG_FUNCTION_INFO_V1(hail_append_history);
 PG_FUNCTION_INFO_V1(hail_drain_history);
 PG_FUNCTION_INFO_V1(hail_history_stats);
-PG_FUNCTION_INFO_V1(hail_track_length_m);
 
 /* hail.append_history(driver_id, trip_id, lat, lng, recorded_at, accuracy): internal, no authorisation here.
  */
@@ -80,38 +76,4 @@ Datum hail_history_stats(PG_FUNCTION_ARGS)
         values[7] = Float8GetDatum((float8)Max(on_trip, other) / (float8)ring->capacity);
     }
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
-}
-
-/* Elements of a one-dimensional float8 or float4 array. */
-static int array_elements(ArrayType *array, Datum **values, bool **nulls)
-{
-    int count;
-
-    if (ARR_ELEMTYPE(array) == FLOAT8OID)
-        deconstruct_array(array, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, values, nulls,
-                          &count);
-    else
-        deconstruct_array(array, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT, values, nulls, &count);
-    return count;
-}
-
-/* hail.track_length_m(lats float8[], lngs float8[], accuracies real[]): arrays of one length, internal. */
-Datum hail_track_length_m(PG_FUNCTION_ARGS)
-{
-    Datum *lats, *lngs, *accuracies;
-    bool *null_lats, *null_lngs, *null_accuracies;
-    int count = array_elements(PG_GETARG_ARRAYTYPE_P(0), &lats, &null_lats);
-    TrackPoint *points = palloc(sizeof(TrackPoint) * Max(count, 1));
-
-    if (array_elements(PG_GETARG_ARRAYTYPE_P(1), &lngs, &null_lngs) != count ||
-        array_elements(PG_GETARG_ARRAYTYPE_P(2), &accuracies, &null_accuracies) != count)
-        elog(ERROR, "arrays of a track differ in length");
-    for (int i = 0; i < count; i++) {
-        if (null_lats[i] || null_lngs[i])
-            elog(ERROR, "a position of a track is null");
-        points[i].lat = DatumGetFloat8(lats[i]);
-        points[i].lng = DatumGetFloat8(lngs[i]);
-        points[i].accuracy = null_accuracies[i] ? NAN : DatumGetFloat4(accuracies[i]);
-    }
-    PG_RETURN_FLOAT8(track_length_m(points, count));
 }
