@@ -24,6 +24,7 @@
 #define GRACE_MS        5000 /* the server cancels at its statement_timeout; past that and this it is given up */
 #define BACKOFF_MIN_MS  100
 #define BACKOFF_MAX_MS  2000
+#define RETRY_DETAIL    "retry_after_s=" /* how rate_limited says it */
 
 typedef struct Slot {
     PGconn *connection; /* NULL: not connected */
@@ -159,6 +160,20 @@ static void note_connect(bool connected)
     metrics_count(connected ? METRIC_DB_CONNECTS : METRIC_DB_CONNECT_FAILURES);
 }
 
+/* The session's own time limit, for what does not set one itself: merged calls and probes. */
+static bool set_time_limit(PGconn *connection)
+{
+    char sql[64];
+    PGresult *result;
+    bool done;
+
+    snprintf(sql, sizeof(sql), "SET statement_timeout = %d", timeout_ms(TIMEOUT_POSITION));
+    result = PQexec(connection, sql);
+    done = PQresultStatus(result) == PGRES_COMMAND_OK;
+    PQclear(result);
+    return done;
+}
+
 static bool slot_connect(Slot *slot)
 {
     /* What the conninfo says later in the list wins over our defaults. */
@@ -175,7 +190,8 @@ static bool slot_connect(Slot *slot)
         return false;
     slot_disconnect(slot);
     slot->connection = PQconnectdbParams(names, values, 1);
-    if (PQstatus(slot->connection) != CONNECTION_OK || !PQenterPipelineMode(slot->connection)) {
+    if (PQstatus(slot->connection) != CONNECTION_OK || !set_time_limit(slot->connection) ||
+        !PQenterPipelineMode(slot->connection)) {
         log_write(LOG_LEVEL_WARN, "cannot connect to the database", "reason",
                   PQerrorMessage(slot->connection), NULL);
         slot_disconnect(slot);
@@ -207,7 +223,7 @@ static bool slot_is_alive(const Slot *slot)
 typedef struct Plan {
     const Route *route;
     const char *name, *timeout;
-    bool prepare_begin, prepare_call;
+    bool begin, prepare_begin, prepare_call;
 } Plan;
 
 static bool send_pipeline(Slot *slot, const DbCall *call, const Plan *plan)
@@ -219,7 +235,7 @@ static bool send_pipeline(Slot *slot, const DbCall *call, const Plan *plan)
     if (plan->prepare_begin &&
         !PQsendPrepare(c, "begin", "SELECT hail.begin_request($1, $2, $3, $4)", 0, NULL))
         return false;
-    if (!PQsendQueryPrepared(c, "begin", 4, begin_values, NULL, NULL, 0))
+    if (plan->begin && !PQsendQueryPrepared(c, "begin", 4, begin_values, NULL, NULL, 0))
         return false;
     if (plan->prepare_call && !PQsendPrepare(c, plan->name, plan->route->sql, 0, NULL))
         return false;
@@ -253,20 +269,32 @@ static void copy_text(char *to, size_t size, const char *from)
     snprintf(to, size, "%s", from ? from : "");
 }
 
-/* Keep what a failed result says. The caller's eyes get registry messages only; the log gets the rest. */
+/* The caller's eyes get registry messages only. */
+void db_reply_fail(DbReply *reply, const char *sqlstate, const char *message, const char *hint,
+                   const char *field)
+{
+    reply->failed = true;
+    reply->error = error_from_sqlstate(sqlstate);
+    copy_text(reply->sqlstate, sizeof(reply->sqlstate), sqlstate);
+    if (reply->error.message == NULL) {
+        copy_text(reply->message, sizeof(reply->message), message);
+        copy_text(reply->hint, sizeof(reply->hint), hint);
+        copy_text(reply->field, sizeof(reply->field), field);
+    }
+}
+
+/* Keep what a failed result says; the log gets what the caller does not. */
 static void take_error(DbReply *reply, const PGresult *result, const DbCall *call, char *sqlstate)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
 
     copy_text(sqlstate, 6, state ? state : "08006");
-    reply->failed = true;
-    reply->error = error_from_sqlstate(sqlstate);
-    if (reply->error.message == NULL) {
-        copy_text(reply->message, sizeof(reply->message),
-                  PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-        copy_text(reply->hint, sizeof(reply->hint), PQresultErrorField(result, PG_DIAG_MESSAGE_HINT));
-        copy_text(reply->field, sizeof(reply->field), PQresultErrorField(result, PG_DIAG_COLUMN_NAME));
-    }
+    db_reply_fail(reply, sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+                  PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
+                  PQresultErrorField(result, PG_DIAG_COLUMN_NAME));
+    if (detail != NULL && strncmp(detail, RETRY_DETAIL, strlen(RETRY_DETAIL)) == 0)
+        reply->retry_after_s = atoi(detail + strlen(RETRY_DETAIL));
     if (!reply->error.expected)
         log_write(LOG_LEVEL_ERROR, "unexpected error of the database", "requestId", call->request_id,
                   "sqlstate", sqlstate, "route", router.routes[call->route]->path, "detail",
@@ -280,7 +308,7 @@ static Outcome read_pipeline(Slot *slot, const DbCall *call, const Plan *plan, D
 {
     PGconn *c = slot->connection;
     long long deadline = now_ms() + timeout_ms(plan->route->timeout) + GRACE_MS;
-    int steps = 2 + plan->prepare_begin + plan->prepare_call, step = 0;
+    int steps = 1 + plan->begin + plan->prepare_begin + plan->prepare_call, step = 0;
     bool late = false;
 
     for (;;) {
@@ -331,7 +359,8 @@ static Outcome run_pipeline(Slot *slot, const DbCall *call, DbReply *reply, char
                  .timeout = route_texts[call->route].timeout};
     Outcome outcome;
 
-    plan.prepare_begin = !slot->begin_prepared;
+    plan.begin = !plan.route->merged;
+    plan.prepare_begin = plan.begin && !slot->begin_prepared;
     plan.prepare_call = !slot->prepared[call->route];
     if (!send_pipeline(slot, call, &plan)) {
         slot_disconnect(slot);

@@ -4,7 +4,8 @@
  *
  * A call is a pipeline: hail.begin_request (settings, token), the route's own statement, sync. Up
  * to the sync it is one transaction: on any error nothing took effect. Statements are prepared on each
- * connection at first use, within the same round trip.
+ * connection at first use, within the same round trip. The call of a merged route (merge.h) does without
+ * hail.begin_request: its tokens are among its values, and every connection has its time limit anyway.
  *
  * A connection is taken last and given back as soon as the answer is read. Serialization failures and
  * deadlocks are sent again up to 3 times. When a connection breaks under a call, the call is sent again
@@ -21,8 +22,8 @@
 #include "router.h"
 
 typedef struct DbCall {
-    int route; /* index into router.routes: names the prepared statement */
-    const char *token;
+    int route;         /* index into router.routes: names the prepared statement */
+    const char *token; /* unused for a merged route */
     const char *request_id;
     const char *const *values; /* $1 ... of the route's SQL, text; NULL: SQL NULL */
     int value_count;
@@ -36,11 +37,17 @@ typedef struct DbReply {
     char message[512]; /* the database's message if meant for callers, else "" */
     char hint[512];    /* "" : none */
     char field[64];    /* argument at fault, snake_case; "" : none */
+    char sqlstate[6];  /* the database's own; "" : the error is the front's */
+    int retry_after_s; /* 0: not said */
 } DbReply;
 
 extern void db_init(const Config *config);
 extern void db_close(void);
 extern void db_call(const DbCall *call, DbReply *reply);
+
+/* Make `reply` the failure that the database means by these; NULL: not given. */
+extern void db_reply_fail(DbReply *reply, const char *sqlstate, const char *message, const char *hint,
+                          const char *field);
 extern void db_reply_free(DbReply *reply);
 
 /* Run one parameterless statement without a token (health checks). NULL on success, else what is wrong. */

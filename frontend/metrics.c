@@ -35,7 +35,12 @@ int metrics_in_flight(void)
 
 void metrics_count(MetricsCounter counter)
 {
-    ADD(counters[counter], 1);
+    metrics_add(counter, 1);
+}
+
+void metrics_add(MetricsCounter counter, int count)
+{
+    ADD(counters[counter], (uint_fast64_t)count);
 }
 
 void metrics_end(int route, int status, double seconds)
@@ -126,4 +131,7 @@ void metrics_render(Buffer *out)
     render_counter(out, METRIC_DB_RETRIES, "hail_db_retries_total", "Calls sent to the database again.");
     render_counter(out, METRIC_DB_POOL_FULL, "hail_db_pool_full_total",
                    "Requests refused: no free connection.");
+    render_counter(out, METRIC_MERGED_CALLS, "hail_merged_calls_total",
+                   "Calls that merged requests have shared.");
+    render_counter(out, METRIC_MERGED_REQUESTS, "hail_merged_requests_total", "Requests they were for.");
 }

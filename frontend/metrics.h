@@ -12,6 +12,8 @@ typedef enum MetricsCounter {
     METRIC_DB_CONNECT_FAILURES,
     METRIC_DB_RETRIES,
     METRIC_DB_POOL_FULL,
+    METRIC_MERGED_CALLS,
+    METRIC_MERGED_REQUESTS,
     METRIC_COUNTERS
 } MetricsCounter;
 
@@ -21,6 +23,7 @@ extern void metrics_end(int route, int status, double seconds);
 extern int metrics_in_flight(void);
 
 extern void metrics_count(MetricsCounter counter);
+extern void metrics_add(MetricsCounter counter, int count);
 extern void metrics_render(Buffer *out);
 
 #endif

@@ -12,6 +12,10 @@
 
 #define API_VERSION "v1"
 
+/* Of pg_type. */
+#define TYPE_OID_BOOL 16
+#define TYPE_OID_INT4 23
+
 static atomic_bool draining;
 
 void response_set_draining(void)
@@ -149,6 +153,41 @@ void respond_rows(Request *request, const PGresult *rows)
     }
     add_meta(request);
     send_answer(request, status, "application/json", "");
+}
+
+/* A column's value as JSON: numbers and truth as such, all else as text. */
+static void add_column(Buffer *out, const PGresult *rows, int row, int column)
+{
+    const char *value = PQgetvalue(rows, row, column);
+
+    if (PQgetisnull(rows, row, column))
+        buffer_text(out, "null");
+    else if (PQftype(rows, column) == TYPE_OID_BOOL)
+        buffer_text(out, value[0] == 't' ? "true" : "false");
+    else if (PQftype(rows, column) == TYPE_OID_INT4)
+        buffer_text(out, value);
+    else
+        buffer_json_string(out, value);
+}
+
+void respond_columns(Request *request, const PGresult *rows, int row, int first)
+{
+    const Route *route = request->route;
+    Buffer *out = request->body_out;
+
+    buffer_reset(out);
+    buffer_text(out, "{\"success\":true,\"data\":");
+    for (int column = first; column < PQnfields(rows); column++) {
+        const char *name = PQfname(rows, column);
+
+        buffer_text(out, column == first ? "{\"" : ",\"");
+        json_camel_name(out, name, strlen(name));
+        buffer_add(out, "\":", 2);
+        add_column(out, rows, row, column);
+    }
+    buffer_add(out, "}", 1);
+    add_meta(request);
+    send_answer(request, route->status ? route->status : 200, "application/json", "");
 }
 
 static void add_details(Request *request)

@@ -11,6 +11,9 @@
 /* Success: {"success":true,"data":...,"meta":...} from the rows of the route's statement. */
 extern void respond_rows(Request *request, const PGresult *rows);
 
+/* The same from a row of columns, from `first` on: an object with their names in camelCase. */
+extern void respond_columns(Request *request, const PGresult *rows, int row, int first);
+
 /* Success with data that is JSON already. */
 extern void respond_data(Request *request, int status, const char *json);
 

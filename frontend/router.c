@@ -40,7 +40,7 @@ static bool same_endpoint(const Route *a, const Route *b)
 /* Every $n up to the number of bound parameters is used and none beyond. */
 static bool sql_matches_params(const Route *route)
 {
-    int bound = 0;
+    int bound = route->merged ? 1 : 0;
     char name[16];
 
     for (int i = 0; i < route_param_count(route); i++)
@@ -63,6 +63,8 @@ static bool row_is_sound(const Route *route, const Route *before)
     if (route->shape == RESULT_LIST && route->list_name == NULL)
         return false;
     if ((route->choice == NULL) != (route->chosen == NULL))
+        return false;
+    if (route->merged && (route->shape != RESULT_ROW || !route->repeatable || route->choice != NULL))
         return false;
     return before == NULL || !same_endpoint(route, before) ||
            (route->choice != NULL && before->choice != NULL);

@@ -69,6 +69,13 @@ typedef struct Route {
     bool read_only;    /* runs in a read-only transaction */
     bool repeatable;   /* safe to send again when the connection broke (true of every read_only row) */
     TimeoutClass timeout;
+    /*
+     * Requests that wait at the same time share one call (merge.h). $1 of the SQL is then an array of their
+     * tokens, $2 ... arrays of the parameters; it gives a row per request, in order: sqlstate (NULL: none),
+     * message, field, hint, retry_after_s, and the columns of the answer. The shape is RESULT_ROW, and the
+     * call must be repeatable.
+     */
+    bool merged;
     const char *choice, *chosen;
     void (*handler)(struct Request *request); /* answers without the database call; sql is NULL then */
 } Route;

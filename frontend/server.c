@@ -17,6 +17,7 @@
 #include <fcntl.h>
 
 #include "db.h"
+#include "merge.h"
 #include "metrics.h"
 #include "request.h"
 #include "response.h"
@@ -81,6 +82,18 @@ static void refuse_values(Request *request)
         respond_error(request, error_registry(HAIL_INVALID_VALUE), "the request has invalid values", NULL);
 }
 
+static void call_merged(Request *request, const DbCall *call)
+{
+    MergedReply merged;
+
+    merge_call(call, &merged);
+    if (merged.reply.failed)
+        respond_db_error(request, &merged.reply);
+    else
+        respond_columns(request, merged.rows, merged.row, merged.first_column);
+    merge_release(&merged);
+}
+
 static void call_database(Request *request)
 {
     const Route *route = request->route;
@@ -92,6 +105,10 @@ static void call_database(Request *request)
                    .repeatable = route->read_only || route->repeatable};
     DbReply reply;
 
+    if (route->merged) {
+        call_merged(request, &call);
+        return;
+    }
     db_call(&call, &reply);
     if (reply.failed)
         respond_db_error(request, &reply);
