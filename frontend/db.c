@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ static struct {
     long long next_connect_ms;
     int backoff_ms;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static atomic_int driver_rate, porter_rate;
 
 /* What became of one pipeline. */
 typedef enum Outcome {
@@ -123,8 +126,29 @@ static Slot *slot_take(void)
     return slot;
 }
 
+static int setting(const Slot *slot, const char *name)
+{
+    const char *value = PQparameterStatus(slot->connection, name);
+
+    return value != NULL ? atoi(value) : 0;
+}
+
+static void note_rates(const Slot *slot)
+{
+    atomic_store_explicit(&driver_rate, setting(slot, "hail.report_rate"), memory_order_relaxed);
+    atomic_store_explicit(&porter_rate, setting(slot, "hail.porter_report_rate"), memory_order_relaxed);
+}
+
+DbRates db_rates(void)
+{
+    return (DbRates){atomic_load_explicit(&driver_rate, memory_order_relaxed),
+                     atomic_load_explicit(&porter_rate, memory_order_relaxed)};
+}
+
 static void slot_give(Slot *slot)
 {
+    if (slot->connection != NULL)
+        note_rates(slot);
     pthread_mutex_lock(&pool.lock);
     slot->next_free = pool.free;
     pool.free = slot;

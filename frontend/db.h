@@ -50,6 +50,13 @@ extern void db_reply_fail(DbReply *reply, const char *sqlstate, const char *mess
                           const char *field);
 extern void db_reply_free(DbReply *reply);
 
+/* Position reports allowed a minute, as the database said last; 0: any number, or not said yet. */
+typedef struct DbRates {
+    int driver, porter;
+} DbRates;
+
+extern DbRates db_rates(void);
+
 /* Run one parameterless statement without a token (health checks). NULL on success, else what is wrong. */
 extern const char *db_probe(const char *sql);
 

@@ -145,6 +145,15 @@ static bool concerns_all(const DbReply *reply)
            strncmp(reply->sqlstate, "53", 2) == 0 || strncmp(reply->sqlstate, "08", 2) == 0;
 }
 
+/* A row that somebody has locked: the others were not to wait for it. */
+static bool is_held_up(const Batch *batch, int row)
+{
+    const PGresult *rows = batch->reply.result;
+
+    return batch->count > 1 && !batch->reply.failed && !PQgetisnull(rows, row, 0) &&
+           strcmp(PQgetvalue(rows, row, 0), "55P03") == 0;
+}
+
 static void run(Batch *batch)
 {
     call_database(batch, &batch->reply);
@@ -306,7 +315,7 @@ void merge_call(const DbCall *call, MergedReply *merged)
         finish(batch);
     } else
         futex_wait(&batch->done, -1);
-    if (batch->apart) {
+    if (batch->apart || is_held_up(batch, row)) {
         release(batch);
         batch = call_alone(call);
         row = 0;

@@ -65,10 +65,11 @@ static void send_answer(Request *request, int status, const char *content_type, 
     if (request->config->origin_count > 0)
         buffer_text(head, "Vary: Origin\r\n");
     if (origin_is_allowed(request))
-        buffer_format(head,
-                      "Access-Control-Allow-Origin: %s\r\n"
-                      "Access-Control-Expose-Headers: Request-Id, Retry-After, Allow\r\n",
-                      mg_get_header(request->connection, "Origin"));
+        buffer_format(
+            head,
+            "Access-Control-Allow-Origin: %s\r\n"
+            "Access-Control-Expose-Headers: Request-Id, Retry-After, RateLimit, RateLimit-Policy, Allow\r\n",
+            mg_get_header(request->connection, "Origin"));
     buffer_text(head, extra);
     buffer_text(head, "\r\n");
     if (!alive)
@@ -246,9 +247,30 @@ static void send_error(Request *request, ErrorKind kind, const char *message, co
     send_answer(request, kind.http_status, "application/json", extra);
 }
 
-void respond_error(Request *request, ErrorKind kind, const char *message, const char *hint)
+/*
+ * The headers of a 429: draft-ietf-httpapi-ratelimit-headers-10, a minute's quota for drivers and one for
+ * those who also serve porter classes. Which of them the caller is, is the database's business: whoever is
+ * refused has used up the first.
+ */
+static void rate_headers(char *extra, size_t size, int retry_after_s)
+{
+    DbRates rates = db_rates();
+    int n = snprintf(extra, size, "Retry-After: %d\r\nRateLimit: \"driver\";r=0;t=%d\r\n", retry_after_s,
+                     retry_after_s);
+
+    if (rates.driver > 0 && rates.porter > 0)
+        snprintf(extra + n, size - (size_t)n,
+                 "RateLimit-Policy: \"driver\";q=%d;w=60, \"porter\";q=%d;w=60\r\n", rates.driver,
+                 rates.porter);
+    else if (rates.driver > 0)
+        snprintf(extra + n, size - (size_t)n, "RateLimit-Policy: \"driver\";q=%d;w=60\r\n", rates.driver);
+}
+
+static void respond_failure(Request *request, ErrorKind kind, const char *message, const char *hint,
+                            int retry_after_s)
 {
     const char *extra = "";
+    char rate[256];
 
     if (message == NULL || message[0] == '\0')
         message = kind.message ? kind.message : kind.code;
@@ -257,9 +279,18 @@ void respond_error(Request *request, ErrorKind kind, const char *message, const 
     if (kind.http_status == 401)
         extra = request->token != NULL ? "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
                                        : "WWW-Authenticate: Bearer\r\n";
-    else if (kind.http_status == 429 || kind.http_status == 503)
+    else if (kind.http_status == 429) {
+        rate_headers(rate, sizeof(rate), retry_after_s);
+        extra = rate;
+        hint = "Wait as many seconds as Retry-After says.";
+    } else if (kind.http_status == 503)
         extra = "Retry-After: 1\r\n";
     send_error(request, kind, message, hint, extra);
+}
+
+void respond_error(Request *request, ErrorKind kind, const char *message, const char *hint)
+{
+    respond_failure(request, kind, message, hint, 1);
 }
 
 void respond_db_error(Request *request, const DbReply *reply)
@@ -271,7 +302,8 @@ void respond_db_error(Request *request, const DbReply *reply)
         request_error(request, field.data, "%s", reply->message[0] ? reply->message : reply->error.message);
         buffer_free(&field);
     }
-    respond_error(request, reply->error, reply->message, reply->hint);
+    respond_failure(request, reply->error, reply->message, reply->hint,
+                    reply->retry_after_s > 0 ? reply->retry_after_s : 1);
 }
 
 void respond_method_not_allowed(Request *request, const char *allow)

@@ -96,7 +96,7 @@ RETURNS TABLE (sqlstate text, message text, field text, hint text, retry_after_s
                state text, pending_offers integer, applied boolean)
 LANGUAGE c VOLATILE ROWS 16 AS 'MODULE_PATHNAME', 'hail_report_requests';
 COMMENT ON FUNCTION hail.report_requests(text[], float8[], float8[], real[], real[], real[], timestamptz[]) IS
-'Requests of many drivers in one call, each with its own access token: a row per request, in order, with what hail.report_location would have answered that driver, or the error (sqlstate NULL: none; field, hint, retry_after_s where there are any). One request''s error disturbs no other. No token''s subject remains. For hail_front alone.';
+'Requests of many drivers in one call, each with its own access token: a row per request, in order, with what hail.report_location would have answered that driver, or the error (sqlstate NULL: none; field, hint, retry_after_s where there are any). One request''s error disturbs no other; one that a lock holds up gets lock_not_available when it is not alone, and is to be sent again. No token''s subject remains. For hail_front alone.';
 GRANT EXECUTE ON FUNCTION hail.report_requests(text[], float8[], float8[], real[], real[], real[], timestamptz[])
     TO hail_front;
 

@@ -27,8 +27,13 @@ const Route live_routes[] = {
     {.method = "POST",
      .path = API "/location/batch-update",
      .summary = "Report positions gathered while offline",
-     .sql = "SELECT json_build_object('accepted', hail.report_locations("
-            "array_fill(hail.current_subject(), ARRAY[cardinality($1::float8[])]), $1, $2, $3, $4, $5, $6))",
+     .sql =
+         "SELECT json_build_object('accepted', count(*) FILTER (WHERE kept), 'rejected', coalesce(json_agg("
+         "json_build_object('index', row - 1, 'verdict', verdict, 'field', CASE field WHEN 'recorded_at' "
+         "THEN 'timestamp' ELSE field END)"
+         " ORDER BY row) FILTER (WHERE NOT kept), '[]')) FROM (SELECT row, verdict, field,"
+         " verdict IN ('applied', 'late', 'duplicate') AS kept FROM hail.report_locations_detailed("
+         "array_fill(hail.current_subject(), ARRAY[cardinality($1::float8[])]), $1, $2, $3, $4, $5, $6)) v",
      .params = {{.name = "locations",
                  .type = TYPE_OBJECTS,
                  .required = true,
@@ -47,7 +52,8 @@ const Route live_routes[] = {
     {.method = "GET",
      .path = API "/location/nearby",
      .summary = "Available drivers nearby, nearest first",
-     .sql = "SELECT row_to_json(t) FROM hail.nearby_drivers($1, $2, $3, $4, $5) t",
+     .sql = "SELECT row_to_json(n) FROM (SELECT t.*, greatest(round(extract(epoch FROM hail.clock() - "
+            "t.last_seen), 1), 0) AS age_s FROM hail.nearby_drivers($1, $2, $3, $4, $5) t) n",
      .params =
          {{.name = "lat", .source = IN_QUERY, LATITUDE},
           {.name = "lng", .source = IN_QUERY, LONGITUDE},

@@ -78,6 +78,7 @@ static bool check_request_id(char **value, void **extra, GucSource source)
 #define SECRET (GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE)
 
 /* clang-format off */
+/* GUC_REPORT: the server tells its clients the value by itself; haild puts these into its answers. */
 static const IntSetting int_settings[] = {
     {"hail.max_live_drivers", "Drivers the live index has room for.",
      &hail_max_live_drivers, 100000, 16, 10000000, PGC_POSTMASTER, 0},
@@ -104,9 +105,9 @@ static const IntSetting int_settings[] = {
     {"hail.max_speed", "A move faster than this (km/h) is flagged and not applied.",
      &hail_max_speed_kmh, 250, 1, 100000, PGC_SIGHUP, 0},
     {"hail.report_rate", "Position reports a driver may send a minute, as many at once; 0: any number.",
-     &hail_report_rate, 20, 0, 60000, PGC_SIGHUP, 0},
+     &hail_report_rate, 20, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.porter_report_rate", "The same for drivers of porter classes.",
-     &hail_porter_report_rate, 600, 0, 60000, PGC_SIGHUP, 0},
+     &hail_porter_report_rate, 600, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",
      &hail_jwt_leeway_s, 30, 0, 60, PGC_SIGHUP, GUC_UNIT_S},
 };

@@ -18,6 +18,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
@@ -30,6 +31,7 @@
 #include "live/report.h"
 
 #define RESULT_COLUMNS 8
+#define LOCK_TIMEOUT   "50ms"
 
 enum { TOKENS, LATS, LNGS, HEADINGS, SPEEDS, ACCURACIES, RECORDED_ATS, COLUMNS };
 
@@ -227,8 +229,21 @@ static void note_error(Verdict *verdict, ErrorData *error)
     verdict->hint = error->hint;
 }
 
+/* Others wait too: a row somebody has locked is not waited for long (error 55P03: ask again alone). */
+static LiveReportResult take_hastily(const LiveReport *report)
+{
+    int level = NewGUCNestLevel();
+    LiveReportResult result;
+
+    (void)set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                            0, false);
+    result = live_take_report(report);
+    AtEOXact_GUC(true, level);
+    return result;
+}
+
 /* Second round: with tables; an error stays with its request. */
-static void take_apart(Verdict *verdict)
+static void take_apart(Verdict *verdict, bool alone)
 {
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
@@ -238,7 +253,7 @@ static void take_apart(Verdict *verdict)
     MemoryContextSwitchTo(context);
     PG_TRY();
     {
-        verdict->result = live_take_report(&verdict->report);
+        verdict->result = alone ? live_take_report(&verdict->report) : take_hastily(&verdict->report);
         ReleaseCurrentSubTransaction();
     }
     PG_CATCH();
@@ -276,7 +291,7 @@ static void take_waiting(Verdict *verdicts, int count)
         qsort(waiting, n, sizeof(Verdict *), compare_drivers);
     for (int i = 0; i < n; i++) {
         CHECK_FOR_INTERRUPTS();
-        take_apart(waiting[i]);
+        take_apart(waiting[i], count == 1);
     }
 }
 

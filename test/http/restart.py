@@ -7,6 +7,7 @@ import time
 
 from concurrency import hold_table
 from harness import Haild, PICKUP, check, equal, eventually, send, test
+from merge import Traffic, no_rate, register
 
 
 def cluster(*words):
@@ -80,6 +81,22 @@ def _(w):
         stop.set()
         for t in threads:
             t.join()
+    equal(set(statuses), {200, 503})
+
+
+@test("a database restart under merged reports: each is answered, 503 while it is away, then service again")
+def _(w):
+    with no_rate(w):
+        traffic = Traffic(w.port, [token for _, token in register(w, 12)])
+        try:
+            eventually(lambda: traffic.statuses.count(200) > 100)
+            cluster("stop", "immediate")
+            eventually(lambda: traffic.statuses.count(503) > 20)
+            cluster("start")
+            count = traffic.statuses.count(200)
+            eventually(lambda: traffic.statuses.count(200) > count + 100)
+        finally:
+            statuses = traffic.stop()
     equal(set(statuses), {200, 503})
 
 
