@@ -15,6 +15,7 @@ bool hail_workers = true;
 int hail_presence_ttl_s = 30;
 int hail_history_interval_s = 60;
 int hail_write_through_ms = 1000;
+int hail_write_through_batch = 10000;
 int hail_quote_ttl_s = 600;
 int hail_min_trip_m = 50;
 int hail_max_trip_km = 300;
@@ -90,6 +91,8 @@ static const IntSetting int_settings[] = {
      &hail_history_interval_s, 60, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.write_through_interval", "Changed positions reach driver_positions this often.",
      &hail_write_through_ms, 1000, 10, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+    {"hail.write_through_batch", "Changed positions written in one transaction.",
+     &hail_write_through_batch, 10000, 32, 1000000, PGC_SIGHUP, 0},
     {"hail.quote_ttl", "How long a quote locks its price.",
      &hail_quote_ttl_s, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.min_trip_distance", "Pickup and dropoff nearer than this (m) are refused as the same place.",

@@ -15,8 +15,9 @@ extern int hail_presence_ttl_s; /* hail.presence_ttl: a driver not heard of for 
 extern int
     hail_history_interval_s; /* hail.history_interval: off a trip, one point kept per so many seconds */
 extern int
-    hail_write_through_ms;   /* hail.write_through_interval: positions reach driver_positions this often */
-extern int hail_quote_ttl_s; /* hail.quote_ttl */
+    hail_write_through_ms; /* hail.write_through_interval: positions reach driver_positions this often */
+extern int hail_write_through_batch; /* hail.write_through_batch: positions written in one transaction */
+extern int hail_quote_ttl_s;         /* hail.quote_ttl */
 extern int hail_min_trip_m;  /* hail.min_trip_distance: pickup and dropoff nearer than this are one place */
 extern int hail_max_trip_km; /* hail.max_trip_distance: longest trip priced, great circle */
 extern int hail_surge_window_s; /* hail.surge_window: requests of so long count as demand */

@@ -276,6 +276,17 @@ static void give_up_slot(int32 slot, int32 *link)
     LWLockRelease(free_lock());
 }
 
+/* What links to a slot in its chain. Partition lock held. */
+static int32 *link_to(int32 slot)
+{
+    uint32 hash = driver_hash(&live_index->cold[slot].driver_id);
+    int32 *link = &live_index->hash[hash & live_index->hash_mask];
+
+    while (*link != slot)
+        link = &live_index->hot[*link].hash_next;
+    return link;
+}
+
 static int32 reserve_once(const pg_uuid_t *driver_id, uint32 hash, bool create)
 {
     LWLock *lock = partition_lock(partition_of_hash(hash));
@@ -311,11 +322,7 @@ void live_index_unreserve(int32 slot)
     cold->reservations--;
     if (cold->reservations == 0 && cold->version == 0 && live_index->hot[slot].recorded_at == 0 &&
         live_index->hot[slot].pending_offers == 0) {
-        int32 *link = &live_index->hash[driver_hash(&cold->driver_id) & live_index->hash_mask];
-
-        while (*link != slot)
-            link = &live_index->hot[*link].hash_next;
-        give_up_slot(slot, link);
+        give_up_slot(slot, link_to(slot));
     }
     LWLockRelease(lock);
 }
@@ -725,7 +732,7 @@ static void take_report(int32 slot, const LiveReport *report, const LiveRow *pen
     if (result->status == LIVE_REPORT_NOT_APPROVED)
         return;
     store_slot(&entry, false);
-    live_index_mark_dirty(slot);
+    live_index_mark_dirty(slot / 32, 1u << (slot % 32));
     live_index_mark_moved(slot / 32, 1u << (slot % 32));
 }
 
@@ -860,9 +867,9 @@ uint32 live_index_take_dirty(int32 word)
     return take_marks(&live_index->dirty[word]);
 }
 
-void live_index_mark_dirty(int32 slot)
+void live_index_mark_dirty(int32 word, uint32 marks)
 {
-    put_marks(&live_index->dirty[slot / 32], 1u << (slot % 32));
+    put_marks(&live_index->dirty[word], marks);
 }
 
 uint32 live_index_take_moved(int32 word)
@@ -913,6 +920,30 @@ int live_index_reclaim(TimestampTz before)
         LWLockRelease(partition_lock(p));
     }
     return reclaimed;
+}
+
+bool live_index_reclaim_slot(int32 slot, TimestampTz before)
+{
+    int partition = partition_of_slot(slot);
+    bool reclaim;
+
+    LWLockAcquire(partition_lock(partition), LW_EXCLUSIVE);
+    reclaim = may_reclaim() && used_in_partition(slot, partition) && reclaimable(slot, before);
+    if (reclaim)
+        give_up_slot(slot, link_to(slot));
+    LWLockRelease(partition_lock(partition));
+    return reclaim;
+}
+
+int32 live_index_next_silent(int32 slot, int32 end, TimestampTz before)
+{
+    for (; slot < end; slot++) {
+        const volatile LiveHot *hot = &live_index->hot[slot];
+
+        if (hot->last_seen < before && hot->used)
+            break;
+    }
+    return slot;
 }
 
 /* Partition lock held exclusively. */

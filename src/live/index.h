@@ -173,9 +173,9 @@ extern bool live_index_read(int32 slot, LiveEntry *entry);
 extern int32 live_index_slots(void);
 extern bool live_index_find(const pg_uuid_t *driver_id, LiveEntry *entry);
 
-/* Positions not yet written through: take the marks of slots 32 * word ..., and put one back. */
+/* Positions not yet written through: take the marks of slots 32 * word ..., and set some. */
 extern uint32 live_index_take_dirty(int32 word);
-extern void live_index_mark_dirty(int32 slot);
+extern void live_index_mark_dirty(int32 word, uint32 marks);
 
 /* The same of drivers that have reported, or whose rows have changed, since live_visit_moved() looked. */
 extern uint32 live_index_take_moved(int32 word);
@@ -184,6 +184,13 @@ extern void live_index_mark_moved(int32 word, uint32 bits);
 /* Give up slots of drivers that are offline, free and, with `before`, not heard of since; returns their
  * number. */
 extern int live_index_reclaim(TimestampTz before);
+extern bool live_index_reclaim_slot(int32 slot, TimestampTz before);
+
+/*
+ * The first slot from `slot` on whose driver may not have been heard of since `before`; `end` if there is
+ * none. Read without locks: it passes over no driver that was silent all the time, and means nothing else.
+ */
+extern int32 live_index_next_silent(int32 slot, int32 end, TimestampTz before);
 
 extern int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits);
 extern LiveIndexStats live_index_stats(void);

@@ -252,129 +252,49 @@ int live_rebuild(void)
     return (int)total;
 }
 
-/* ---- write-through ---- */
-
-static HailStatement write_positions = {
-    "INSERT INTO hail.driver_positions AS p"
-    " (driver_id, lat, lng, heading, speed, accuracy, recorded_at, received_at, place)"
-    " SELECT u.id, u.lat, u.lng, nullif(u.heading, 'NaN'), nullif(u.speed, 'NaN'), nullif(u.accuracy, 'NaN'),"
-    " u.recorded_at, u.received_at,"
-    " public.ST_SetSRID(public.ST_MakePoint(round(u.lng * 100) / 100, round(u.lat * 100) / 100), 4326)"
-    " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
-    " u(id, lat, lng, heading, speed, accuracy, recorded_at, received_at)"
-    " JOIN hail.drivers d ON d.id = u.id ORDER BY u.id"
-    " ON CONFLICT (driver_id) DO UPDATE SET lat = excluded.lat, lng = excluded.lng, heading = "
-    "excluded.heading,"
-    " speed = excluded.speed, accuracy = excluded.accuracy, recorded_at = excluded.recorded_at,"
-    " received_at = excluded.received_at, place = excluded.place"
-    " WHERE p.recorded_at <= excluded.recorded_at",
-    8,
-    {UUIDARRAYOID, FLOAT8ARRAYOID, FLOAT8ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID, FLOAT4ARRAYOID,
-     TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}};
-
-static Datum array_of(Datum *values, int count, Oid type, int length, char align)
-{
-    return PointerGetDatum(construct_array(values, count, type, length, type != UUIDOID, align));
-}
-
-int live_write_positions(const LiveReport *reports, int count)
-{
-    Datum *columns[8], args[8];
-
-    for (int c = 0; c < 8; c++)
-        columns[c] = palloc(sizeof(Datum) * count);
-    for (int i = 0; i < count; i++) {
-        columns[0][i] = UUIDPGetDatum(&reports[i].driver_id);
-        columns[1][i] = Float8GetDatum(reports[i].lat);
-        columns[2][i] = Float8GetDatum(reports[i].lng);
-        columns[3][i] = Float4GetDatum(reports[i].heading);
-        columns[4][i] = Float4GetDatum(reports[i].speed);
-        columns[5][i] = Float4GetDatum(reports[i].accuracy);
-        columns[6][i] = TimestampTzGetDatum(reports[i].recorded_at);
-        columns[7][i] = TimestampTzGetDatum(reports[i].received_at);
-    }
-    args[0] = array_of(columns[0], count, UUIDOID, UUID_LEN, TYPALIGN_CHAR);
-    for (int c = 1; c < 8; c++) {
-        Oid type = c < 3 ? FLOAT8OID : c < 6 ? FLOAT4OID : TIMESTAMPTZOID;
-
-        args[c] = array_of(columns[c], count, type, c >= 3 && c < 6 ? 4 : 8,
-                           c >= 3 && c < 6 ? TYPALIGN_INT : TYPALIGN_DOUBLE);
-    }
-    return (int)hail_execute(&write_positions, args, NULL, false, 0);
-}
-
-static void entry_report(const LiveEntry *entry, LiveReport *report)
-{
-    *report = (LiveReport){entry->row.driver_id, entry->lat,      entry->lng,         entry->heading,
-                           entry->speed,         entry->accuracy, entry->recorded_at, entry->last_seen};
-}
-
-int live_write_through(void)
-{
-    LiveReport *reports;
-    int32 *slots;
-    int count = 0, total = 0, words;
-    LiveOwner saved;
-
-    if (live_mode() != LIVE_IN_MEMORY)
-        return 0;
-    saved = live_owner_begin();
-    reports = palloc(sizeof(LiveReport) * (BATCH + 32));
-    slots = palloc(sizeof(int32) * (BATCH + 32));
-    words = (live_index_slots() + 31) / 32;
-    for (int32 word = 0; word < words; word++) {
-        uint32 bits = live_index_take_dirty(word);
-        int taken = 0;
-
-        for (int bit = 0; bit < 32; bit++)
-            if (bits & (1u << bit))
-                slots[count + taken++] = word * 32 + bit;
-        if (taken > 0)
-            mirror_note_written(&slots[count], taken); /* before anything can fail */
-        for (int i = 0, first = count; i < taken; i++) {
-            LiveEntry entry;
-
-            if (live_index_read(slots[first + i], &entry) && entry.recorded_at != 0)
-                entry_report(&entry, &reports[count++]);
-        }
-        if (count >= BATCH || (count > 0 && word == words - 1)) {
-            total += live_write_positions(reports, count);
-            count = 0;
-        }
-    }
-    live_owner_end(saved);
-    return total;
-}
-
 /* ---- presence ---- */
 
-static HailStatement lock_silent = {"SELECT 1 FROM hail.drivers WHERE id = $1 AND online AND trip_id IS NULL"
-                                    " FOR NO KEY UPDATE SKIP LOCKED",
-                                    1,
-                                    {UUIDOID}};
+static HailStatement lock_silent = {
+    "SELECT d.id FROM hail.drivers d WHERE d.id = ANY ($1) AND d.online AND d.trip_id IS NULL"
+    " ORDER BY d.id FOR NO KEY UPDATE SKIP LOCKED",
+    1,
+    {UUIDARRAYOID}};
 
-static HailStatement set_offline = {"UPDATE hail.drivers SET online = false, event_version = event_version + "
-                                    "1 WHERE id = $1 RETURNING event_version",
-                                    1,
-                                    {UUIDOID}};
+static HailStatement set_offline = {
+    "WITH gone AS (UPDATE hail.drivers d SET online = false, event_version = d.event_version + 1"
+    " WHERE d.id = ANY ($1) RETURNING d.id, d.event_version)"
+    " SELECT hail.write_event('driver', g.id, g.event_version, 'DriverOffline',"
+    " jsonb_build_object('reason', 'not_heard_of')) FROM gone g ORDER BY g.id",
+    1,
+    {UUIDARRAYOID}};
 
-static HailStatement write_offline = {"SELECT hail.write_event('driver', $1, $2, 'DriverOffline', "
-                                      "jsonb_build_object('reason', 'not_heard_of'))",
-                                      2,
-                                      {UUIDOID, INT4OID}};
-
-bool live_set_offline(const pg_uuid_t *driver_id, bool (*still_silent)(const pg_uuid_t *, TimestampTz),
-                      TimestampTz before)
+static Datum uuid_array(const pg_uuid_t *ids, int count)
 {
-    Datum args[2] = {UUIDPGetDatum(driver_id)};
-    bool isnull;
+    ArrayType *array = live_new_array(UUIDOID, UUID_LEN, count);
 
-    if (hail_execute(&lock_silent, args, NULL, false, 1) == 0 || !still_silent(driver_id, before))
-        return false;
-    hail_execute(&set_offline, args, NULL, false, 0);
-    args[1] = hail_result(0, 1, &isnull);
-    hail_execute(&write_offline, args, NULL, false, 0);
-    return true;
+    memcpy(ARR_DATA_PTR(array), ids, sizeof(pg_uuid_t) * count);
+    return PointerGetDatum(array);
+}
+
+int live_set_offline(pg_uuid_t *ids, int count, bool (*still_silent)(const pg_uuid_t *, TimestampTz),
+                     TimestampTz before)
+{
+    int locked, silent = 0;
+
+    if (count == 0)
+        return 0;
+    locked = (int)hail_execute(&lock_silent, (Datum[]){uuid_array(ids, count)}, NULL, false, 0);
+    for (int i = 0; i < locked; i++) {
+        bool isnull;
+
+        ids[i] = *DatumGetUUIDP(hail_result(i, 1, &isnull));
+    }
+    for (int i = 0; i < locked; i++)
+        if (still_silent(&ids[i], before))
+            ids[silent++] = ids[i];
+    if (silent > 0)
+        hail_execute(&set_offline, (Datum[]){uuid_array(ids, silent)}, NULL, false, 0);
+    return silent;
 }
 
 static bool silent_in_index(const pg_uuid_t *driver_id, TimestampTz before)
@@ -384,25 +304,50 @@ static bool silent_in_index(const pg_uuid_t *driver_id, TimestampTz before)
     return live_index_find(driver_id, &entry) && entry.last_seen < before;
 }
 
-static int uuid_order(const void *a, const void *b)
+/* The sweep over all slots: it goes on where the last run stopped, and begins again when none is left. */
+static struct {
+    int32 next, left;
+} sweep;
+
+/* Collect online, free drivers not heard of since `before`; slots of those long offline are given up. */
+static int sweep_slots(TimestampTz before, pg_uuid_t *silent)
 {
-    return live_uuid_cmp(a, b);
+    TimestampTz long_ago = hail_now() - RECLAIM_AGE;
+    int32 slots = live_index_slots();
+    int count = 0;
+    LiveEntry entry;
+
+    if (sweep.left == 0)
+        sweep.left = slots;
+    while (sweep.left > 0 && count < EXPIRE_BATCH) {
+        int32 end = Min(sweep.next + sweep.left, slots);
+        int32 slot = live_index_next_silent(sweep.next, end, before);
+        int32 passed = Min(slot + 1, end);
+
+        sweep.left -= passed - sweep.next;
+        sweep.next = passed < slots ? passed : 0;
+        if (slot == end || !live_index_read(slot, &entry) || entry.last_seen >= before ||
+            !live_uuid_is_zero(&entry.row.trip_id))
+            continue;
+        if (entry.row.online)
+            silent[count++] = entry.row.driver_id;
+        else if (entry.last_seen < long_ago)
+            live_index_reclaim_slot(slot, long_ago);
+    }
+    return count;
 }
 
 static int expire_from_index(TimestampTz before)
 {
     pg_uuid_t *silent = palloc(sizeof(pg_uuid_t) * EXPIRE_BATCH);
-    int count = 0, expired = 0;
-    LiveEntry entry;
+    int count = sweep_slots(before, silent);
 
-    for (int32 slot = 0; slot < live_index_slots() && count < EXPIRE_BATCH; slot++)
-        if (live_index_read(slot, &entry) && entry.row.online && entry.last_seen < before &&
-            live_uuid_is_zero(&entry.row.trip_id))
-            silent[count++] = entry.row.driver_id;
-    qsort(silent, count, sizeof(pg_uuid_t), uuid_order); /* rows are locked in id order */
-    for (int i = 0; i < count; i++)
-        expired += live_set_offline(&silent[i], silent_in_index, before);
-    return expired;
+    return live_set_offline(silent, count, silent_in_index, before);
+}
+
+bool live_more_to_expire(void)
+{
+    return sweep.left > 0;
 }
 
 int live_expire_presence(void)
@@ -416,7 +361,5 @@ int live_expire_presence(void)
     saved = live_owner_begin();
     expired = live_mode() == LIVE_IN_MEMORY ? expire_from_index(before) : live_tables_expire(before);
     live_owner_end(saved);
-    if (live_mode() == LIVE_IN_MEMORY)
-        live_index_reclaim(hail_now() - RECLAIM_AGE);
     return expired;
 }

@@ -84,11 +84,18 @@ extern bool live_ready(void);
 /* The index is being rebuilt: live_search() would fail. In a transaction. */
 extern bool live_warming(void);
 
-/* Keeper steps (each in a transaction of the caller): rebuild after a start, write changed positions through,
- * write OFFLINE and its event for drivers past their TTL. Return the rows written. */
+/*
+ * Keeper steps, each in a transaction of the caller; they return the rows written. Rebuild after a start: all
+ * at once, unless somebody else is at it or the transaction has itself changed drivers. Write changed
+ * positions through; write OFFLINE and its event for drivers past their TTL: a batch of these
+ * (hail.write_through_batch positions, 1,000 drivers), and `more` tells whether the round over all drivers
+ * has not come to its end.
+ */
 extern int live_rebuild(void);
 extern int live_write_through(void);
+extern bool live_more_to_write(void);
 extern int live_expire_presence(void);
+extern bool live_more_to_expire(void);
 
 /* Keeper step: an event for each driver whose impossible speed waits to be told; those whose rows are locked
  * wait on. And whether there are any: cheap, no transaction needed. */

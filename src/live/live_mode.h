@@ -5,6 +5,7 @@
 #include "postgres.h"
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "utils/array.h"
 
 #include "live/index.h"
 
@@ -70,13 +71,17 @@ extern void live_result_row(uint64 row, LiveRow *out);
 extern void live_result_position(uint64 row, LiveReport *out);
 extern bool live_result_both(uint64 row, LiveRow *out, LiveReport *position, Datum *further);
 
-/* As owner: put positions into driver_positions, the newest staying; returns the rows written. */
+/* As owner: put positions into driver_positions, the newest staying; in the order of drivers' ids, each once.
+ * Returns the rows written. */
 extern int live_write_positions(const LiveReport *reports, int count);
 
-/* As owner: lock the driver's row, ask still_silent() again, then write OFFLINE and its event. False: not
- * done. */
-extern bool live_set_offline(const pg_uuid_t *driver_id, bool (*still_silent)(const pg_uuid_t *, TimestampTz),
-                             TimestampTz before);
+/* An array of `count` elements of a type of fixed length, 0 so far and none NULL. */
+extern ArrayType *live_new_array(Oid type, int length, int count);
+
+/* As owner: lock the drivers' rows that are online and free, ask still_silent() again, then write OFFLINE and
+ * its event. Overwrites `ids`. Returns the number done. */
+extern int live_set_offline(pg_uuid_t *ids, int count, bool (*still_silent)(const pg_uuid_t *, TimestampTz),
+                            TimestampTz before);
 
 /* Table mode (tables.c). live_tables_expire() as owner, the others see to that themselves. */
 extern int live_tables_search(const LiveSearch *search, LiveHit *hits);

@@ -36,9 +36,10 @@ typedef enum ChangeKind { CHANGE_ROW, CHANGE_OFFERS, CHANGE_RESET, CHANGE_WRITTE
 typedef struct Change {
     ChangeKind kind;
     SubTransactionId in;
-    int32 slot;  /* reserved, or LIVE_NO_SLOT */
-    int delta;   /* offers; reset: ready afterwards */
-    LiveRow row; /* offers: driver_id alone */
+    int32 slot;   /* reserved, or LIVE_NO_SLOT */
+    int delta;    /* offers; reset: ready afterwards; written: the word of its marks */
+    uint32 marks; /* written */
+    LiveRow row;  /* offers: driver_id alone */
 } Change;
 
 static Change *queue = NULL; /* in TopMemoryContext */
@@ -113,12 +114,14 @@ void mirror_queue_reset(bool ready)
     queued++;
 }
 
-void mirror_note_written(const int32 *slots, int count)
+uint32 mirror_take_dirty(int32 word)
 {
-    for (int i = 0; i < count; i++) {
-        next_change(CHANGE_WRITTEN)->delta = slots[i];
-        queued++;
-    }
+    Change *change = next_change(CHANGE_WRITTEN);
+
+    change->delta = word;
+    change->marks = live_index_take_dirty(word);
+    queued += change->marks != 0;
+    return change->marks;
 }
 
 void live_queue_offers(const pg_uuid_t *driver_id, int delta)
@@ -162,7 +165,7 @@ static void drop_change(const Change *change)
 static void undo_change(const Change *change)
 {
     if (change->kind == CHANGE_WRITTEN)
-        live_index_mark_dirty(change->delta);
+        live_index_mark_dirty(change->delta, change->marks);
     drop_change(change);
 }
 

@@ -18,8 +18,10 @@ extern const LiveRow *mirror_queued_row(const pg_uuid_t *driver_id);
 /* Forget the whole index when this transaction commits; it is ready then if `ready`. */
 extern void mirror_queue_reset(bool ready);
 
-/* These slots' positions are being written through: marked again if the transaction aborts. */
-extern void mirror_note_written(const int32 *slots, int count);
+/* live_index_take_dirty(); the marks are put back if the transaction aborts. Error: out of memory, nothing
+ * taken.
+ */
+extern uint32 mirror_take_dirty(int32 word);
 
 /* Error out of slots, naming the setting. */
 extern void mirror_out_of_slots(void) pg_attribute_noreturn();

@@ -246,15 +246,13 @@ static bool silent_in_tables(const pg_uuid_t *driver_id, TimestampTz before)
 
 int live_tables_expire(TimestampTz before)
 {
-    uint64 rows = hail_execute(&read_silent, (Datum[]){TimestampTzGetDatum(before)}, NULL, false, 0);
-    SPITupleTable *table = SPI_tuptable;
-    int expired = 0;
+    int count = (int)hail_execute(&read_silent, (Datum[]){TimestampTzGetDatum(before)}, NULL, false, 0);
+    pg_uuid_t *silent = palloc(sizeof(pg_uuid_t) * (count + 1));
 
-    for (uint64 i = 0; i < rows; i++) {
+    for (int i = 0; i < count; i++) {
         bool isnull;
-        pg_uuid_t id = *DatumGetUUIDP(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
 
-        expired += live_set_offline(&id, silent_in_tables, before);
+        silent[i] = *DatumGetUUIDP(hail_result(i, 1, &isnull));
     }
-    return expired;
+    return live_set_offline(silent, count, silent_in_tables, before);
 }
