@@ -163,6 +163,14 @@ static HailStatement lock_offers = {"LOCK TABLE hail.offers IN SHARE MODE", 0};
 static HailStatement read_offers = {
     "SELECT o.driver_id, count(*)::integer FROM hail.offers o WHERE o.status = 'pending' GROUP BY 1", 0};
 
+/* The first column, which is the driver's id. */
+static const pg_uuid_t *result_id(uint64 row)
+{
+    bool isnull;
+
+    return DatumGetUUIDP(hail_result(row, 1, &isnull));
+}
+
 /* All rows of a statement as committed now, BATCH at a time; SPI_tuptable holds the row given. */
 static uint64 each_row(HailStatement *statement, void (*take)(uint64 row))
 {
@@ -176,8 +184,15 @@ static uint64 each_row(HailStatement *statement, void (*take)(uint64 row))
         SPI_cursor_fetch(portal, true, BATCH);
         if (SPI_processed == 0)
             break;
-        for (uint64 i = 0; i < SPI_processed; i++)
+        for (uint64 i = 0; i < SPI_processed; i++) {
+            for (int step = 0; step < 3; step++) {
+                uint64 ahead = i + 24 - 8 * step;
+
+                if (ahead < SPI_processed)
+                    live_index_fetch(result_id(ahead), step);
+            }
             take(i);
+        }
         total += SPI_processed;
         SPI_freetuptable(SPI_tuptable);
     }
@@ -206,7 +221,7 @@ static void take_position(uint64 i)
 static void take_offers(uint64 i)
 {
     bool isnull;
-    int32 slot = live_index_reserve(DatumGetUUIDP(hail_result(i, 1, &isnull)), false);
+    int32 slot = live_index_reserve(result_id(i), false);
 
     if (slot == LIVE_NO_SLOT)
         return;
