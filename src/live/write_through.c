@@ -120,7 +120,7 @@ int live_write_positions(const LiveReport *reports, int count)
 /* Over the words of marks: it goes on where the last batch ended, and begins again when none is left. */
 static struct {
     int32 next, left;
-} round;
+} pass;
 
 static int read_slots(int32 word, uint32 marks, LiveReport *reports)
 {
@@ -153,15 +153,15 @@ int live_write_through(void)
     if (live_mode() != LIVE_IN_MEMORY)
         return 0;
     words = (live_index_slots() + 31) / 32;
-    if (round.left == 0)
-        round.left = words;
+    if (pass.left == 0)
+        pass.left = words;
     saved = live_owner_begin();
     reports = palloc_extended(sizeof(LiveReport) * (hail_write_through_batch + 32), MCXT_ALLOC_HUGE);
-    while (round.left > 0 && count < hail_write_through_batch) {
-        int32 word = round.next;
+    while (pass.left > 0 && count < hail_write_through_batch) {
+        int32 word = pass.next;
 
-        round.next = word + 1 < words ? word + 1 : 0;
-        round.left--;
+        pass.next = word + 1 < words ? word + 1 : 0;
+        pass.left--;
         count += read_slots(word, mirror_take_dirty(word), &reports[count]);
     }
     if (count > 0) {
@@ -174,5 +174,5 @@ int live_write_through(void)
 
 bool live_more_to_write(void)
 {
-    return round.left > 0;
+    return pass.left > 0;
 }
