@@ -322,6 +322,24 @@ ANALYZE clerk.trap;
 DROP SCHEMA clerk CASCADE;
 DROP ROLE hail_test_clerk, hail_test_chief;
 
+-- Rights that are taken away are gone at once.
+CREATE ROLE hail_test_boss LOGIN SUPERUSER IN ROLE hail_customer;
+\c - hail_test_boss
+SELECT hail.current_role_name();
+BEGIN;
+ALTER ROLE hail_test_boss NOSUPERUSER;
+SELECT hail.current_role_name();
+ROLLBACK;
+SELECT hail.current_role_name();
+GRANT hail_admin TO hail_test_boss;
+ALTER ROLE hail_test_boss NOSUPERUSER CREATEROLE;
+SELECT hail.current_role_name();
+REVOKE hail_admin FROM hail_test_boss;
+SELECT hail.current_role_name();
+\c - postgres
+SET client_min_messages = warning;
+DROP ROLE hail_test_boss;
+
 -- A request's id is short and of one line; it is no identity.
 BEGIN;
 SELECT set_config('hail.request_id', 'req-7f3', true);

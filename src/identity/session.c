@@ -7,7 +7,9 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "base/error.h"
 #include "identity/session.h"
@@ -54,12 +56,6 @@ static void at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTr
     }
 }
 
-void hail_session_init(void)
-{
-    RegisterXactCallback(at_transaction_end, NULL);
-    RegisterSubXactCallback(at_subtransaction_end, NULL);
-}
-
 void hail_session_begin(HailRole role, const pg_uuid_t *subject)
 {
     SubTransactionId now = GetCurrentSubTransactionId();
@@ -74,15 +70,53 @@ void hail_session_begin(HailRole role, const pg_uuid_t *subject)
     verified->actor = (HailActor){role, true, *subject};
 }
 
-static bool is_database_admin(void)
+static bool has_admin_rights(Oid session_user, Oid outer_user)
 {
     Oid admin;
 
-    if (superuser_arg(GetSessionUserId()) && superuser_arg(GetOuterUserId()))
+    if (superuser_arg(session_user) && superuser_arg(outer_user))
         return true;
     admin = get_role_oid("hail_admin", true);
-    return OidIsValid(admin) && has_privs_of_role(GetSessionUserId(), admin) &&
-           has_privs_of_role(GetOuterUserId(), admin);
+    return OidIsValid(admin) && has_privs_of_role(session_user, admin) &&
+           has_privs_of_role(outer_user, admin);
+}
+
+/* The last answer, until roles or their members change: every call of every function asks. */
+static struct {
+    bool known, answer;
+    Oid session_user, outer_user;
+    uint64 forgotten; /* how often */
+} admin_rights;
+
+static void forget_admin_rights(Datum arg, int cache, uint32 hash)
+{
+    admin_rights.known = false;
+    admin_rights.forgotten++;
+}
+
+static bool is_database_admin(void)
+{
+    Oid session_user = GetSessionUserId(), outer_user = GetOuterUserId();
+
+    uint64 forgotten = admin_rights.forgotten;
+
+    if (admin_rights.known && admin_rights.session_user == session_user &&
+        admin_rights.outer_user == outer_user)
+        return admin_rights.answer;
+    admin_rights.known = false;
+    admin_rights.answer = has_admin_rights(session_user, outer_user);
+    admin_rights.session_user = session_user;
+    admin_rights.outer_user = outer_user;
+    admin_rights.known = forgotten == admin_rights.forgotten; /* nothing changed meanwhile */
+    return admin_rights.answer;
+}
+
+void hail_session_init(void)
+{
+    CacheRegisterSyscacheCallback(AUTHOID, forget_admin_rights, (Datum)0);
+    CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_admin_rights, (Datum)0);
+    RegisterXactCallback(at_transaction_end, NULL);
+    RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
 
 HailActor hail_actor(void)

@@ -42,7 +42,7 @@
 #define SET_ROOM    8
 #define SUSPECTS    (SETS * SET_ROOM)
 #define FLAG_EVERY  (60 * USECS_PER_SEC)
-#define WRITE_BATCH 500
+#define WRITE_BATCH SUSPECTS /* of one run */
 
 #define BELIEVED_REPORTS 3
 #define BELIEVED_AFTER   (60 * USECS_PER_SEC)

@@ -156,14 +156,31 @@ static TupleDesc report_columns(void)
     return kept;
 }
 
-static Datum report_result(const LiveReportResult *result)
+static HeapTupleHeader make_result(LiveState state, int pending_offers, bool applied)
 {
-    Datum values[3] = {CStringGetTextDatum(live_state_name(result->state)),
-                       Int32GetDatum(result->pending_offers),
-                       BoolGetDatum(result->status == LIVE_REPORT_APPLIED)};
+    Datum values[3] = {CStringGetTextDatum(live_state_name(state)), Int32GetDatum(pending_offers),
+                       BoolGetDatum(applied)};
     bool nulls[3] = {false, false, false};
 
-    return HeapTupleGetDatum(heap_form_tuple(report_columns(), values, nulls));
+    return DatumGetHeapTupleHeader(HeapTupleGetDatum(heap_form_tuple(report_columns(), values, nulls)));
+}
+
+/* Answers without offers are few, and made once: forming one costs as much as the report. */
+static Datum report_result(const LiveReportResult *result)
+{
+    static HeapTupleHeader kept[LIVE_COOLDOWN + 1][2];
+    bool applied = result->status == LIVE_REPORT_APPLIED;
+    HeapTupleHeader *answer = &kept[result->state][applied];
+
+    if (result->pending_offers != 0)
+        return HeapTupleHeaderGetDatum(make_result(result->state, result->pending_offers, applied));
+    if (*answer == NULL) {
+        MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+
+        *answer = make_result(result->state, 0, applied);
+        MemoryContextSwitchTo(before);
+    }
+    return HeapTupleHeaderGetDatum(*answer);
 }
 
 PG_FUNCTION_INFO_V1(hail_report_location);
