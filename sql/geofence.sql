@@ -243,3 +243,63 @@ SELECT hail.drop_geofence(:airport);
 SELECT * FROM fencetest.events();
 SELECT hail.geofence_tick();
 SELECT * FROM hail.event_gaps() WHERE aggregate_id::text LIKE '0000fe9c-%';
+
+-- Nobody is picked up or dropped off in a restricted area.
+SELECT hail.set_fare('fence-city', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.register_user('+35197000001', 'Zoe', 'customer')).id AS zoe, (hail.register_user('+35197000002', 'Yan', 'customer')).id AS yan \gset
+\set VERBOSITY sqlstate
+SELECT hail.create_quote(:'zoe', 9.995, 10.025, 10, 10.01, 'economy');
+\set VERBOSITY default
+SELECT hail.create_quote(:'zoe', 10, 10.01, 9.995, 10.045, 'economy');
+SELECT hail.estimate_fare(NULL, 10, 10.01, 9.995, 10.045, 'economy');
+SELECT hail.estimate_fares(9.995, 10.045, 10, 10.01);
+SELECT distance_m > 0 AS quoted FROM hail.create_quote(:'zoe', 9.995, 10.035, 10, 10.01, 'economy');
+
+-- A pickup at the airport: the first in the queue is asked first, however near the second stands; one at a time. Who lets the
+-- offer go by or declines keeps the place, but this trip asks the next; after the last of them, the nearest.
+SELECT id AS airport FROM hail.create_geofence('airport', 'Airport Two', ST_MakeEnvelope(9.991, 9.991, 10.009, 10.009, 4326)) \gset
+CREATE FUNCTION fencetest.offers(trip uuid) RETURNS TABLE (round integer, driver text, status text) LANGUAGE sql AS
+$$ SELECT o.round, ltrim(right(o.driver_id::text, 12), '0'), o.status FROM hail.offers o WHERE o.trip_id = trip ORDER BY o.round, o.driver_id $$;
+CREATE FUNCTION fencetest.stay(seconds integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.advance_clock(make_interval(secs => seconds));
+    PERFORM hail.report_location(p.driver_id, p.lat, p.lng) FROM hail.live_drivers p WHERE p.driver_id::text LIKE '0000fe9c-%';
+    PERFORM hail.geofence_tick();
+    PERFORM hail.dispatch_tick();
+END $$;
+SELECT fencetest.drive(600, '{1,2,3,4}', 3000, -3000);
+SELECT fencetest.drive(600, '{1}', -800, 0);
+SELECT fencetest.drive(10, '{2}', 0, 100);
+SELECT fencetest.drive(10, '{3}', 700, 0);
+SELECT fencetest.drive(600, '{4}', 1500, 0);
+SELECT fencetest.stay(1);
+SELECT * FROM fencetest.queue;
+SELECT id AS trip FROM hail.request_trip((hail.create_quote(:'zoe', 10, 10, 10.05, 10.05, 'economy')).id, 'cash', 'first_accept', 'zoe-1') \gset
+SELECT * FROM fencetest.offers(:'trip');
+SELECT ltrim(right(driver_id::text, 12), '0') AS driver, gate FROM hail.rank_drivers(:'trip');
+-- Another trip meanwhile is the next driver's.
+SELECT id AS trip2 FROM hail.request_trip((hail.create_quote(:'yan', 10, 10.002, 10.05, 10.05, 'economy')).id, 'cash', 'first_accept', 'yan-1') \gset
+SELECT * FROM fencetest.offers(:'trip2');
+SELECT fencetest.stay(15);
+SELECT * FROM fencetest.offers(:'trip');
+SELECT * FROM fencetest.offers(:'trip2');
+SELECT status FROM hail.decline_offer(:'trip', fencetest.id(3));
+SELECT fencetest.stay(1);
+SELECT * FROM fencetest.offers(:'trip');
+SELECT * FROM fencetest.queue;
+-- Taking it is leaving the queue.
+SELECT fencetest.stay(4);
+SELECT * FROM fencetest.offers(:'trip2');
+SELECT already_accepted FROM hail.accept_offer(:'trip2', fencetest.id(1));
+SELECT * FROM fencetest.queue;
+SELECT fencetest.stay(15);
+SELECT * FROM fencetest.offers(:'trip');
+SELECT state FROM hail.cancel_trip(:'trip', 'customer', 'enough');
+SELECT state FROM hail.cancel_trip(:'trip2', 'customer', 'enough');
+SELECT fencetest.stay(1);
+SELECT * FROM fencetest.queue;
+-- Two at a time, when the airport says so.
+SELECT queue_offers FROM hail.update_geofence(:airport, queue_offers => 2);
+SELECT id AS trip FROM hail.request_trip((hail.create_quote(:'zoe', 10, 10, 10.05, 10.05, 'economy')).id, 'cash', 'first_accept', 'zoe-2') \gset
+SELECT * FROM fencetest.offers(:'trip');
+SELECT state FROM hail.cancel_trip(:'trip', 'customer', 'enough');

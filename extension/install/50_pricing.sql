@@ -457,6 +457,7 @@ DECLARE
 BEGIN
     PERFORM hail.require_anybody();
     metres := hail.trip_metres(pickup_lat, pickup_lng, dropoff_lat, dropoff_lng);
+    PERFORM hail.refuse_restricted(pickup_lat, pickup_lng, dropoff_lat, dropoff_lng);
     IF region IS NULL THEN
         place := hail.pickup_region(pickup_lat, pickup_lng);
     ELSE
@@ -496,6 +497,7 @@ DECLARE
 BEGIN
     PERFORM hail.require_anybody();
     metres := hail.trip_metres(pickup_lat, pickup_lng, dropoff_lat, dropoff_lng);
+    PERFORM hail.refuse_restricted(pickup_lat, pickup_lng, dropoff_lat, dropoff_lng);
     place := hail.pickup_region(pickup_lat, pickup_lng);
     FOREACH class IN ARRAY coalesce(service_classes, '{}') LOOP
         IF NOT EXISTS (SELECT FROM hail.service_classes c WHERE c.code = class) THEN
@@ -527,6 +529,8 @@ BEGIN
     PERFORM hail.require_self('customer', create_quote.customer_id);
     metres := hail.trip_metres(create_quote.pickup_lat, create_quote.pickup_lng, create_quote.dropoff_lat,
                                create_quote.dropoff_lng);
+    PERFORM hail.refuse_restricted(create_quote.pickup_lat, create_quote.pickup_lng, create_quote.dropoff_lat,
+                                   create_quote.dropoff_lng);
     place := hail.pickup_region(create_quote.pickup_lat, create_quote.pickup_lng);
     price := hail.price_class(place, create_quote.pickup_lat, create_quote.pickup_lng, metres,
                               create_quote.service_class);

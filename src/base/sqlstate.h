@@ -16,6 +16,7 @@
     X(HAIL_INVALID_VALUE,           "UH001", "invalid_value",           400) \
     X(HAIL_OUTSIDE_SERVICE_AREA,    "UH002", "outside_service_area",    400) \
     X(HAIL_UNKNOWN_CLASS,           "UH003", "unknown_class",           400) \
+    X(HAIL_RESTRICTED_AREA,         "UH004", "restricted_area",         400) \
     X(HAIL_UNAUTHENTICATED,         "UH010", "unauthenticated",         401) \
     X(HAIL_TOKEN_EXPIRED,           "UH011", "token_expired",           401) \
     X(HAIL_FORBIDDEN,               "UH012", "forbidden",               403) \

@@ -30,6 +30,7 @@
 #include "dispatch/matching.h"
 #include "dispatch/rounds.h"
 #include "events/events.h"
+#include "geofence/geofence.h"
 #include "pricing/eta.h"
 
 const char *const match_gate_names[GATE_COUNT] = {
@@ -218,6 +219,8 @@ bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
     trip->repeat = palloc(sizeof(pg_uuid_t) * (trip->repeat_count + 1));
     for (int i = 0; i < trip->repeat_count; i++)
         trip->repeat[i] = *DatumGetUUIDP(repeat[i]);
+    if (!geofence_airport_at(trip->pickup_lat, trip->pickup_lng, &trip->airport, &trip->queue_offers))
+        trip->airport = 0; /* asked last: its statements replace the row read above */
     return true;
 }
 
@@ -257,15 +260,69 @@ static int by_score(const void *left, const void *right)
 
     if ((a->gate == GATE_NONE) != (b->gate == GATE_NONE))
         return a->gate == GATE_NONE ? -1 : 1;
+    if (a->queue_place != b->queue_place)
+        return a->queue_place > 0 && (b->queue_place == 0 || a->queue_place < b->queue_place) ? -1 : 1;
     return score_order(a->score.total, a->hit.distance_m, a->hit.driver_id.data, b->score.total,
                        b->hit.distance_m, b->hit.driver_id.data);
+}
+
+/*
+ * Those in the queue of the pickup's airport whom the search could return, in order. Whoever was asked in
+ * this search is not asked again, in whatever pass: else a long queue would never be asked to its end.
+ * Whoever holds an offer already is passed over: the next trip is the next driver's.
+ */
+static int queue_hits(const MatchTrip *trip, const LiveSearch *search, bool all, LiveHit *hits)
+{
+    int max = trip->candidates + trip->exclusion_count, found = 0, waiting;
+    pg_uuid_t *drivers = palloc(sizeof(pg_uuid_t) * max);
+    pg_uuid_t *excluded = palloc(sizeof(pg_uuid_t) * (trip->exclusion_count + 1));
+    LiveSearch each = *search;
+
+    if (!all) {
+        each.max_pending_offers = 1;
+        each.excluded = excluded;
+        each.excluded_count = 0;
+        for (int i = 0; i < trip->exclusion_count; i++)
+            if (trip->exclusions[i].gate != GATE_ASKED || trip->exclusions[i].round > trip->rounds_before)
+                excluded[each.excluded_count++] = trip->exclusions[i].driver_id;
+    }
+    waiting = geofence_queue(trip->airport, drivers, max);
+    for (int i = 0; i < waiting && found < trip->candidates; i++)
+        found += live_find(&each, &drivers[i], &hits[found]);
+    pfree(excluded);
+    pfree(drivers);
+    return found;
+}
+
+/*
+ * Who could be asked, into `hits`: of the queue first, *queued of them; the nearest too when there is no
+ * queue to ask, or `all` are wanted.
+ */
+static int gather(const MatchTrip *trip, const LiveSearch *search, bool all, LiveHit *hits, int *queued)
+{
+    int found, count;
+
+    *queued = trip->airport != 0 ? queue_hits(trip, search, all, hits) : 0;
+    if (*queued > 0 && !all)
+        return *queued;
+    found = live_search(search, hits + *queued);
+    count = *queued;
+    for (int i = *queued; i < *queued + found; i++) {
+        bool known = false;
+
+        for (int k = 0; k < *queued; k++)
+            known |= memcmp(&hits[k].driver_id, &hits[i].driver_id, UUID_LEN) == 0;
+        if (!known)
+            hits[count++] = hits[i];
+    }
+    return count;
 }
 
 int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCandidate **candidates)
 {
     double radius = trip->radius_m[round_radius_index(round, trip->rounds_per_radius, trip->radius_count)];
     pg_uuid_t *excluded = palloc(sizeof(pg_uuid_t) * (trip->exclusion_count + 1));
-    LiveHit *hits = palloc(sizeof(LiveHit) * trip->candidates);
+    LiveHit *hits = palloc(sizeof(LiveHit) * 2 * trip->candidates);
     LiveSearch search = {.lat = trip->pickup_lat,
                          .lng = trip->pickup_lng,
                          .radius_m = radius,
@@ -274,12 +331,12 @@ int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCan
                          .max_pending_offers = with_gated ? 0 : trip->max_pending_offers,
                          .area_mask = with_gated ? LIVE_ANY_AREA : trip->area_mask,
                          .excluded = excluded};
-    int found;
+    int found, queued;
 
     for (int i = 0; i < trip->exclusion_count && !with_gated; i++)
         if (exclusion_holds(trip, &trip->exclusions[i], round))
             excluded[search.excluded_count++] = trip->exclusions[i].driver_id;
-    found = live_search(&search, hits);
+    found = gather(trip, &search, with_gated, hits, &queued);
     *candidates = palloc(sizeof(MatchCandidate) * (found + 1));
     for (int i = 0; i < found; i++) {
         ScoreInput input = {hits[i].distance_m,
@@ -292,6 +349,7 @@ int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCan
 
         (*candidates)[i].hit = hits[i];
         (*candidates)[i].score = score_driver(&trip->weights, &input);
+        (*candidates)[i].queue_place = i < queued ? i + 1 : 0;
         (*candidates)[i].gate = with_gated ? gate_of(trip, &hits[i], round) : GATE_NONE;
     }
     pfree(hits);
@@ -376,6 +434,7 @@ typedef struct Round {
     const MatchTrip *trip;
     int number; /* trips.round */
     TimestampTz now, expires_at;
+    int slots;             /* pending offers a driver may hold, this one included */
     StringInfoData offers; /* JSON of the offers made */
     int made;
 } Round;
@@ -426,7 +485,7 @@ static int send_offers(Round *round, const MatchCandidate *candidates, int count
             PointerGetDatum(construct_array(scores, taken, FLOAT4OID, 4, true, TYPALIGN_INT)),
             PointerGetDatum(construct_array(distances, taken, INT4OID, 4, true, TYPALIGN_INT)),
             PointerGetDatum(construct_array(etas, taken, INT4OID, 4, true, TYPALIGN_INT)),
-            Int32GetDatum(trip->max_pending_offers)};
+            Int32GetDatum(round->slots)};
 
         note_offers(round, hail_execute(&insert_offers, args, NULL, false, 0));
     }
@@ -448,7 +507,7 @@ int match_round(const pg_uuid_t *trip_id, TimestampTz now)
     MatchTrip trip;
     MatchCandidate *candidates;
     Round round = {.trip = &trip, .now = now};
-    int found, number, used = 0;
+    int found, number, wanted, used = 0;
     TimestampTz next_at;
 
     if (!match_load(trip_id, &trip))
@@ -457,8 +516,14 @@ int match_round(const pg_uuid_t *trip_id, TimestampTz now)
     round.number = found < 0 ? trip.round : trip.rounds_before + number;
     round.expires_at = Min(now + trip.offer_ttl_us, trip.search_until);
     initStringInfo(&round.offers);
-    while (used < found && round.made < trip.offers_per_round)
-        used += send_offers(&round, candidates + used, found - used, trip.offers_per_round - round.made);
+    wanted = trip.offers_per_round;
+    round.slots = trip.max_pending_offers;
+    if (found > 0 && candidates[0].queue_place > 0) {
+        wanted = Min(wanted, trip.queue_offers);
+        round.slots = 1;
+    }
+    while (used < found && round.made < wanted)
+        used += send_offers(&round, candidates + used, found - used, wanted - round.made);
 
     next_at = round.made > 0 ? round.expires_at : Min(now + trip.retry_after_us, trip.search_until);
     hail_execute(&advance_trip,

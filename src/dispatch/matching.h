@@ -50,6 +50,8 @@ typedef struct MatchTrip {
     TimestampTz search_until;
     /* policy */
     ScoreWeights weights;
+    int airport,
+        queue_offers; /* the pickup lies in this airport, whose queue is asked so many at a time; 0 */
     int offers_per_round, rounds_per_radius, max_pending_offers, candidates;
     int64 offer_ttl_us, retry_after_us;
     int radius_count;
@@ -66,7 +68,8 @@ typedef struct MatchTrip {
 typedef struct MatchCandidate {
     LiveHit hit;
     Score score;
-    MatchGate gate; /* GATE_NONE: can be offered the trip */
+    MatchGate gate;  /* GATE_NONE: can be offered the trip */
+    int queue_place; /* in the airport's queue, from 1; 0: not from there */
 } MatchCandidate;
 
 /* Read all of it (inside SPI, result in the caller's memory context). False: no such trip. */
@@ -76,6 +79,9 @@ extern bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip);
  * The candidates of a round (counted from 1 within the search), best score first; `with_gated` keeps those
  * who are passed over, marked, behind the others. Returns how many, in *candidates (palloc'd). Errors:
  * warming.
+ *
+ * For a pickup in an airport they are the drivers in its queue, in order, each once in a search and one offer
+ * at a time; only when none is left to ask, the nearest. `with_gated` shows both, the queue first.
  */
 extern int match_candidates(const MatchTrip *trip, int round_in_search, bool with_gated,
                             MatchCandidate **candidates);

@@ -86,6 +86,25 @@ Datum hail_is_restricted(PG_FUNCTION_ARGS)
     PG_RETURN_BOOL(restricted);
 }
 
+PG_FUNCTION_INFO_V1(hail_refuse_restricted);
+
+/* hail.refuse_restricted(pickup_lat, pickup_lng, dropoff_lat, dropoff_lng): valid places, not null */
+Datum hail_refuse_restricted(PG_FUNCTION_ARGS)
+{
+    bool pickup, dropoff;
+
+    SPI_connect();
+    pickup = first_at(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1), FENCE_RESTRICTED) != NULL;
+    dropoff = !pickup && first_at(PG_GETARG_FLOAT8(2), PG_GETARG_FLOAT8(3), FENCE_RESTRICTED) != NULL;
+    SPI_finish();
+    if (pickup || dropoff)
+        ereport(ERROR, hail_error(HAIL_RESTRICTED_AREA),
+                errmsg("%s lies in a restricted area", pickup ? "pickup" : "dropoff"),
+                hail_field(pickup ? "pickup_lat" : "dropoff_lat"),
+                errhint("Choose a place outside the area; hail.geofences shows it."));
+    PG_RETURN_VOID();
+}
+
 bool geofence_airport_at(double lat, double lng, int32 *geofence_id, int *offers)
 {
     const Fence *airport = first_at(lat, lng, FENCE_AIRPORT);

@@ -48,6 +48,12 @@ typedef struct LiveHit {
 extern int live_search(const LiveSearch *search, LiveHit *hits);
 
 /*
+ * One driver as live_search() would return it, wherever it is: radius_m, max_results and with_room do not
+ * count. False: it would not. Errors and locks as there.
+ */
+extern bool live_find(const LiveSearch *search, const pg_uuid_t *driver_id, LiveHit *hit);
+
+/*
  * The number of pending offers of a driver changes by `delta` when this transaction commits (a hint for
  * drivers' apps and searches; the unique index on offers is what limits).
  */

@@ -86,6 +86,8 @@ extern int live_set_offline(pg_uuid_t *ids, int count, bool (*still_silent)(cons
 /* Table mode (tables.c). live_tables_expire() as owner, the others see to that themselves. */
 extern int live_tables_search(const LiveSearch *search, LiveHit *hits);
 extern LiveReportResult live_tables_report(const LiveReport *report);
+/* A driver with its position, unlocked. False: no such driver, or without a position. */
+extern bool live_tables_find(const pg_uuid_t *driver_id, LiveEntry *entry);
 /* Every driver that is online, on a trip or has a position. */
 extern void live_tables_visit(void (*visit)(const LiveEntry *entry, void *arg), void *arg);
 extern int live_tables_expire(TimestampTz before);

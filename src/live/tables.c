@@ -159,6 +159,24 @@ int live_tables_search(const LiveSearch *search, LiveHit *hits)
     return count;
 }
 
+static HailStatement find_driver = {"SELECT " LIVE_BOTH_COLUMNS ","
+                                    " (SELECT count(*) FROM hail.offers o WHERE o.driver_id = d.id AND "
+                                    "o.status = 'pending')::integer AS pending"
+                                    " FROM hail.drivers d JOIN hail.driver_positions p ON p.driver_id = d.id"
+                                    " WHERE d.id = $1",
+                                    1,
+                                    {UUIDOID}};
+
+bool live_tables_find(const pg_uuid_t *driver_id, LiveEntry *entry)
+{
+    LiveOwner saved = live_owner_begin();
+    bool found = hail_execute(&find_driver, (Datum[]){UUIDPGetDatum(driver_id)}, NULL, true, 1) == 1 &&
+                 result_entry(0, entry);
+
+    live_owner_end(saved);
+    return found;
+}
+
 static HailStatement read_driver = {"SELECT " LIVE_BOTH_COLUMNS ","
                                     " (SELECT count(*) FROM hail.offers o WHERE o.driver_id = d.id AND "
                                     "o.status = 'pending')::integer AS pending"
