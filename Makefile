@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PG_CONFIG ?= pg_config
 export PG_CONFIG
 PGXS_MAKE = $(MAKE) --no-print-directory -s -f pgxs.mk
-SUITES = unit regress isolation worker stress http dump crash replay
+SUITES = unit regress isolation worker standby stress http dump crash replay
 SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -w "$$($(PG_CONFIG) --pkglibdir 2>/dev/null || echo /)" ] || echo sudo)
 
 .PHONY: all help build install demo run stop check $(SUITES:%=check-%) bench asan format lint clean packages-%

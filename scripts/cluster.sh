@@ -4,6 +4,8 @@
 #
 #   cluster.sh start DIR [CONF...]   init (when new) and start; CONF files are appended to postgresql.conf
 #   cluster.sh stop DIR [MODE]       stop (fast)
+#   cluster.sh copy DIR STANDBY      make a streaming standby of a running cluster; `start` starts it
+#   cluster.sh promote DIR           make a standby a primary
 #   cluster.sh crash DIR             kill -9 the postmaster, wait until its children are gone
 #   cluster.sh remove DIR            stop and delete
 #   cluster.sh env DIR               print PGHOST, PGPORT, PGUSER to eval
@@ -46,12 +48,23 @@ crash() {
     as_server rm -f "$dir/data/postmaster.pid" "$dir"/.s.PGSQL.*
 }
 
+copy() {
+    local dir=$1 standby=$2
+    mkdir -p "$standby"
+    [ "$(id -u)" = 0 ] && chown postgres: "$standby"
+    chmod 700 "$standby"
+    as_server "$bin/pg_basebackup" -h "$dir" -p "${HAIL_PORT:-54329}" -U postgres -D "$standby/data" -R -X stream -c fast --no-sync
+    echo "unix_socket_directories = '$standby'" | as_server tee -a "$standby/data/postgresql.conf" >/dev/null
+}
+
 command=${1:?command}; dir=${2:?directory}; shift 2
 case $command in
 start) start "$dir" "$@" ;;
 stop) as_server "$bin/pg_ctl" -D "$dir/data" -w -t 120 -m "${1:-fast}" stop >/dev/null ;;
+copy) copy "$dir" "$1" ;;
+promote) as_server "$bin/pg_ctl" -D "$dir/data" -w -t 120 promote >/dev/null ;;
 crash) crash "$dir" ;;
 remove) as_server "$bin/pg_ctl" -D "$dir/data" -w -m immediate stop >/dev/null 2>&1 || true; rm -rf "$dir" ;;
 env) echo "export PGHOST='$dir' PGPORT='${HAIL_PORT:-54329}' PGUSER=postgres" ;;
-*) sed -n '2,11p' "$here/cluster.sh" >&2; exit 2 ;;
+*) sed -n '2,13p' "$here/cluster.sh" >&2; exit 2 ;;
 esac
