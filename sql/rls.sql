@@ -158,6 +158,10 @@ SELECT pg_temp.open_shop(pg_temp.who('driver', 'a'), -41.8), pg_temp.open_shop(p
 SELECT pg_temp.ride(pg_temp.who('customer', 'a'), pg_temp.who('driver', 'a'), -41.8),
        pg_temp.ride(pg_temp.who('customer', 'b'), pg_temp.who('driver', 'b'), -40.2);
 SELECT count(*) > 0 AS kept FROM hail.keep();
+INSERT INTO hail.geofence_drivers (driver_id, geofence_id, entered_at)
+SELECT pg_temp.who('driver', t), (SELECT min(id) FROM hail.geofences), hail.clock() FROM unnest('{a,b}'::text[]) t;
+INSERT INTO hail.area_absences (driver_id, region_id, outside_since)
+SELECT pg_temp.who('driver', t), (SELECT min(id) FROM hail.regions), hail.clock() FROM unnest('{a,b}'::text[]) t;
 
 -- What one caller sees of each table: a digest of each row, over the columns it may read.
 CREATE TEMP TABLE seen (who text, twin text, relation regclass, state text, whole boolean, rows text[]);

@@ -694,11 +694,16 @@ static bool repeats(const LiveEntry *entry, const LiveReport *report)
 void live_decide_report(LiveEntry *entry, const LiveRow *row, const LiveReport *report,
                         LiveReportResult *result)
 {
+    bool set_back = entry->recorded_at > report->received_at + LIVE_MAX_AHEAD; /* our clock, since */
+
     if (!row->approved) {
         result->status = LIVE_REPORT_NOT_APPROVED;
         return;
     }
-    if (report->recorded_at < entry->recorded_at)
+    if (set_back) { /* nothing is late, or too soon, after a position that is yet to come */
+        result->status = LIVE_REPORT_APPLIED;
+        live_place(entry, report);
+    } else if (report->recorded_at < entry->recorded_at)
         result->status = LIVE_REPORT_LATE;
     else if (repeats(entry, report))
         result->status = LIVE_REPORT_DUPLICATE;
@@ -710,8 +715,10 @@ void live_decide_report(LiveEntry *entry, const LiveRow *row, const LiveReport *
         result->status = LIVE_REPORT_APPLIED;
         live_place(entry, report);
     }
-    if (entry->last_seen < report->received_at)
+    if (entry->last_seen < report->received_at || entry->last_seen > report->received_at + LIVE_MAX_AHEAD) {
         entry->last_seen = report->received_at;
+        entry->placed_at = Min(entry->placed_at, report->received_at);
+    }
     if (result->status == LIVE_REPORT_APPLIED || result->status == LIVE_REPORT_LATE)
         decide_history(entry, row, report, result);
     result->state = live_state(row, entry->pending_offers, report->received_at);
@@ -821,6 +828,22 @@ static bool used_in_partition(int32 slot, int partition)
         return false;
     pg_read_barrier();
     return partition_of_slot(slot) == partition;
+}
+
+void live_index_rewind(int32 slot, TimestampTz now)
+{
+    int partition = partition_of_slot(slot);
+    LWLock *lock = partition_lock(partition);
+    LiveEntry entry;
+
+    live_lock(live_index, lock, LW_EXCLUSIVE);
+    if (used_in_partition(slot, partition)) {
+        live_copy_slot(live_index, slot, &entry);
+        entry.last_seen = Min(entry.last_seen, now);
+        entry.placed_at = Min(entry.placed_at, now);
+        store_slot(&entry, false);
+    }
+    LWLockRelease(lock);
 }
 
 bool live_index_read(int32 slot, LiveEntry *entry)
@@ -935,12 +958,12 @@ bool live_index_reclaim_slot(int32 slot, TimestampTz before)
     return reclaim;
 }
 
-int32 live_index_next_silent(int32 slot, int32 end, TimestampTz before)
+int32 live_index_next_silent(int32 slot, int32 end, TimestampTz before, TimestampTz ahead)
 {
     for (; slot < end; slot++) {
         const volatile LiveHot *hot = &live_index->hot[slot];
 
-        if (hot->last_seen < before && hot->used)
+        if ((hot->last_seen < before || hot->last_seen > ahead) && hot->used)
             break;
     }
     return slot;

@@ -37,6 +37,9 @@
 #define LIVE_NO_SLOT    (-1)
 /* A position older than this is not found, whenever it arrived. */
 #define LIVE_POSITION_MAX_AGE (60 * USECS_PER_SEC)
+/* A phone's clock may run ahead of ours by this. A time known here that is farther ahead tells that our clock
+ * was set back since. */
+#define LIVE_MAX_AHEAD (60 * USECS_PER_SEC)
 
 /* The part of a drivers row that the index mirrors. */
 typedef struct LiveRow {
@@ -168,6 +171,9 @@ extern uint32 live_history_ms(TimestampTz at);
 extern bool live_index_restore(const LiveRow *row, TimestampTz now);
 extern void live_index_load(const LiveReport *report);
 
+/* The clock was set back: a driver heard of after `now` was heard of now. */
+extern void live_index_rewind(int32 slot, TimestampTz now);
+
 /* Copy a slot out; false: free. Slots count from 0 to live_index_slots() - 1. */
 extern bool live_index_read(int32 slot, LiveEntry *entry);
 extern int32 live_index_slots(void);
@@ -187,10 +193,11 @@ extern int live_index_reclaim(TimestampTz before);
 extern bool live_index_reclaim_slot(int32 slot, TimestampTz before);
 
 /*
- * The first slot from `slot` on whose driver may not have been heard of since `before`; `end` if there is
- * none. Read without locks: it passes over no driver that was silent all the time, and means nothing else.
+ * The first slot from `slot` on whose driver may not have been heard of since `before`, or after `ahead`;
+ * `end` if there is none. Read without locks: it passes over no driver that was silent all the time, and
+ * means nothing else.
  */
-extern int32 live_index_next_silent(int32 slot, int32 end, TimestampTz before);
+extern int32 live_index_next_silent(int32 slot, int32 end, TimestampTz before, TimestampTz ahead);
 
 extern int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits);
 extern LiveIndexStats live_index_stats(void);

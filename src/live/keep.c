@@ -324,10 +324,11 @@ static struct {
     int32 next, left;
 } sweep;
 
-/* Collect online, free drivers not heard of since `before`; slots of those long offline are given up. */
-static int sweep_slots(TimestampTz before, pg_uuid_t *silent)
+/* Collect online, free drivers not heard of since `before`; slots of those long offline are given up; who is
+ * said to have been heard of in the time ahead, was so now. */
+static int sweep_slots(TimestampTz now, TimestampTz before, pg_uuid_t *silent)
 {
-    TimestampTz long_ago = hail_now() - RECLAIM_AGE;
+    TimestampTz long_ago = now - RECLAIM_AGE, ahead = now + LIVE_MAX_AHEAD;
     int32 slots = live_index_slots();
     int count = 0;
     LiveEntry entry;
@@ -336,11 +337,13 @@ static int sweep_slots(TimestampTz before, pg_uuid_t *silent)
         sweep.left = slots;
     while (sweep.left > 0 && count < EXPIRE_BATCH) {
         int32 end = Min(sweep.next + sweep.left, slots);
-        int32 slot = live_index_next_silent(sweep.next, end, before);
+        int32 slot = live_index_next_silent(sweep.next, end, before, ahead);
         int32 passed = Min(slot + 1, end);
 
         sweep.left -= passed - sweep.next;
         sweep.next = passed < slots ? passed : 0;
+        if (slot < end && live_index_read(slot, &entry) && entry.last_seen > ahead)
+            live_index_rewind(slot, now);
         if (slot == end || !live_index_read(slot, &entry) || entry.last_seen >= before ||
             !live_uuid_is_zero(&entry.row.trip_id))
             continue;
@@ -352,10 +355,10 @@ static int sweep_slots(TimestampTz before, pg_uuid_t *silent)
     return count;
 }
 
-static int expire_from_index(TimestampTz before)
+static int expire_from_index(TimestampTz now, TimestampTz before)
 {
     pg_uuid_t *silent = palloc(sizeof(pg_uuid_t) * EXPIRE_BATCH);
-    int count = sweep_slots(before, silent);
+    int count = sweep_slots(now, before, silent);
 
     return live_set_offline(silent, count, silent_in_index, before);
 }
@@ -367,14 +370,15 @@ bool live_more_to_expire(void)
 
 int live_expire_presence(void)
 {
-    TimestampTz before = hail_now() - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    TimestampTz now = hail_now(), before = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
     LiveOwner saved;
     int expired;
 
     if (live_mode() == LIVE_IN_MEMORY && !live_index_ready())
         return 0;
     saved = live_owner_begin();
-    expired = live_mode() == LIVE_IN_MEMORY ? expire_from_index(before) : live_tables_expire(before);
+    expired =
+        live_mode() == LIVE_IN_MEMORY ? expire_from_index(now, before) : live_tables_expire(now, before);
     live_owner_end(saved);
     return expired;
 }

@@ -90,7 +90,7 @@ extern LiveReportResult live_tables_report(const LiveReport *report);
 extern bool live_tables_find(const pg_uuid_t *driver_id, LiveEntry *entry);
 /* Every driver that is online, on a trip or has a position. */
 extern void live_tables_visit(void (*visit)(const LiveEntry *entry, void *arg), void *arg);
-extern int live_tables_expire(TimestampTz before);
+extern int live_tables_expire(TimestampTz now, TimestampTz before);
 
 /* A driver the index does not know (or no committed row of): load it. False: no such driver. */
 extern bool live_admit(const pg_uuid_t *driver_id);

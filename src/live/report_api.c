@@ -19,8 +19,6 @@
 #include "live/mirror.h"
 #include "live/report.h"
 
-/* A phone's clock may run ahead of ours by this. */
-#define MAX_AHEAD (60 * USECS_PER_SEC)
 /* Positions kept by the app while it was out of reach: no older than this. */
 #define MAX_AGE USECS_PER_DAY
 
@@ -37,7 +35,7 @@ const char *live_report_invalid_field(const LiveReport *r)
     if (!isnan(r->accuracy) && !(r->accuracy >= 0 && !isinf(r->accuracy)))
         return "accuracy";
     /* infinities are beyond both limits */
-    if (r->recorded_at > r->received_at + MAX_AHEAD || r->recorded_at < r->received_at - MAX_AGE)
+    if (r->recorded_at > r->received_at + LIVE_MAX_AHEAD || r->recorded_at < r->received_at - MAX_AGE)
         return "recorded_at";
     return NULL;
 }

@@ -262,11 +262,21 @@ static bool silent_in_tables(const pg_uuid_t *driver_id, TimestampTz before)
     return hail_execute(&read_heard, args, NULL, false, 1) == 0;
 }
 
-int live_tables_expire(TimestampTz before)
-{
-    int count = (int)hail_execute(&read_silent, (Datum[]){TimestampTzGetDatum(before)}, NULL, false, 0);
-    pg_uuid_t *silent = palloc(sizeof(pg_uuid_t) * (count + 1));
+/* As live_index_rewind(); $2: LIVE_MAX_AHEAD from now. */
+static HailStatement rewind_positions = {
+    "UPDATE hail.driver_positions SET received_at = $1 WHERE received_at > $2",
+    2,
+    {TIMESTAMPTZOID, TIMESTAMPTZOID}};
 
+int live_tables_expire(TimestampTz now, TimestampTz before)
+{
+    Datum ahead[2] = {TimestampTzGetDatum(now), TimestampTzGetDatum(now + LIVE_MAX_AHEAD)};
+    pg_uuid_t *silent;
+    int count;
+
+    hail_execute(&rewind_positions, ahead, NULL, false, 0);
+    count = (int)hail_execute(&read_silent, (Datum[]){TimestampTzGetDatum(before)}, NULL, false, 0);
+    silent = palloc(sizeof(pg_uuid_t) * (count + 1));
     for (int i = 0; i < count; i++) {
         bool isnull;
 

@@ -40,7 +40,8 @@ static HailStatement update_positions = {
     "UPDATE hail.driver_positions p SET lat = u.lat, lng = u.lng, heading = nullif(u.heading, 'NaN'),"
     " speed = nullif(u.speed, 'NaN'), accuracy = nullif(u.accuracy, 'NaN'), recorded_at = u.recorded_at,"
     " received_at = u.received_at, place = " PLACE POINTS
-    " WHERE p.driver_id = u.id AND p.recorded_at <= u.recorded_at",
+    " WHERE p.driver_id = u.id AND (p.recorded_at <= u.recorded_at"
+    " OR p.recorded_at > u.received_at + interval '60 seconds')", /* LIVE_MAX_AHEAD */
     COLUMNS, ARRAY_TYPES, CURSOR_OPT_GENERIC_PLAN};
 
 /* The rest has newer positions, no driver, or no row yet. */
@@ -54,7 +55,8 @@ static HailStatement insert_positions = {
     " ON CONFLICT (driver_id) DO UPDATE SET lat = excluded.lat, lng = excluded.lng,"
     " heading = excluded.heading, speed = excluded.speed, accuracy = excluded.accuracy,"
     " recorded_at = excluded.recorded_at, received_at = excluded.received_at, place = excluded.place"
-    " WHERE p.recorded_at <= excluded.recorded_at",
+    " WHERE p.recorded_at <= excluded.recorded_at"
+    " OR p.recorded_at > excluded.received_at + interval '60 seconds'", /* LIVE_MAX_AHEAD */
     COLUMNS, ARRAY_TYPES, CURSOR_OPT_GENERIC_PLAN};
 
 ArrayType *live_new_array(Oid type, int length, int count)
