@@ -90,6 +90,9 @@ static void add_schema(Buffer *out, const Route *route, const Param *param)
         buffer_text(out, "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":200}");
         add_limits(out, param, "minItems", "maxItems");
         break;
+    case TYPE_GEOJSON:
+        buffer_text(out, "{\"type\":\"object\"");
+        break;
     case TYPE_OBJECTS:
         break;
     }

@@ -72,8 +72,9 @@ static bool row_is_sound(const Route *route, const Route *before)
 
 bool router_init(void)
 {
-    static const Route *const tables[] = {identity_routes, fleet_routes,    live_routes,   history_routes,
-                                          pricing_routes,  dispatch_routes, ledger_routes, operations_routes};
+    static const Route *const tables[] = {identity_routes, fleet_routes,   live_routes,
+                                          geofence_routes, history_routes, pricing_routes,
+                                          dispatch_routes, ledger_routes,  operations_routes};
 
     router.count = 0;
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {

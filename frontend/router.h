@@ -29,6 +29,7 @@ typedef enum ParamType {
     TYPE_ENUM,      /* values: "wallet|cash" */
     TYPE_TIMESTAMP, /* RFC 3339 */
     TYPE_STRINGS,   /* array of strings; min, max: how many, each of at most 200 bytes */
+    TYPE_GEOJSON,   /* a JSON object, bound as its text */
     TYPE_OBJECTS    /* array of objects, whose members are declared as "name[].member"; not bound itself */
 } ParamType;
 

@@ -178,6 +178,7 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
         *reason = "must be an RFC 3339 time such as 2030-01-31T12:00:00Z";
         return text_is_timestamp(text) ? text : NULL;
     case TYPE_STRINGS:
+    case TYPE_GEOJSON:
     case TYPE_OBJECTS:
         break;
     }
@@ -236,6 +237,15 @@ static const char *number_from_json(const Param *param, const json_t *value, Are
     return NULL;
 }
 
+static const char *json_text(const json_t *value, Arena *arena)
+{
+    char *text = json_dumps(value, JSON_COMPACT);
+    const char *copy = text != NULL ? arena_copy(arena, text, strlen(text)) : NULL;
+
+    free(text);
+    return copy;
+}
+
 const char *value_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason)
 {
     switch (param->type) {
@@ -247,6 +257,9 @@ const char *value_from_json(const Param *param, const json_t *value, Arena *aren
         return json_is_boolean(value) ? (json_is_true(value) ? "true" : "false") : NULL;
     case TYPE_STRINGS:
         return strings_from_json(param, value, arena, reason);
+    case TYPE_GEOJSON:
+        *reason = "must be a GeoJSON object";
+        return json_is_object(value) ? json_text(value, arena) : NULL;
     case TYPE_OBJECTS:
         *reason = "must be an array of objects";
         return NULL;

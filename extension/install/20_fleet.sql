@@ -211,9 +211,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     region hail.regions;
 BEGIN
-    SELECT r.* INTO region FROM hail.regions r
-    WHERE public.ST_Covers(r.boundary, public.ST_SetSRID(public.ST_MakePoint(lng, lat), 4326))
-    ORDER BY public.ST_Area(r.boundary), r.id LIMIT 1;
+    SELECT r.* INTO region FROM hail.regions r WHERE r.id = hail.region_id_at(lat, lng);
     RETURN region;
 END
 $$;

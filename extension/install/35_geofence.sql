@@ -195,6 +195,48 @@ GRANT EXECUTE ON FUNCTION hail.create_geofence(text, text, public.geometry, text
     hail.update_geofence(integer, text, public.geometry, boolean, float8, interval, integer),
     hail.drop_geofence(integer) TO hail_admin;
 
+-- GeoJSON, as HTTP has it
+
+CREATE FUNCTION hail.boundary_from_geojson(geojson text) RETURNS public.geometry
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    RETURN public.ST_SetSRID(public.ST_GeomFromGeoJSON(geojson), 4326);
+EXCEPTION WHEN internal_error OR data_exception THEN
+    PERFORM hail.fail('invalid_value', 'boundary is no GeoJSON geometry', 'boundary',
+                      'A Polygon or MultiPolygon with coordinates as [lng, lat].');
+END
+$$;
+COMMENT ON FUNCTION hail.boundary_from_geojson(text) IS
+'A GeoJSON geometry (RFC 7946) as a geometry in WGS84. For administrators. Errors: invalid_value.';
+GRANT EXECUTE ON FUNCTION hail.boundary_from_geojson(text) TO hail_admin;
+
+CREATE FUNCTION hail.geofence_feature(fence hail.geofences) RETURNS json
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT json_build_object('type', 'Feature', 'id', fence.id, 'geometry', public.ST_AsGeoJSON(fence.boundary)::json,
+        'properties', json_build_object('kind', fence.kind, 'name', fence.name, 'active', fence.active,
+            'region', (SELECT r.code FROM hail.regions r WHERE r.id = fence.region_id),
+            'leave_margin_m', fence.leave_margin_m, 'leave_after_s', extract(epoch FROM fence.leave_after)::float8,
+            'queue_offers', fence.queue_offers))
+$$;
+COMMENT ON FUNCTION hail.geofence_feature(hail.geofences) IS 'A geofence as a GeoJSON feature. For every caller.';
+
+CREATE FUNCTION hail.geofences_geojson(kind text DEFAULT NULL) RETURNS json
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_anybody();
+    RETURN (SELECT json_build_object('type', 'FeatureCollection', 'features',
+                                     coalesce(json_agg(hail.geofence_feature(g) ORDER BY g.id), '[]'))
+            FROM hail.geofences g
+            WHERE (geofences_geojson.kind IS NULL OR g.kind = geofences_geojson.kind)
+              AND (g.active OR hail.current_role_name() = 'admin'));
+END
+$$;
+COMMENT ON FUNCTION hail.geofences_geojson(text) IS
+'All geofences, or those of a kind, as a GeoJSON feature collection; those not active for administrators alone. For every authenticated caller.';
+GRANT EXECUTE ON FUNCTION hail.geofence_feature(hail.geofences), hail.geofences_geojson(text)
+    TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
+
 CREATE FUNCTION hail.lock_geofences() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_lock_geofences';
 COMMENT ON FUNCTION hail.lock_geofences() IS
@@ -204,14 +246,12 @@ COMMENT ON FUNCTION hail.lock_geofences() IS
 
 CREATE FUNCTION hail.geofences_at(lat float8, lng float8, OUT geofence_id integer, OUT kind text, OUT name text)
 RETURNS SETOF record
-LANGUAGE c VOLATILE ROWS 2 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'hail_geofences_at';
+LANGUAGE c STABLE ROWS 2 AS 'MODULE_PATHNAME', 'hail_geofences_at';
 COMMENT ON FUNCTION hail.geofences_at(float8, float8) IS
 'The active geofences that a place lies in, edges included, by id. For every authenticated caller. Errors: invalid_value.';
 
 CREATE FUNCTION hail.is_restricted(lat float8, lng float8) RETURNS boolean
-LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'hail_is_restricted';
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'hail_is_restricted';
 COMMENT ON FUNCTION hail.is_restricted(float8, float8) IS
 'Does a place lie in a restricted area, where nobody is picked up or dropped off? For every authenticated caller. Errors: invalid_value.';
 GRANT EXECUTE ON FUNCTION hail.geofences_at(float8, float8), hail.is_restricted(float8, float8)
@@ -222,6 +262,16 @@ RETURNS void
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hail_refuse_restricted';
 COMMENT ON FUNCTION hail.refuse_restricted(float8, float8, float8, float8) IS
 'Error restricted_area when the pickup or the dropoff, both valid places, lies in a restricted area. Internal.';
+
+CREATE FUNCTION hail.region_id_at(lat float8, lng float8) RETURNS smallint
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'hail_region_id_at';
+COMMENT ON FUNCTION hail.region_id_at(float8, float8) IS
+'The region a place is in, the smallest where several overlap, its edge included; NULL outside of all. Internal.';
+
+CREATE FUNCTION hail.region_covers(region_id smallint, lat float8, lng float8) RETURNS boolean
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'hail_region_covers';
+COMMENT ON FUNCTION hail.region_covers(smallint, float8, float8) IS
+'Does the place lie in this region, its edge included? Internal.';
 
 -- Queues
 
@@ -274,6 +324,52 @@ $$;
 COMMENT ON FUNCTION hail.queue_position(uuid) IS
 'A driver''s own place in the queue of each airport it waits at, from 1, of how many waiting; no row: in none. For the driver itself and administrators.';
 GRANT EXECUTE ON FUNCTION hail.queue_position(uuid) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.check_geofences() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    lost bigint;
+    gone bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    -- Grossly: a kilometre beyond the margin, by the position that was written through, a minute ago or more.
+    SELECT count(*) FILTER (WHERE p.recorded_at < hail.clock() - interval '1 minute' AND p.received_at > i.entered_at
+               AND (p.accuracy IS NULL OR p.accuracy <= 100)
+               AND NOT public.ST_DWithin(g.boundary::public.geography,
+                                         public.ST_SetSRID(public.ST_MakePoint(p.lng, p.lat), 4326)::public.geography,
+                                         g.leave_margin_m + 1000)),
+           count(*) FILTER (WHERE NOT d.online AND d.trip_id IS NULL AND i.entered_at < hail.clock() - interval '1 minute')
+    INTO lost, gone
+    FROM hail.geofence_drivers i
+    JOIN hail.geofences g ON g.id = i.geofence_id
+    JOIN hail.drivers d ON d.id = i.driver_id
+    LEFT JOIN hail.driver_positions p ON p.driver_id = i.driver_id;
+    area := 'geofences';
+    status := CASE WHEN lost + gone = 0 THEN 'ok' ELSE 'warn' END;
+    detail := format('%s driver(s) count as inside an area they are far from, %s while offline', lost, gone);
+    hint := CASE WHEN lost + gone > 0 THEN 'Is the keeper running? hail.geofence_tick() does its work.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hail.check_geofences() IS
+'Do the rows of who is inside what agree with the positions? Administrators only; part of hail.check().';
+GRANT EXECUTE ON FUNCTION hail.check_geofences() TO hail_admin;
+
+CREATE FUNCTION hail.geofence_metrics() RETURNS TABLE (name text, labels jsonb, kind text, value float8)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'hail_geofence_drivers', jsonb_build_object('geofence', g.id::text, 'kind', g.kind, 'name', g.name), 'gauge',
+           count(i.driver_id)::float8
+    FROM hail.geofences g LEFT JOIN hail.geofence_drivers i ON i.geofence_id = g.id WHERE g.active GROUP BY g.id
+    UNION ALL
+    SELECT 'hail_airport_queue_drivers', jsonb_build_object('geofence', g.id::text, 'name', g.name), 'gauge',
+           (SELECT count(*) FROM hail.geofence_queue(g.id))::float8
+    FROM hail.geofences g WHERE g.active AND g.kind = 'airport'
+    UNION ALL
+    SELECT 'hail_drivers_outside_area', '{}'::jsonb, 'gauge', count(*)::float8
+    FROM hail.area_absences a WHERE a.left_at IS NOT NULL
+$$;
+COMMENT ON FUNCTION hail.geofence_metrics() IS
+'Drivers inside each area, in each airport''s queue, and outside their service areas; part of hail.metrics(). Internal.';
 
 -- Evaluation
 

@@ -465,7 +465,7 @@ BEGIN
         IF place.id IS NULL THEN
             PERFORM hail.fail('not_found', 'region does not exist', 'region');
         END IF;
-        IF NOT public.ST_Covers(place.boundary, public.ST_SetSRID(public.ST_MakePoint(pickup_lng, pickup_lat), 4326)) THEN
+        IF NOT hail.region_covers(place.id, pickup_lat, pickup_lng) THEN
             PERFORM hail.fail('outside_service_area', 'pickup is outside the region', 'pickup_lat');
         END IF;
     END IF;

@@ -58,6 +58,7 @@ COMMENT ON FUNCTION hail.check_ledger() IS
 CREATE FUNCTION hail.check() RETURNS TABLE (area text, status text, detail text, hint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT * FROM hail.check_live()
+    UNION ALL SELECT * FROM hail.check_geofences()
     UNION ALL SELECT * FROM hail.check_history()
     UNION ALL SELECT * FROM hail.check_partitions()
     UNION ALL SELECT * FROM hail.check_dispatch()
@@ -75,6 +76,8 @@ BEGIN
     RETURN QUERY
     SELECT 'hail_active_trips', jsonb_build_object('state', t.state), 'gauge', count(*)::float8
     FROM hail.trips t WHERE t.state IN ('searching', 'matched', 'arrived', 'started') GROUP BY t.state
+    UNION ALL
+    SELECT * FROM hail.geofence_metrics()
     UNION ALL
     SELECT 'hail_pending_offers', '{}'::jsonb, 'gauge', count(*)::float8 FROM hail.offers o WHERE o.status = 'pending'
     UNION ALL

@@ -10,6 +10,7 @@
 extern const Route identity_routes[];
 extern const Route fleet_routes[];
 extern const Route live_routes[];
+extern const Route geofence_routes[];
 extern const Route history_routes[];
 extern const Route pricing_routes[];
 extern const Route dispatch_routes[];

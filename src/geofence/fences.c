@@ -11,8 +11,11 @@
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -140,11 +143,37 @@ static void prepare_to_load(void)
     regions_oid = get_relname_relid("regions", schema);
 }
 
-const FenceSet *fences_get(void)
+/*
+ * Whoever asks, what is kept must be all there is: a caller who may see no fence must not leave an empty set
+ * to the next. An error undoes the role.
+ */
+static FenceSet *load_as_owner(MemoryContext context)
 {
-    MemoryContext context, before;
+    Oid user;
+    int security, guc_level = NewGUCNestLevel();
+    MemoryContext before;
     FenceSet *set;
     uint64 rows;
+
+    GetUserIdAndSecContext(&user, &security);
+    SetUserIdAndSecContext(get_role_oid("hail_owner", false), security | SECURITY_LOCAL_USERID_CHANGE);
+    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                            true, 0, false);
+    SPI_connect();
+    rows = hail_execute(&read_fences, NULL, NULL, false, 0);
+    before = MemoryContextSwitchTo(context);
+    set = read_set(rows);
+    MemoryContextSwitchTo(before);
+    SPI_finish();
+    AtEOXact_GUC(true, guc_level);
+    SetUserIdAndSecContext(user, security);
+    return set;
+}
+
+const FenceSet *fences_get(void)
+{
+    MemoryContext context;
+    FenceSet *set;
 
     if (current && (only_in == InvalidLocalTransactionId || only_in == MyProc->lxid))
         return kept;
@@ -154,11 +183,7 @@ const FenceSet *fences_get(void)
     context = AllocSetContextCreate(CurrentMemoryContext, "hail fences", ALLOCSET_DEFAULT_SIZES);
     PG_TRY();
     {
-        rows = hail_execute(&read_fences, NULL, NULL, false, 0);
-        before = MemoryContextSwitchTo(context);
-        set = read_set(rows);
-        MemoryContextSwitchTo(before);
-        SPI_freetuptable(SPI_tuptable);
+        set = load_as_owner(context);
     }
     PG_CATCH();
     {

@@ -41,7 +41,8 @@ typedef struct FenceSet {
 
 /*
  * The fences as of now: what this process has kept, or, when hail.geofences or hail.regions have changed
- * since, read anew. Valid until the next call. Inside SPI, as hail_owner with a safe search path.
+ * since, read anew. Valid until the next call. In a transaction, as whomever: the tables are read as
+ * hail_owner.
  */
 extern const FenceSet *fences_get(void);
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/statement.h"
+#include "geo/geo.h"
 #include "geofence/fences.h"
 #include "geofence/geofence.h"
 #include "identity/session.h"
@@ -26,7 +27,7 @@ static void require_place(FunctionCallInfo fcinfo, double *lat, double *lng)
                 hail_field("lng"));
 }
 
-/* The first fence of a kind that holds a place, or NULL. Inside SPI. */
+/* The first fence of a kind that holds a place, or NULL. */
 static const Fence *first_at(double lat, double lng, FenceKind kind)
 {
     const FenceSet *set = fences_get();
@@ -53,7 +54,6 @@ Datum hail_geofences_at(PG_FUNCTION_ARGS)
     require_place(fcinfo, &lat, &lng);
     InitMaterializedSRF(fcinfo, 0);
     result = (ReturnSetInfo *)fcinfo->resultinfo;
-    SPI_connect();
     set = fences_get();
     count = fences_covering(set, lat, lng, found);
     for (int i = 0; i < count; i++) {
@@ -68,7 +68,6 @@ Datum hail_geofences_at(PG_FUNCTION_ARGS)
         values[2] = CStringGetTextDatum(fence->name);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
-    SPI_finish();
     return (Datum)0;
 }
 
@@ -76,14 +75,9 @@ Datum hail_geofences_at(PG_FUNCTION_ARGS)
 Datum hail_is_restricted(PG_FUNCTION_ARGS)
 {
     double lat, lng;
-    bool restricted;
-
     hail_require_actor();
     require_place(fcinfo, &lat, &lng);
-    SPI_connect();
-    restricted = first_at(lat, lng, FENCE_RESTRICTED) != NULL;
-    SPI_finish();
-    PG_RETURN_BOOL(restricted);
+    PG_RETURN_BOOL(first_at(lat, lng, FENCE_RESTRICTED) != NULL);
 }
 
 PG_FUNCTION_INFO_V1(hail_refuse_restricted);
@@ -93,16 +87,38 @@ Datum hail_refuse_restricted(PG_FUNCTION_ARGS)
 {
     bool pickup, dropoff;
 
-    SPI_connect();
     pickup = first_at(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1), FENCE_RESTRICTED) != NULL;
     dropoff = !pickup && first_at(PG_GETARG_FLOAT8(2), PG_GETARG_FLOAT8(3), FENCE_RESTRICTED) != NULL;
-    SPI_finish();
     if (pickup || dropoff)
         ereport(ERROR, hail_error(HAIL_RESTRICTED_AREA),
                 errmsg("%s lies in a restricted area", pickup ? "pickup" : "dropoff"),
                 hail_field(pickup ? "pickup_lat" : "dropoff_lat"),
                 errhint("Choose a place outside the area; hail.geofences shows it."));
     PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(hail_region_id_at);
+PG_FUNCTION_INFO_V1(hail_region_covers);
+
+/* hail.region_id_at(lat, lng): the smallest region there; NULL: none */
+Datum hail_region_id_at(PG_FUNCTION_ARGS)
+{
+    double lat = PG_GETARG_FLOAT8(0), lng = PG_GETARG_FLOAT8(1);
+    const Fence *region = geo_valid(lat, lng) ? first_at(lat, lng, FENCE_SERVICE_AREA) : NULL;
+
+    if (region == NULL)
+        PG_RETURN_NULL();
+    PG_RETURN_INT16((int16)region->id);
+}
+
+/* hail.region_covers(region_id, lat, lng) */
+Datum hail_region_covers(PG_FUNCTION_ARGS)
+{
+    const FenceSet *set = fences_get();
+    int fence = fences_find(set, PG_GETARG_INT16(0), true);
+    double lat = PG_GETARG_FLOAT8(1), lng = PG_GETARG_FLOAT8(2);
+
+    PG_RETURN_BOOL(fence >= 0 && geo_valid(lat, lng) && shape_covers(set->shapes[fence], lat, lng));
 }
 
 bool geofence_airport_at(double lat, double lng, int32 *geofence_id, int *offers)
