@@ -6,8 +6,10 @@
  *
  * Events. The first such report of a driver and minute waits in its suspect for the keeper, which writes
  * DriverPositionFlagged under the lock of the driver's row; what follows within the minute is counted into
- * it. A suspect whose flag waits is never displaced; where there is no other left, the reporter writes the
- * event itself. What waits is in memory: a crash forgets the flags of at most a second. No event has
+ * it. A suspect whose flag waits is never displaced. Where there is no other left, the flag is missed and
+ * counted, and the driver's next such report tries again: thousands of drivers leaping in one second are a
+ * fault of their app or of hail.max_speed, and reporters that wrote events then would slow down everybody's
+ * reports twentyfold. What waits is in memory: a crash forgets the flags of at most a second. No event has
  * coordinates, so that an erasure of positions leaves the events alone.
  *
  * Belief. A driver may really have been carried (a ferry, a tunnel, a false first position): it would stay
@@ -42,7 +44,7 @@
 #define SET_ROOM    8
 #define SUSPECTS    (SETS * SET_ROOM)
 #define FLAG_EVERY  (60 * USECS_PER_SEC)
-#define WRITE_BATCH SUSPECTS /* of one run */
+#define WRITE_BATCH 256 /* of one run: their rows stay locked until it ends */
 
 #define BELIEVED_REPORTS 3
 #define BELIEVED_AFTER   (60 * USECS_PER_SEC)
@@ -69,7 +71,7 @@ typedef struct Suspect {
 
 /* All under the lock. */
 typedef struct FlagShared {
-    int64 written, missed, believed; /* since the start; missed: no event because the row was locked */
+    int64 written, missed, believed; /* since the start; missed: reports that found no room */
     int32 waiting;
     Suspect suspects[SUSPECTS];
 } FlagShared;
@@ -158,14 +160,16 @@ static void make_flag(Suspect *suspect, const LiveReport *report, const LiveRepo
     shared->waiting++;
 }
 
-FlagOutcome flags_note(const LiveReport *report, const LiveReportResult *result)
+bool flags_note(const LiveReport *report, const LiveReportResult *result)
 {
-    FlagOutcome outcome = FLAG_NO_ROOM;
+    bool believed = false;
     Suspect *suspect;
 
     LWLockAcquire(lock, LW_EXCLUSIVE);
     suspect = find_suspect(&report->driver_id);
-    if (suspect != NULL) {
+    if (suspect == NULL)
+        shared->missed++;
+    else {
         if (agrees(suspect, report, result->from_at))
             suspect->in_row++;
         else {
@@ -175,15 +179,15 @@ FlagOutcome flags_note(const LiveReport *report, const LiveReportResult *result)
         suspect->last = *report;
         suspect->base_at = result->from_at;
         make_flag(suspect, report, result);
-        outcome = FLAG_NOTED;
-        if (suspect->in_row >= BELIEVED_REPORTS && report->received_at >= suspect->since + BELIEVED_AFTER) {
+        believed =
+            suspect->in_row >= BELIEVED_REPORTS && report->received_at >= suspect->since + BELIEVED_AFTER;
+        if (believed) {
             suspect->in_row = 0;
             shared->believed++;
-            outcome = FLAG_BELIEVED;
         }
     }
     LWLockRelease(lock);
-    return outcome;
+    return believed;
 }
 
 /* ---- events ---- */
@@ -230,14 +234,9 @@ void flags_write_now(const LiveReport *report, const LiveReportResult *result)
 {
     Flag flag = {report->driver_id, result->jump_m, result->from_at, report->recorded_at, 1};
     LiveOwner saved = live_owner_begin();
-    bool done = write_event_of(&flag);
 
+    (void)write_event_of(&flag); /* a row that is locked: the next one will tell */
     live_owner_end(saved);
-    if (shared == NULL)
-        return;
-    LWLockAcquire(lock, LW_EXCLUSIVE);
-    shared->missed += !done;
-    LWLockRelease(lock);
 }
 
 bool live_flags_wait(void)

@@ -9,21 +9,15 @@
 
 #include "live/index.h"
 
-typedef enum FlagOutcome {
-    FLAG_NOTED,    /* an event will tell, or has told less than a minute ago */
-    FLAG_BELIEVED, /* the driver has been there for a minute: take the report as trusted */
-    FLAG_NO_ROOM   /* nothing noted: flags_write_now(), or do without */
-} FlagOutcome;
-
 /*
- * Note a report that the index judged impossible; `result` says from where. Takes an LWLock; no errors. Only
- * where the index serves.
+ * Note a report that the index judged impossible; `result` says from where. True: the driver has been there
+ * for a minute, take the report as trusted. Takes an LWLock; no errors. Only where the index serves.
  */
-extern FlagOutcome flags_note(const LiveReport *report, const LiveReportResult *result);
+extern bool flags_note(const LiveReport *report, const LiveReportResult *result);
 
 /*
- * The event of such a report in this transaction, unless the driver had one in the last minute, or its row is
- * locked by somebody else. In a transaction; any caller.
+ * Where it does not: the event of such a report in this transaction, unless the driver had one in the last
+ * minute, or its row is locked by somebody else. In a transaction; any caller.
  */
 extern void flags_write_now(const LiveReport *report, const LiveReportResult *result);
 

@@ -39,7 +39,7 @@ extern void live_require_report_rate(TimestampTz now);
 
 /*
  * live_take_report() where no table has to be asked: false, and nothing done, for a driver the index does not
- * know, where the index does not serve, and for an impossible move whose event the caller has to write.
+ * know, and where the index does not serve.
  * Raises an error only when the history's ring is full.
  */
 extern bool live_take_known_report(const LiveReport *report, LiveReportResult *result);

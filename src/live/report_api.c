@@ -84,28 +84,19 @@ static void keep_point(const LiveReport *report, const LiveReportResult *result)
     }
 }
 
-/* False: there is no room for its flag. */
-static bool note_impossible(const LiveReport *report, LiveReportResult *result)
-{
-    FlagOutcome outcome = flags_note(report, result);
-
-    if (outcome == FLAG_BELIEVED) {
-        LiveReport believed = *report;
-
-        believed.trusted = true;
-        *result = live_index_report(&believed, mirror_queued_row(&report->driver_id));
-    }
-    return outcome != FLAG_NO_ROOM;
-}
-
 bool live_take_known_report(const LiveReport *report, LiveReportResult *result)
 {
     if (live_mode() == LIVE_IN_TABLES)
         return false;
     *result = live_index_report(report, mirror_queued_row(&report->driver_id));
-    if (result->status == LIVE_REPORT_UNKNOWN ||
-        (result->status == LIVE_REPORT_IMPOSSIBLE && !note_impossible(report, result)))
+    if (result->status == LIVE_REPORT_UNKNOWN)
         return false;
+    if (result->status == LIVE_REPORT_IMPOSSIBLE && flags_note(report, result)) {
+        LiveReport believed = *report;
+
+        believed.trusted = true;
+        *result = live_index_report(&believed, mirror_queued_row(&report->driver_id));
+    }
     keep_point(report, result);
     return true;
 }
@@ -114,13 +105,13 @@ LiveReportResult live_take_report(const LiveReport *report)
 {
     LiveReportResult result = {LIVE_REPORT_UNKNOWN};
 
-    if (live_take_known_report(report, &result))
+    if (live_take_known_report(report, &result) ||
+        (live_mode() == LIVE_IN_MEMORY && live_admit(&report->driver_id) &&
+         live_take_known_report(report, &result)))
         return result;
-    if (live_mode() == LIVE_IN_TABLES)
-        result = live_tables_report(report);
-    else if (result.status == LIVE_REPORT_UNKNOWN && live_admit(&report->driver_id) &&
-             live_take_known_report(report, &result))
-        return result;
+    if (live_mode() == LIVE_IN_MEMORY)
+        return (LiveReportResult){LIVE_REPORT_UNKNOWN};
+    result = live_tables_report(report);
     if (result.status == LIVE_REPORT_IMPOSSIBLE)
         flags_write_now(report, &result);
     keep_point(report, &result);

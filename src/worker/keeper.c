@@ -65,7 +65,7 @@ static WorkerStep steps[] = {
     {"load saved history", C_STEP(NULL, load_history_files), &ten_seconds, false, WORKER_DRAINER},
     {"drain history", C_STEP(points_wait, drain_history), &ms_250, false, WORKER_DRAINER},
     {"write positions", C_STEP(NULL, write_positions), &hail_write_through_ms, false, NULL, live_more_to_write},
-    {"write flagged positions", C_STEP(live_flags_wait, write_flagged), &second, false},
+    {"write flagged positions", C_STEP(live_flags_wait, write_flagged), &ms_250, false},
     {"geofences", SQL_STEP("geofence_tick", "SELECT hail.geofence_tick()::bigint"), &second, true},
     {"expire presence", C_STEP(NULL, expire_presence), &second, true, NULL, live_more_to_expire},
     {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
