@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@
 
 typedef struct Batch {
     const DbCall *calls[MERGE_LIMIT];
-    int count;
+    atomic_int count;   /* changed with the lock held */
     struct Batch *next; /* of those that wait to be sent */
     atomic_uint may_go; /* futex: the leader has permission */
     atomic_uint done;   /* futex: `reply` and `apart` hold */
@@ -174,7 +175,7 @@ static void close_batch(Batch *batch)
     atomic_store_explicit(&batch->users, batch->count, memory_order_relaxed);
 }
 
-/* Join the open batch, or open one: then it is ours to lead, at once if nothing is under way. */
+/* Join the open batch, or open one: then it is ours to lead, with permission if nothing is under way. */
 static Batch *join(const DbCall *call, int *row, bool *leads, bool *goes)
 {
     Batch *batch;
@@ -192,7 +193,6 @@ static Batch *join(const DbCall *call, int *row, bool *leads, bool *goes)
     if (*leads && merger.calls < CALLS_AT_ONCE) {
         *goes = true;
         merger.calls++;
-        close_batch(batch);
     } else if (*leads) {
         *merger.last = batch;
         merger.last = &batch->next;
@@ -212,11 +212,17 @@ static void leave_queue(Batch *batch)
         merger.last = link;
 }
 
-/* The leader waits for permission, and closes the batch with it or without. */
-static void wait_to_go(Batch *batch)
+/*
+ * The leader waits for permission, unless it has it, and closes the batch with it or without. When several
+ * requests have arrived that are in no batch yet, their threads are let through first: they only wait for a
+ * processor.
+ */
+static void set_out(Batch *batch, bool permitted)
 {
-    bool late = !futex_wait(&batch->may_go, MERGE_WAIT_MS);
+    bool late = !permitted && !futex_wait(&batch->may_go, MERGE_WAIT_MS);
 
+    if (metrics_in_flight() > batch->count + 2)
+        sched_yield();
     pthread_mutex_lock(&merger.lock);
     if (late && atomic_load_explicit(&batch->may_go, memory_order_relaxed) == 0) {
         leave_queue(batch);
@@ -309,8 +315,7 @@ void merge_call(const DbCall *call, MergedReply *merged)
     Batch *batch = join(call, &row, &leads, &goes);
 
     if (leads) {
-        if (!goes)
-            wait_to_go(batch);
+        set_out(batch, goes);
         run(batch);
         finish(batch);
     } else

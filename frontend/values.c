@@ -224,6 +224,42 @@ static const char *strings_from_json(const Param *param, const json_t *array, Ar
     return result;
 }
 
+/* A count of 10^-8 as a decimal fraction, without zeros at its end. */
+static const char *decimal_text(long long count, Arena *arena)
+{
+    char digits[32], *end = digits + sizeof(digits), *at = end;
+    unsigned long long left = count < 0 ? -(unsigned long long)count : (unsigned long long)count;
+
+    for (int place = 0; place < 9 || left > 0; place++) {
+        if (place == 8 && at < end)
+            *--at = '.';
+        if (place >= 8 || at < end || left % 10 != 0)
+            *--at = (char)('0' + left % 10);
+        left /= 10;
+    }
+    if (count < 0)
+        *--at = '-';
+    return arena_copy(arena, at, (size_t)(end - at));
+}
+
+/*
+ * Text that reads back as this very number. Coordinates and the like have few decimals: when a whole number
+ * over 10^8 is the same double, its digits do (both are exact, and a division is rounded as reading is), and
+ * cost a tenth of what %.17g does.
+ */
+static const char *real_text(double value, Arena *arena)
+{
+    double scaled = value * 1e8;
+    long long whole;
+
+    if (!(fabs(scaled) < 9e15))
+        return arena_format(arena, "%.17g", value);
+    whole = llround(scaled);
+    if ((double)whole / 1e8 != value || (whole == 0 && signbit(value)))
+        return arena_format(arena, "%.17g", value);
+    return decimal_text(whole, arena);
+}
+
 static const char *number_from_json(const Param *param, const json_t *value, Arena *arena,
                                     const char **reason)
 {
@@ -231,8 +267,8 @@ static const char *number_from_json(const Param *param, const json_t *value, Are
         return check_number(param, (double)json_integer_value(value),
                             arena_format(arena, "%lld", (long long)json_integer_value(value)), arena, reason);
     if (json_is_real(value) && param->type == TYPE_NUMBER)
-        return check_number(param, json_real_value(value),
-                            arena_format(arena, "%.17g", json_real_value(value)), arena, reason);
+        return check_number(param, json_real_value(value), real_text(json_real_value(value), arena), arena,
+                            reason);
     *reason = param->type == TYPE_INTEGER ? "must be an integer" : "must be a number";
     return NULL;
 }
