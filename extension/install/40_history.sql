@@ -186,7 +186,8 @@ BEGIN
             SELECT $1 + n FROM generate_series(-1, $2) AS n
             UNION
             SELECT hail.utc_day(%1$I) FROM hail.%2$I WHERE %1$I < $3 AND %1$I >= $4) AS days (day)
-        WHERE to_regclass('hail.' || quote_ident(hail.partition_name($5, day))) IS NULL
+        WHERE NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = ('hail.' || quote_ident($5))::regclass
+                          AND i.inhrelid = to_regclass('hail.' || quote_ident(hail.partition_name($5, day))))
         ORDER BY day DESC LIMIT 400$q$, t.time_column, t.table_name || '_default')
         USING today, t.days_ahead, hail.day_start(today + t.days_ahead + 1),
               coalesce(hail.day_start(hail.utc_day(hail.day_start(today) - t.retention)), '-infinity'), t.table_name;
@@ -218,15 +219,23 @@ BEGIN
         EXECUTE format('LOCK TABLE hail.%I IN SHARE ROW EXCLUSIVE MODE', t.table_name);
     END IF;
     FOREACH day IN ARRAY days LOOP
-        moved := hail.make_day_partition(t, day);
         partition := hail.partition_name(t.table_name, day);
-        action := 'created' || CASE WHEN moved > 0 THEN format(', %s rows moved out of the default', moved) ELSE '' END;
+        BEGIN
+            moved := hail.make_day_partition(t, day);
+            action := 'created' || CASE WHEN moved > 0 THEN format(', %s rows moved out of the default', moved) ELSE '' END;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                RAISE; -- the other days would wait as long
+            WHEN OTHERS THEN
+                action := 'failed: ' || SQLERRM;
+                RAISE WARNING 'making partition "hail.%" failed: %', partition, SQLERRM;
+        END;
         RETURN NEXT;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION hail.make_partitions(hail.partitioned_tables, date) IS
-'Make the default partition and the daily ones of a table up to days_ahead. Internal.';
+'Make the default partition and the daily ones of a table up to days_ahead; a day that fails stops no other one. Internal.';
 
 CREATE FUNCTION hail.drop_partitions(t hail.partitioned_tables, today date)
     RETURNS TABLE (partition text, action text)
