@@ -223,6 +223,7 @@ DECLARE
     erased bigint;
 BEGIN
     PERFORM hail.require_admin();
+    DELETE FROM hail.location_rejects r WHERE r.driver_id = erase_history.driver_id;
     DELETE FROM hail.location_history h WHERE h.driver_id = erase_history.driver_id;
     GET DIAGNOSTICS erased = ROW_COUNT;
     RETURN erased;

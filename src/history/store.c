@@ -106,9 +106,9 @@ static Datum column_array(const Columns *columns, int column)
                                               type, length, by_value, align));
 }
 
-/* Points refused so far, and whether a point may be refused at all, see history_store_rejectable(). */
+/* What store_points() carries along. */
 typedef struct Store {
-    int rejects;
+    int rejects;       /* points refused so far */
     bool home_for_all; /* there is a default partition: no point is refused for want of one */
 } Store;
 
@@ -212,7 +212,8 @@ static void store_points(Store *store, const BulkPoint *points, int count, bool 
     ErrorData *error = NULL;
     StoreOutcome outcome = try_points(store, points, count, bulk, &error);
 
-    if (outcome == STORE_NOT_IN_BULK)
+    /* A single point refused gets a second look: its day may have got a partition in the meantime. */
+    if (outcome == STORE_NOT_IN_BULK || (outcome == STORE_REFUSED && bulk && count == 1))
         outcome = try_points(store, points, count, bulk = false, &error);
     if (outcome == STORE_DONE)
         return;
