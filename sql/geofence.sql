@@ -303,3 +303,27 @@ SELECT queue_offers FROM hail.update_geofence(:airport, queue_offers => 2);
 SELECT id AS trip FROM hail.request_trip((hail.create_quote(:'zoe', 10, 10, 10.05, 10.05, 'economy')).id, 'cash', 'first_accept', 'zoe-2') \gset
 SELECT * FROM fencetest.offers(:'trip');
 SELECT state FROM hail.cancel_trip(:'trip', 'customer', 'enough');
+
+-- Without the index (here: in another database than hail.database) the keeper's step looks at tables.
+CREATE DATABASE fence_tables;
+\c fence_tables
+SET client_min_messages = warning;
+CREATE EXTENSION pg_hail CASCADE;
+SELECT count(*) > 0 AS partitions FROM hail.maintain_partitions();
+SELECT code FROM hail.create_region('fences', 'Fences', 'EUR', 'UTC', ST_MakeEnvelope(0, 0, 1, 1, 4326));
+SELECT name FROM hail.create_geofence('airport', 'Field', ST_MakeEnvelope(0.4, 0.4, 0.6, 0.6, 4326));
+CREATE FUNCTION id(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT ('0000fe9c-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+INSERT INTO hail.users (id, name, role) SELECT id(n), 'driver ' || n, 'driver' FROM generate_series(1, 500) n;
+INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status, online)
+SELECT id(n), r.id, '{economy}', 1, 'approved', true FROM generate_series(1, 500) n, hail.regions r;
+SELECT hail.report_locations(array_agg(id(n)), array_agg(0.5 + n * 0.00001), array_agg(0.5)) FROM generate_series(1, 500) n;
+SELECT step, rows FROM hail.keep() WHERE step = 'geofences';
+SELECT online FROM hail.set_availability(id(1), false);
+SELECT hail.advance_clock('10 seconds') IS NOT NULL AS later;
+SELECT applied FROM hail.report_location(id(2), 0.5, 0.501);
+SELECT hail.geofence_tick();
+SELECT count(*) AS waiting, bool_or(driver_id = id(1)) AS first, bool_or(driver_id = id(2)) AS second
+FROM hail.geofences g, hail.airport_queue(g.id);
+SELECT type, payload ->> 'reason' AS reason, count(*) FROM hail.events WHERE type LIKE '%Geofence' GROUP BY 1, 2 ORDER BY 1, 2;
+\c hail
+DROP DATABASE fence_tables;

@@ -107,8 +107,10 @@ void changes_add(FenceChanges *changes, const FenceChange *change)
 {
     if (changes->count == changes->room) {
         changes->room = changes->room > 0 ? 2 * changes->room : 256;
-        changes->list = changes->list ? repalloc_huge(changes->list, sizeof(FenceChange) * changes->room)
-                                      : palloc_extended(sizeof(FenceChange) * changes->room, MCXT_ALLOC_HUGE);
+        if (changes->list == NULL)
+            changes->list = MemoryContextAllocHuge(changes->context, sizeof(FenceChange) * changes->room);
+        else
+            changes->list = repalloc_huge(changes->list, sizeof(FenceChange) * changes->room);
     }
     changes->with_event += change->kind <= CHANGE_WITH_EVENT;
     changes->list[changes->count++] = *change;

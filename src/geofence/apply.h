@@ -40,6 +40,7 @@ typedef struct FenceChange {
 } FenceChange;
 
 typedef struct FenceChanges {
+    MemoryContext context; /* of the list: changes are added while other modules' SPI is open */
     const FenceSet *set;
     FenceChange *list;
     int count, room;

@@ -285,6 +285,7 @@ static int run_tick(void)
 
     tick.set = fences_get();
     tick.changes.set = tick.set;
+    tick.changes.context = CurrentMemoryContext;
     all = anew || tick.set->number != seen_set;
     seen_set = 0;
     index_regions(&tick);
