@@ -117,6 +117,15 @@ COMMENT ON FUNCTION hail.nearby_drivers(float8, float8, float8, integer, text) I
 GRANT EXECUTE ON FUNCTION hail.nearby_drivers(float8, float8, float8, integer, text)
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 
+CREATE FUNCTION hail.nearby_driver_ids(lat float8, lng float8, radius_m float8 DEFAULT 5000,
+                                       max_results integer DEFAULT 10, service_class text DEFAULT NULL,
+                                       OUT driver_ids uuid[], OUT distances_m real[])
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_nearby_driver_ids';
+COMMENT ON FUNCTION hail.nearby_driver_ids(float8, float8, float8, integer, text) IS
+'What hail.nearby_drivers() finds, in one row of two arrays in the same order: the cheapest form for applications that only want to know who, and for joins by unnest(driver_ids, distances_m). Empty arrays when nobody is there. Same arguments, limits, errors and callers.';
+GRANT EXECUTE ON FUNCTION hail.nearby_driver_ids(float8, float8, float8, integer, text)
+    TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
+
 CREATE FUNCTION hail.live_search(lat float8, lng float8, radius_m float8, max_results integer,
                                  class_id integer DEFAULT -1, min_rating real DEFAULT 0,
                                  max_pending_offers integer DEFAULT 0, excluded uuid[] DEFAULT '{}',

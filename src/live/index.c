@@ -218,7 +218,7 @@ static inline int partition_of_hash(uint32 hash)
 /* Of a slot in use: no change while its partition is locked. */
 static inline int partition_of_slot(int32 slot)
 {
-    return partition_of_hash(driver_hash(&live_index->cold[slot].driver_id));
+    return partition_of_hash(driver_hash(&live_index->hot[slot].driver_id));
 }
 
 static inline LWLock *free_lock(void)
@@ -231,7 +231,7 @@ static int32 find_slot(const pg_uuid_t *id, uint32 hash)
 {
     int32 slot = live_index->hash[hash & live_index->hash_mask];
 
-    while (slot != LIVE_NO_SLOT && live_uuid_cmp(&live_index->cold[slot].driver_id, id) != 0)
+    while (slot != LIVE_NO_SLOT && live_uuid_cmp(&live_index->hot[slot].driver_id, id) != 0)
         slot = live_index->hot[slot].hash_next;
     return slot;
 }
@@ -255,7 +255,7 @@ static int32 take_slot(const pg_uuid_t *id, uint32 hash)
     cold = &live_index->cold[slot];
     memset(&live_index->hot[slot], 0, sizeof(LiveHot));
     memset(cold, 0, sizeof(LiveCold));
-    cold->driver_id = *id;
+    live_index->hot[slot].driver_id = *id;
     cold->heading = cold->speed = cold->accuracy = LIVE_UNKNOWN;
     pg_write_barrier(); /* see live_index_read() */
     live_index->hot[slot].used = true;
@@ -279,7 +279,7 @@ static void give_up_slot(int32 slot, int32 *link)
 /* What links to a slot in its chain. Partition lock held. */
 static int32 *link_to(int32 slot)
 {
-    uint32 hash = driver_hash(&live_index->cold[slot].driver_id);
+    uint32 hash = driver_hash(&live_index->hot[slot].driver_id);
     int32 *link = &live_index->hash[hash & live_index->hash_mask];
 
     while (*link != slot)
@@ -320,7 +320,7 @@ void live_index_unreserve(int32 slot)
 
     LWLockAcquire(lock, LW_EXCLUSIVE);
     cold->reservations--;
-    if (cold->reservations == 0 && cold->version == 0 && live_index->hot[slot].recorded_at == 0 &&
+    if (cold->reservations == 0 && cold->version == 0 && cold->recorded_at == 0 &&
         live_index->hot[slot].pending_offers == 0) {
         give_up_slot(slot, link_to(slot));
     }
@@ -356,7 +356,7 @@ static int32 take_block(int32 slot, int32 next)
     live_index->blocks[block].slots[0] = slot;
     for (int i = 1; i < LIVE_BLOCK_ROOM; i++)
         live_index->blocks[block].slots[i] = LIVE_NO_SLOT;
-    live_index->hot[slot].block = block;
+    live_index->cold[slot].block = block;
     return block;
 }
 
@@ -393,7 +393,7 @@ static void link_slot(int32 slot, uint32 bucket)
         block = take_block(slot, block);
     else {
         live_index->blocks[block].slots[count] = slot;
-        live_index->hot[slot].block = block;
+        live_index->cold[slot].block = block;
     }
     *head = live_block_head(block);
 }
@@ -413,13 +413,13 @@ static void unlink_slot(int32 slot, uint32 bucket)
     }
     first = live_head_block(*head);
     block = &live_index->blocks[first];
-    hole = &live_index->blocks[live_index->hot[slot].block];
+    hole = &live_index->blocks[live_index->cold[slot].block];
     count = block_count(block) - 1;
     last = block->slots[count];
     while (hole->slots[at] != slot)
         at++;
     hole->slots[at] = last;
-    live_index->hot[last].block = live_index->hot[slot].block;
+    live_index->cold[last].block = live_index->cold[slot].block;
     block->slots[count] = LIVE_NO_SLOT;
     if (count == 0)
         *head = live_block_head(block->next);
@@ -482,13 +482,13 @@ static void write_position(LiveHot *h, LiveCold *c, const LiveEntry *entry)
 {
     h->lat = entry->lat;
     h->lng = entry->lng;
-    h->recorded_at = entry->recorded_at;
-    h->last_seen = entry->last_seen;
-    h->placed_before = (uint32)Min(entry->last_seen - entry->placed_at, (int64)PG_UINT32_MAX);
+    h->fresh_at = entry->fresh_at;
+    c->recorded_at = entry->recorded_at;
+    c->last_seen = entry->last_seen;
     c->heading = live_scale(entry->heading, 100);
     c->speed = live_scale(entry->speed, 100);
     c->accuracy = live_scale(entry->accuracy, 10);
-    c->history_ms = entry->history_ms;
+    c->history_at = entry->history_at;
 }
 
 static void write_row(LiveHot *h, LiveCold *c, const LiveEntry *entry)
@@ -524,7 +524,7 @@ static void store_slot(const LiveEntry *entry, bool row_too)
 {
     LiveHot *h = &live_index->hot[entry->slot];
     LiveCold *c = &live_index->cold[entry->slot];
-    CellsKey old_cell = h->recorded_at != 0 ? cells_key(h->lat, h->lng) : 0;
+    CellsKey old_cell = c->recorded_at != 0 ? cells_key(h->lat, h->lng) : 0;
     CellsKey new_cell = entry->recorded_at != 0 ? cells_key(entry->lat, entry->lng) : 0;
     bool was = h->linked, will = linkable(entry), move = was != will || (was && old_cell != new_cell);
     bool unlinks = was && move, links = will && move;
@@ -563,7 +563,7 @@ static void mirror_row(LiveEntry *entry, const LiveRow *row, TimestampTz now)
     bool was_online = entry->row.online;
 
     if (live_uuid_cmp(&entry->row.trip_id, &row->trip_id) != 0)
-        entry->busy_since = now;
+        entry->busy_since = live_ms(now);
     entry->row = *row;
     if (row->online && !was_online && entry->last_seen < now)
         entry->last_seen = now; /* going online is being heard of */
@@ -648,14 +648,20 @@ void live_place(LiveEntry *entry, const LiveReport *report)
     entry->speed = report->speed;
     entry->accuracy = report->accuracy;
     entry->recorded_at = report->recorded_at;
-    entry->placed_at = report->received_at;
+    entry->fresh_at = Min(report->received_at, report->recorded_at + LIVE_POSITION_MAX_AGE -
+                                                   (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC);
 }
 
-uint32 live_history_ms(TimestampTz at)
+uint32 live_ms(TimestampTz at)
 {
     uint32 ms = (uint32)(at / 1000);
 
     return ms != 0 ? ms : 1;
+}
+
+int64 live_ms_since(TimestampTz at, uint32 ms)
+{
+    return (int32)(live_ms(at) - ms);
 }
 
 /* One point per hail.history_interval off a trip, counted in the points' own time, so that points sent late
@@ -663,17 +669,17 @@ uint32 live_history_ms(TimestampTz at)
 static void decide_history(LiveEntry *entry, const LiveRow *row, const LiveReport *report,
                            LiveReportResult *result)
 {
-    uint32 ms = live_history_ms(report->recorded_at);
-    int64 apart = (int32)(entry->history_ms - ms);
+    int64 apart = live_ms_since(report->recorded_at, entry->history_at);
     bool due =
-        entry->history_ms == 0 || (apart < 0 ? -apart : apart) >= (int64)hail_history_interval_s * 1000;
-    bool on_trip = !live_uuid_is_zero(&entry->row.trip_id) && report->recorded_at >= entry->busy_since;
+        entry->history_at == 0 || (apart < 0 ? -apart : apart) >= (int64)hail_history_interval_s * 1000;
+    bool on_trip = !live_uuid_is_zero(&entry->row.trip_id) &&
+                   (entry->busy_since == 0 || live_ms_since(report->recorded_at, entry->busy_since) >= 0);
 
     if (on_trip)
         result->trip_id = entry->row.trip_id;
     result->keep_history = on_trip || (row->online && due);
     if (result->keep_history)
-        entry->history_ms = ms;
+        entry->history_at = live_ms(report->recorded_at);
 }
 
 /*
@@ -769,15 +775,15 @@ void live_index_fetch(const pg_uuid_t *driver_id, int step)
     }
     slot = *head; /* whatever it is by now, it is a slot or none */
     if (step == 2 && slot != LIVE_NO_SLOT) {
-        if (live_uuid_cmp(&live_index->cold[slot].driver_id, driver_id) == 0)
+        if (live_uuid_cmp(&live_index->hot[slot].driver_id, driver_id) == 0)
             return;
         slot = *(volatile int32 *)&live_index->hot[slot].hash_next;
     }
     if (slot == LIVE_NO_SLOT)
         return;
     __builtin_prefetch(&live_index->hot[slot], 1);
-    for (Size at = 0; at < sizeof(LiveCold); at += PG_CACHE_LINE_SIZE / 2)
-        __builtin_prefetch((char *)&live_index->cold[slot] + at, 1);
+    __builtin_prefetch(&live_index->cold[slot], 1);
+    __builtin_prefetch((char *)(&live_index->cold[slot] + 1) - 1, 1);
 }
 
 void live_index_load(const LiveReport *report)
@@ -788,7 +794,7 @@ void live_index_load(const LiveReport *report)
 
     live_lock(live_index, lock, LW_EXCLUSIVE);
     slot = find_slot(&report->driver_id, hash);
-    if (slot != LIVE_NO_SLOT && live_index->hot[slot].recorded_at < report->recorded_at) {
+    if (slot != LIVE_NO_SLOT && live_index->cold[slot].recorded_at < report->recorded_at) {
         LiveEntry entry;
 
         live_copy_slot(live_index, slot, &entry);
@@ -915,7 +921,8 @@ static bool reclaimable(int32 slot, TimestampTz before)
     const LiveHot *hot = &live_index->hot[slot];
 
     return !hot->online && !hot->on_trip && live_index->cold[slot].reservations == 0 &&
-           hot->pending_offers == 0 && (before == 0 || hot->last_seen < before) && !is_dirty(slot);
+           hot->pending_offers == 0 && (before == 0 || live_index->cold[slot].last_seen < before) &&
+           !is_dirty(slot);
 }
 
 static bool may_reclaim(void)
@@ -961,9 +968,10 @@ bool live_index_reclaim_slot(int32 slot, TimestampTz before)
 int32 live_index_next_silent(int32 slot, int32 end, TimestampTz before, TimestampTz ahead)
 {
     for (; slot < end; slot++) {
-        const volatile LiveHot *hot = &live_index->hot[slot];
+        const volatile LiveCold *cold = &live_index->cold[slot];
 
-        if ((hot->last_seen < before || hot->last_seen > ahead) && hot->used)
+        if ((cold->last_seen < before || cold->last_seen > ahead) &&
+            ((const volatile LiveHot *)&live_index->hot[slot])->used)
             break;
     }
     return slot;
@@ -1014,8 +1022,7 @@ const char *live_state_name(LiveState state)
 bool live_entry_available(const LiveEntry *entry, TimestampTz now)
 {
     return linkable(entry) && live_uuid_is_zero(&entry->row.trip_id) && entry->row.cooldown_until <= now &&
-           entry->placed_at >= now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC &&
-           entry->recorded_at >= now - LIVE_POSITION_MAX_AGE;
+           entry->fresh_at >= now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
 }
 
 static void add_stripes(LiveIndexStats *stats)

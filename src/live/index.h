@@ -62,10 +62,10 @@ typedef struct LiveEntry {
     LiveRow row;
     double lat, lng;                /* degrees; unset while recorded_at is 0 */
     TimestampTz recorded_at;        /* of the position; 0: none known */
-    TimestampTz placed_at;          /* when it arrived, by the server's clock */
+    TimestampTz fresh_at;           /* it is found until hail.presence_ttl after this */
     TimestampTz last_seen;          /* when the driver was last heard of, by the server's clock */
-    TimestampTz busy_since;         /* when trip_id was applied */
-    uint32 history_ms;              /* live_history_ms() of the point last kept in the history; 0: none */
+    uint32 busy_since;              /* live_ms() of the moment when trip_id was applied */
+    uint32 history_at;              /* live_ms() of the point last kept in the history */
     float heading, speed, accuracy; /* degrees, km/h, m; NaN: unknown */
     int pending_offers;
 } LiveEntry;
@@ -160,8 +160,12 @@ extern void live_decide_report(LiveEntry *entry, const LiveRow *row, const LiveR
 /* The position of a report, not judged. */
 extern void live_place(LiveEntry *entry, const LiveReport *report);
 
-/* A time as LiveEntry.history_ms has it: milliseconds modulo 2^32, never 0. */
-extern uint32 live_history_ms(TimestampTz at);
+/*
+ * A time in 32 bits: milliseconds modulo 2^32 (49 days), never 0, which stands for none. And how long `at` is
+ * after such a time, rightly if it is within 24 days of it.
+ */
+extern uint32 live_ms(TimestampTz at);
+extern int64 live_ms_since(TimestampTz at, uint32 ms);
 
 /*
  * What a rebuild reads, from a snapshot that may be old by now. A row: the driver gets a slot if need be, and

@@ -11,39 +11,34 @@
 
 #include "live/index.h"
 
-/*
- * 64 bytes, the cache line a search reads of each driver it meets. `block` is the block that lists the
- * driver, if any does: cell lock alone.
- */
+/* 64 bytes, the cache line a search reads of each driver it meets: who is it, where, may it be found. */
 typedef struct LiveHot {
-    double lat, lng;            /* degrees; unset while recorded_at is 0 */
-    TimestampTz recorded_at;    /* of the position; 0: none known */
-    TimestampTz last_seen;      /* when the driver was last heard of, by the server's clock */
+    pg_uuid_t driver_id;
+    double lat, lng;            /* degrees; unset while LiveCold.recorded_at is 0 */
+    TimestampTz fresh_at;       /* found until hail.presence_ttl after this */
     TimestampTz cooldown_until; /* 0: none */
     int64 class_mask;
-    uint32
-        placed_before; /* microseconds from the arrival of the position to last_seen; at its end: or more */
-    int32 block;
     int32 hash_next; /* also links the free slots */
     uint32 pending_offers : 13, job_capacity : 5, active_jobs : 8;
     uint32 used : 1, linked : 1, on_trip : 1, approved : 1, online : 1, deleted : 1;
 } LiveHot;
 
 /*
- * The rest, 96 bytes. Heading and speed in hundredths, accuracy in tenths of their units, at most
- * LIVE_SCALED_MAX of these; LIVE_UNKNOWN: not known. The time of the point last kept in the history counts
- * milliseconds and wraps around after 49 days (0: none); only differences of days at most are asked of it.
+ * The rest, 96 bytes; what a report changes comes first. Heading and speed in hundredths, accuracy in tenths
+ * of their units, at most LIVE_SCALED_MAX of these; LIVE_UNKNOWN: not known.
  */
 typedef struct LiveCold {
-    pg_uuid_t driver_id, trip_id;
+    pg_uuid_t trip_id;
+    TimestampTz recorded_at, last_seen;
     int64 version;
-    TimestampTz busy_since, idle_since;
-    uint64 area_mask;
-    float rating, acceptance, completion, vehicle_score;
-    uint32 history_ms;
-    uint32 reservations; /* queued changes that will need this slot */
+    uint32 busy_since, history_at;
     uint16 heading, speed, accuracy;
     int16 region_id;
+    uint32 reservations; /* queued changes that will need this slot */
+    int32 block;         /* the block that lists the driver, if any does; cell lock alone */
+    TimestampTz idle_since;
+    uint64 area_mask;
+    float rating, acceptance, completion, vehicle_score;
 } LiveCold;
 
 #define LIVE_UNKNOWN    65535
@@ -214,12 +209,6 @@ static inline float live_unscale(uint16 value, float scale)
     return value == LIVE_UNKNOWN ? NAN : (float)value / scale;
 }
 
-/* When the position arrived. */
-static inline TimestampTz live_placed_at(const LiveHot *hot)
-{
-    return hot->last_seen - hot->placed_before;
-}
-
 /* Copy a slot out; what the caller does not look at costs nothing. */
 static inline void live_copy_slot(const LiveIndex *index, int32 slot, LiveEntry *entry)
 {
@@ -227,7 +216,7 @@ static inline void live_copy_slot(const LiveIndex *index, int32 slot, LiveEntry 
     const LiveCold *cold = &index->cold[slot];
 
     entry->slot = slot;
-    entry->row = (LiveRow){.driver_id = cold->driver_id,
+    entry->row = (LiveRow){.driver_id = hot->driver_id,
                            .trip_id = cold->trip_id,
                            .version = cold->version,
                            .class_mask = hot->class_mask,
@@ -246,11 +235,11 @@ static inline void live_copy_slot(const LiveIndex *index, int32 slot, LiveEntry 
                            .deleted = hot->deleted};
     entry->lat = hot->lat;
     entry->lng = hot->lng;
-    entry->recorded_at = hot->recorded_at;
-    entry->placed_at = live_placed_at(hot);
-    entry->last_seen = hot->last_seen;
+    entry->recorded_at = cold->recorded_at;
+    entry->fresh_at = hot->fresh_at;
+    entry->last_seen = cold->last_seen;
     entry->busy_since = cold->busy_since;
-    entry->history_ms = cold->history_ms;
+    entry->history_at = cold->history_at;
     entry->heading = live_unscale(cold->heading, 100);
     entry->speed = live_unscale(cold->speed, 100);
     entry->accuracy = live_unscale(cold->accuracy, 10);

@@ -22,6 +22,7 @@ typedef struct LiveSearch {
     uint64 area_mask;          /* hail.preferred_areas it lies in, by bit: a driver with areas of its own must
                                 * have one of them; LIVE_ANY_AREA: not asked */
     bool with_room;            /* also drivers on a trip who can take another job */
+    bool brief;                /* only driver_id, lat, lng and distance_m of a hit are asked for */
     const pg_uuid_t *excluded; /* drivers never to return */
     int excluded_count;
 } LiveSearch;

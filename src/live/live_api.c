@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "access/htup_details.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
@@ -161,6 +162,7 @@ static text *class_of_mask(int64 mask)
 /* ---- SQL ---- */
 
 PG_FUNCTION_INFO_V1(hail_nearby_drivers);
+PG_FUNCTION_INFO_V1(hail_nearby_driver_ids);
 PG_FUNCTION_INFO_V1(hail_live_search);
 PG_FUNCTION_INFO_V1(hail_live_scan);
 PG_FUNCTION_INFO_V1(hail_live_stats);
@@ -225,6 +227,66 @@ Datum hail_nearby_drivers(PG_FUNCTION_ARGS)
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
     return (Datum)0;
+}
+
+/* A one-dimensional array for `count` values of a type without varlena header; *values: where they go. */
+static ArrayType *fixed_array(Oid type, int length, int count, void **values)
+{
+    Size size = ARR_OVERHEAD_NONULLS(1) + (Size)length * count;
+    ArrayType *array;
+
+    if (count == 0)
+        return construct_empty_array(type);
+    array = palloc(size);
+    SET_VARSIZE(array, size);
+    array->ndim = 1;
+    array->dataoffset = 0; /* no nulls */
+    array->elemtype = type;
+    ARR_DIMS(array)[0] = count;
+    ARR_LBOUND(array)[0] = 1;
+    *values = ARR_DATA_PTR(array);
+    return array;
+}
+
+/* The columns of hail.nearby_driver_ids(): asking the catalog for them costs more than a search. */
+static TupleDesc ids_columns(void)
+{
+    static TupleDesc kept = NULL;
+
+    if (kept == NULL) {
+        MemoryContext before = MemoryContextSwitchTo(TopMemoryContext);
+        TupleDesc columns = CreateTemplateTupleDesc(2);
+
+        TupleDescInitEntry(columns, 1, "driver_ids", UUIDARRAYOID, -1, 0);
+        TupleDescInitEntry(columns, 2, "distances_m", FLOAT4ARRAYOID, -1, 0);
+        kept = BlessTupleDesc(columns);
+        MemoryContextSwitchTo(before);
+    }
+    return kept;
+}
+
+/* hail.nearby_driver_ids(lat, lng, radius_m, max_results, service_class) */
+Datum hail_nearby_driver_ids(PG_FUNCTION_ARGS)
+{
+    LiveSearch search;
+    LiveHit *hits;
+    ArrayType *id_array, *distance_array;
+    void *ids = NULL, *distances = NULL;
+    int count;
+
+    nearby_arguments(fcinfo, &search);
+    search.brief = true;
+    hits = palloc(sizeof(LiveHit) * search.max_results);
+    count = live_search(&search, hits);
+    id_array = fixed_array(UUIDOID, UUID_LEN, count, &ids);
+    distance_array = fixed_array(FLOAT4OID, sizeof(float4), count, &distances);
+    for (int i = 0; i < count; i++) {
+        ((pg_uuid_t *)ids)[i] = hits[i].driver_id;
+        ((float4 *)distances)[i] = (float4)hits[i].distance_m;
+    }
+    return HeapTupleGetDatum(
+        heap_form_tuple(ids_columns(), (Datum[]){PointerGetDatum(id_array), PointerGetDatum(distance_array)},
+                        (bool[]){false, false}));
 }
 
 /* Arguments of hail.live_search, all of them checked: searches in C trust theirs. */

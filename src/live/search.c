@@ -25,6 +25,10 @@
 #define QUEUE_ROOM 256
 #define MAX_RUNS   4
 
+/* Cells read in one go, and blocks of each that are fetched ahead. */
+#define WAVE         4
+#define FETCH_BLOCKS 4
+
 /* Cells about 2.4 km high. */
 #define DENSITY_LEVEL 2
 
@@ -43,12 +47,11 @@ typedef struct Found {
 typedef struct SearchRun {
     const LiveSearch *search;
     GeoOrigin origin;
-    double radius_m;           /* of this run */
-    double limit;              /* squared chord: nothing farther can be a result */
-    TimestampTz now;           /* cooldowns must have ended */
-    TimestampTz placed_from;   /* positions must have arrived since */
-    TimestampTz recorded_from; /* and be no older than this */
-    int64 class_bit;           /* 0: any */
+    double radius_m;         /* of this run */
+    double limit;            /* squared chord: nothing farther can be a result */
+    TimestampTz now, oldest; /* fresh_at must not be before `oldest` */
+    bool needs_cold;         /* some condition does */
+    int64 class_bit;         /* 0: any */
     uint32 max_pending;
     bool with_room;
     QueuedCell *queue;
@@ -135,13 +138,21 @@ static void keep_hit(SearchRun *run, int32 slot, double chord2)
 {
     bool full = run->count == run->search->max_results;
     Found f = {chord2, slot, full ? run->found[0].hit : run->count};
-    LiveEntry entry;
+    LiveHit *hit = &run->hits[f.hit];
 
     if (full && chord2 == run->found[0].chord2 &&
-        live_uuid_cmp(&live_index->cold[slot].driver_id, &run->hits[f.hit].driver_id) > 0)
+        live_uuid_cmp(&live_index->hot[slot].driver_id, &run->hits[f.hit].driver_id) > 0)
         return;
-    live_copy_slot(live_index, slot, &entry);
-    live_hit_fill(&run->hits[f.hit], &entry, 0);
+    if (run->search->brief) {
+        hit->driver_id = live_index->hot[slot].driver_id;
+        hit->lat = live_index->hot[slot].lat;
+        hit->lng = live_index->hot[slot].lng;
+    } else {
+        LiveEntry entry;
+
+        live_copy_slot(live_index, slot, &entry);
+        live_hit_fill(hit, &entry, 0);
+    }
     if (full) {
         run->found[0] = f;
         sift_down(run, run->count);
@@ -153,15 +164,20 @@ static void keep_hit(SearchRun *run, int32 slot, double chord2)
         run->limit = Min(run->limit, run->found[0].chord2);
 }
 
-static bool wanted(const SearchRun *run, const LiveCold *cold)
+/* What findable() leaves to ask. */
+static bool wanted(const SearchRun *run, int32 slot)
 {
     const LiveSearch *search = run->search;
 
-    if (cold->rating < search->min_rating ||
-        (cold->area_mask != 0 && (cold->area_mask & search->area_mask) == 0))
-        return false;
+    if (run->needs_cold) {
+        const LiveCold *cold = &live_index->cold[slot];
+
+        if (cold->rating < search->min_rating ||
+            (cold->area_mask != 0 && (cold->area_mask & search->area_mask) == 0))
+            return false;
+    }
     for (int i = 0; i < search->excluded_count; i++)
-        if (live_uuid_cmp(&search->excluded[i], &cold->driver_id) == 0)
+        if (live_uuid_cmp(&search->excluded[i], &live_index->hot[slot].driver_id) == 0)
             return false;
     return true;
 }
@@ -178,17 +194,19 @@ typedef struct Candidates {
 static void keep_candidates(SearchRun *run, Candidates *candidates)
 {
     for (int i = 0; i < candidates->count; i++)
-        if (candidates->chord2[i] <= run->limit && wanted(run, &live_index->cold[candidates->slots[i]]))
+        if (candidates->chord2[i] <= run->limit && wanted(run, candidates->slots[i]))
             keep_hit(run, candidates->slots[i], candidates->chord2[i]);
     candidates->count = 0;
 }
 
 static inline void add_candidate(SearchRun *run, Candidates *candidates, int32 slot, double chord2)
 {
-    const char *cold = (const char *)&live_index->cold[slot];
+    if (!run->search->brief || run->needs_cold) {
+        const char *cold = (const char *)&live_index->cold[slot];
 
-    __builtin_prefetch(cold);
-    __builtin_prefetch(cold + sizeof(LiveCold) - 1);
+        __builtin_prefetch(cold);
+        __builtin_prefetch(cold + sizeof(LiveCold) - 1);
+    }
     candidates->slots[candidates->count] = slot;
     candidates->chord2[candidates->count] = chord2;
     if (++candidates->count == CANDIDATES)
@@ -198,7 +216,7 @@ static inline void add_candidate(SearchRun *run, Candidates *candidates, int32 s
 /* Is the driver of a linked slot one to be found now, as far as the line at hand tells? */
 static inline bool findable(const SearchRun *run, const LiveHot *hot)
 {
-    return live_placed_at(hot) >= run->placed_from && hot->recorded_at >= run->recorded_from &&
+    return hot->fresh_at >= run->oldest &&
            (hot->on_trip ? run->with_room : hot->cooldown_until <= run->now) &&
            (run->class_bit == 0 || (hot->class_mask & run->class_bit) != 0) &&
            hot->pending_offers < run->max_pending;
@@ -218,7 +236,7 @@ static inline void read_slot(SearchRun *run, Candidates *candidates, CellsKey ce
         add_candidate(run, candidates, slot, chord2);
 }
 
-/* Fetch the block after this one and this one's drivers: they are read after the block before it. */
+/* Fetch this block's drivers and the block after it: they are read after the block before it. */
 static inline void fetch_block(const LiveBlock *block)
 {
     if (block->next != LIVE_NO_SLOT)
@@ -262,17 +280,45 @@ static void read_cell(SearchRun *run, const QueuedCell *queued)
 /* ---- the search ---- */
 
 /*
- * What the next read_cell() needs is fetched without its lock, so what is read here may be old: still a
- * number of a block or a slot, and only fetched.
+ * Fetch what read_cell() will read, without its lock: what is followed here may be old, but is always a
+ * number of a block or a slot, and is only fetched.
  */
 static void fetch_cell(const QueuedCell *queued)
 {
     int32 head = *(volatile int32 *)&live_index->cells[queued->entry];
+    int32 block = live_head_block(head);
 
     if (head < 0)
         __builtin_prefetch(&live_index->hot[live_head_slot(head)]);
-    else if (head > 0)
-        fetch_block(&live_index->blocks[live_head_block(head)]);
+    for (int i = 0; head > 0 && i < FETCH_BLOCKS && block != LIVE_NO_SLOT; i++) {
+        const volatile LiveBlock *b = &live_index->blocks[block];
+
+        for (int j = 0; j < LIVE_BLOCK_ROOM; j++) {
+            int32 slot = b->slots[j];
+
+            if (slot != LIVE_NO_SLOT)
+                __builtin_prefetch(&live_index->hot[slot]);
+        }
+        block = b->next;
+    }
+}
+
+/*
+ * Read the nearest cell of level 0 and those next to it in the queue: the drivers of all are fetched before
+ * the first is looked at, so that their cache lines, anywhere in memory, arrive at the same time.
+ */
+static void read_wave(SearchRun *run, QueuedCell first)
+{
+    QueuedCell wave[WAVE];
+    int count = 0;
+
+    wave[count++] = first;
+    while (count < WAVE && run->queued > 0 && run->queue[0].level == 0 && run->queue[0].bound <= run->limit)
+        wave[count++] = pop_cell(run);
+    for (int i = 0; i < count; i++)
+        fetch_cell(&wave[i]);
+    for (int i = 0; i < count && wave[i].bound <= run->limit; i++)
+        read_cell(run, &wave[i]);
 }
 
 /* May say yes of an empty cell. The first block of a level 0 cell is fetched: it is looked at soon. */
@@ -361,10 +407,8 @@ static bool search_once(SearchRun *run)
     while (run->queued > 0 && run->queue[0].bound <= run->limit) {
         QueuedCell cell = pop_cell(run);
 
-        if (run->queued > 0 && run->queue[0].level == 0)
-            fetch_cell(&run->queue[0]);
         if (cell.level == 0)
-            read_cell(run, &cell);
+            read_wave(run, cell);
         else
             push_range(run, (CellsRange){cell.level - 1, cell.row * CELLS_FAN, CELLS_FAN,
                                          cell.col * CELLS_FAN, CELLS_FAN});
@@ -470,8 +514,8 @@ int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits)
 
     run.origin = geo_origin(search->lat, search->lng);
     run.now = now;
-    run.placed_from = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
-    run.recorded_from = now - LIVE_POSITION_MAX_AGE;
+    run.oldest = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    run.needs_cold = search->min_rating > 0 || search->area_mask != LIVE_ANY_AREA;
     run.with_room = search->with_room;
     run.class_bit = search->class_id >= 0 ? INT64CONST(1) << search->class_id : 0;
     run.max_pending = search->max_pending_offers > 0 ? (uint32)search->max_pending_offers : PG_UINT32_MAX;

@@ -199,7 +199,7 @@ LiveReportResult live_tables_report(const LiveReport *report)
     if (hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&report->driver_id)}, NULL, false, 1) == 1) {
         result_entry(0, &entry);
         /* the first point in each interval is kept: nothing remembers the last one that was */
-        entry.history_ms = live_history_ms(entry.recorded_at / interval * interval);
+        entry.history_at = live_ms(entry.recorded_at / interval * interval);
         live_decide_report(&entry, &entry.row, report, &result);
         if (result.status != LIVE_REPORT_NOT_APPROVED && entry.recorded_at != 0) {
             LiveReport position = {report->driver_id, entry.lat,      entry.lng,         entry.heading,
