@@ -723,7 +723,7 @@ void live_decide_report(LiveEntry *entry, const LiveRow *row, const LiveReport *
     }
     if (entry->last_seen < report->received_at || entry->last_seen > report->received_at + LIVE_MAX_AHEAD) {
         entry->last_seen = report->received_at;
-        entry->placed_at = Min(entry->placed_at, report->received_at);
+        entry->fresh_at = Min(entry->fresh_at, report->received_at);
     }
     if (result->status == LIVE_REPORT_APPLIED || result->status == LIVE_REPORT_LATE)
         decide_history(entry, row, report, result);
@@ -846,7 +846,7 @@ void live_index_rewind(int32 slot, TimestampTz now)
     if (used_in_partition(slot, partition)) {
         live_copy_slot(live_index, slot, &entry);
         entry.last_seen = Min(entry.last_seen, now);
-        entry.placed_at = Min(entry.placed_at, now);
+        entry.fresh_at = Min(entry.fresh_at, now);
         store_slot(&entry, false);
     }
     LWLockRelease(lock);

@@ -31,7 +31,7 @@ typedef struct LiveSearch {
 typedef struct LiveHit {
     pg_uuid_t driver_id;
     double lat, lng, distance_m;
-    float heading, speed;
+    float heading, speed;                                /* a brief search fills in nothing from here on */
     float rating, acceptance, completion, vehicle_score; /* rating 1-5, the others 0-1 */
     int pending_offers;
     int64 class_mask;

@@ -455,9 +455,11 @@ static void sort_found(SearchRun *run)
 /* Copy the hits out, nearest first. */
 static int write_hits(SearchRun *run, LiveHit *hits)
 {
+    Size size = run->search->brief ? offsetof(LiveHit, heading) : sizeof(LiveHit);
+
     sort_found(run);
     for (int i = 0; i < run->count; i++) {
-        hits[i] = run->hits[run->found[i].hit];
+        memcpy(&hits[i], &run->hits[run->found[i].hit], size);
         hits[i].distance_m = geo_chord2_to_m(run->found[i].chord2);
     }
     return run->count;
