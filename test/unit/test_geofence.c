@@ -98,6 +98,23 @@ static void edges_and_corners_are_inside(void)
     CHECK(!shape_covers(s, NAN, 10.5) && !shape_covers(s, 20.5, NAN));
 }
 
+/* Where a line from the place eastwards meets a corner, its two edges count once. */
+static void places_level_with_a_corner_are_right(void)
+{
+    ShapeEdge edges[4], tooth[5];
+    Shape *s =
+        shape_prepare(edges, ring(edges, 0, (double[]){0, 1, 0, -1}, (double[]){-1, 0, 1, 0}, 4), malloc);
+    Shape *t =
+        shape_prepare(tooth, ring(tooth, 0, (double[]){0, 4, 4, 2, 0}, (double[]){0, 0, 2, 1, 2}, 5), malloc);
+
+    CHECK(shape_covers(s, 0, 0) && shape_covers(s, 0, -0.5));
+    CHECK(shape_covers_slowly(s, 0, 0) && shape_covers_slowly(s, 0, -0.5)); /* without the raster's help */
+    CHECK(shape_covers_slowly(t, 1, 1) && !shape_covers_slowly(t, 2, 1));
+    CHECK(!shape_covers(s, 0.6, -0.6) && !shape_covers(s, -0.6, -0.6));
+    CHECK(shape_covers(t, 1, 1) && shape_covers(t, 1, 3) && !shape_covers(t, 1.5, 2));
+    CHECK(!shape_covers(t, 2, 1) && !shape_covers(t, 2, 3));
+}
+
 static void a_hole_is_outside_its_edge_inside(void)
 {
     ShapeEdge edges[8];
@@ -113,7 +130,9 @@ static void an_area_cut_at_the_antimeridian_is_one(void)
     int count = box(edges, 0, 179.9, -17, 180, -16);
     Shape *s = shape_prepare(edges, box(edges, count, -180, -17, -179.9, -16), malloc), *west;
     ShapeEdge half[4];
+    int found[4];
 
+    CHECK_INT(shape_grid_covering(shape_grid_build(&s, 1, malloc), &s, -16.5, 180, found, 4), 1);
     CHECK(shape_covers(s, -16.5, 179.95) && shape_covers(s, -16.5, -179.95));
     CHECK(shape_covers(s, -16.5, 180) && shape_covers(s, -16.5, -180));
     CHECK(!shape_covers(s, -16.5, 179.8) && !shape_covers(s, -16.5, 0));
@@ -213,6 +232,7 @@ int main(void)
 {
     RUN(ragged_areas_are_as_by_brute_force);
     RUN(edges_and_corners_are_inside);
+    RUN(places_level_with_a_corner_are_right);
     RUN(a_hole_is_outside_its_edge_inside);
     RUN(an_area_cut_at_the_antimeridian_is_one);
     RUN(distance_to_the_edge_is_in_metres);
