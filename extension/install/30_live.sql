@@ -10,7 +10,8 @@ CREATE TABLE hail.driver_positions (
     recorded_at timestamptz NOT NULL,
     received_at timestamptz NOT NULL,
     place       public.geometry(Point, 4326) NOT NULL
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0,
+        autovacuum_analyze_scale_factor = 1, vacuum_truncate = off);
 CREATE INDEX driver_positions_place ON hail.driver_positions USING gist (place);
 COMMENT ON TABLE hail.driver_positions IS
 'Newest position of each driver, written through from the live index in batches; what the index is rebuilt from, and what is searched when the library is not preloaded.';

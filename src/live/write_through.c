@@ -1,7 +1,7 @@
 /*
  * Write-through: changed positions from the index into driver_positions.
  *
- * A report marks its slot; a round takes the marks, a batch at a time, and writes what the slots then hold.
+ * A report marks its slot; a pass over them takes the marks, a batch at a time, and writes what the slots then hold.
  * Marks taken are noted with the transaction (mirror.c) and put back when it fails, so that a position is
  * written later but never not at all. Rows are written in the order of drivers' ids: two writers can't wait
  * for each other.
@@ -117,7 +117,7 @@ int live_write_positions(const LiveReport *reports, int count)
     return written;
 }
 
-/* ---- rounds ---- */
+/* ---- passes ---- */
 
 /* Over the words of marks: it goes on where the last batch ended, and begins again when none is left. */
 static struct {
