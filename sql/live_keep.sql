@@ -3,7 +3,7 @@
 SET timezone = 'UTC';
 SET client_min_messages = warning;
 -- the other tests' positions and silent drivers first
-SELECT hail.set_clock('2026-07-01 09:00+00');
+SELECT hail.set_clock('2026-05-02 09:00+00');
 SELECT count(*) > 0 AS kept FROM hail.keep();
 CREATE SCHEMA keeptest;
 SELECT count(*) FROM hail.create_region('keep-world', 'World', 'EUR', 'UTC', ST_MakeEnvelope(-180, -90, 180, 90, 4326));
@@ -61,9 +61,9 @@ WHERE type = 'DriverOffline' AND aggregate_id BETWEEN keeptest.id(1) AND keeptes
 SELECT online, trip_id IS NOT NULL AS busy, count(*) FROM hail.drivers WHERE id BETWEEN keeptest.id(1) AND keeptest.id(99) GROUP BY 1, 2 ORDER BY 1, 2;
 -- Coming back, silent again: another event. A clock that is set back makes nobody silent.
 SELECT (hail.set_availability(keeptest.id(20), true, 0.02, 10.002)).online;
-SELECT hail.set_clock('2026-07-01 08:00+00');
+SELECT hail.set_clock('2026-05-02 08:00+00');
 SELECT keeptest.step('expire presence') AS back_in_time;
-SELECT hail.set_clock('2026-07-01 12:00+00');
+SELECT hail.set_clock('2026-05-02 12:00+00');
 SELECT keeptest.step('expire presence') AS hours_later;
 SELECT aggregate_id = keeptest.id(20) AS driver_20, count(*) FROM hail.events
 WHERE type = 'DriverOffline' AND aggregate_id BETWEEN keeptest.id(1) AND keeptest.id(99) GROUP BY 1 ORDER BY 1;
@@ -94,6 +94,12 @@ SELECT keeptest.step('rebuild index') > 0 AS rebuilt, keeptest.step('rebuild ind
 SELECT state, lng, count(*) FROM hail.live_drivers WHERE driver_id BETWEEN keeptest.id(1) AND keeptest.id(9999)
 GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT * FROM hail.check_live() WHERE status <> 'ok';
-UPDATE hail.drivers SET online = false, trip_id = NULL WHERE id BETWEEN keeptest.id(1) AND keeptest.id(9999) AND (online OR trip_id IS NOT NULL);
+-- Leave nothing behind.
+DELETE FROM hail.driver_positions WHERE driver_id BETWEEN keeptest.id(1) AND keeptest.id(9999);
+DELETE FROM hail.drivers WHERE id BETWEEN keeptest.id(1) AND keeptest.id(9999);
+DELETE FROM hail.users WHERE id BETWEEN keeptest.id(1) AND keeptest.id(9999);
+DELETE FROM hail.regions WHERE code = 'keep-world';
+SELECT count(*) AS left_over FROM hail.live_drivers WHERE driver_id BETWEEN keeptest.id(1) AND keeptest.id(9999) AND state <> 'offline';
+SELECT * FROM hail.check_live() WHERE status <> 'ok';
 SELECT hail.reset_clock() IS NOT NULL AS reset;
 DROP SCHEMA keeptest CASCADE;

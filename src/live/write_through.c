@@ -1,10 +1,10 @@
 /*
  * Write-through: changed positions from the index into driver_positions.
  *
- * A report marks its slot; a pass over them takes the marks, a batch at a time, and writes what the slots then hold.
- * Marks taken are noted with the transaction (mirror.c) and put back when it fails, so that a position is
- * written later but never not at all. Rows are written in the order of drivers' ids: two writers can't wait
- * for each other.
+ * A report marks its slot; a pass over them takes the marks, a batch at a time, and writes what the slots
+ * then hold. Marks taken are noted with the transaction (mirror.c) and put back when it fails, so that a
+ * position is written later but never not at all. Rows are written in the order of drivers' ids: two writers
+ * can't wait for each other.
  *
  * Nearly every position has a row already, so a batch is an UPDATE, and an INSERT of what that did not find.
  * Only `place` is indexed besides the id, and it seldom changes: most updates are heap-only, and what they
