@@ -13,7 +13,7 @@ SELECT hail.advance_clock('1 day') IS NOT NULL AS clock_set;
 SELECT hail.append_history('0192f000-0000-7000-8000-0000000000e1', NULL, 30, 31, hail.clock());
 SELECT step, rows > 0 AS done FROM hail.keep() WHERE step IN ('maintain partitions', 'drain history');
 SELECT lat, lng, trip_id, recorded_at FROM hail.location_history WHERE driver_id = '0192f000-0000-7000-8000-0000000000e1';
-SELECT hail.erase_history('0192f000-0000-7000-8000-0000000000e1');
+DELETE FROM hail.location_history WHERE driver_id = '0192f000-0000-7000-8000-0000000000e1';
 -- For administrators only.
 SET ROLE hail_driver;
 SELECT * FROM hail.keep();

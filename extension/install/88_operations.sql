@@ -61,6 +61,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL SELECT * FROM hail.check_geofences()
     UNION ALL SELECT * FROM hail.check_history()
     UNION ALL SELECT * FROM hail.check_partitions()
+    UNION ALL SELECT * FROM hail.check_tracks()
     UNION ALL SELECT * FROM hail.check_dispatch()
     UNION ALL SELECT * FROM hail.check_ledger()
 $$;

@@ -14,6 +14,9 @@ char *hail_worker_database = NULL;
 bool hail_workers = true;
 int hail_presence_ttl_s = 30;
 int hail_history_interval_s = 60;
+int hail_track_tolerance_m = 10;
+int hail_track_delay_s = 300;
+int hail_track_retention_s = 2557 * 86400;
 int hail_write_through_ms = 1000;
 int hail_write_through_batch = 10000;
 int hail_quote_ttl_s = 600;
@@ -89,6 +92,12 @@ static const IntSetting int_settings[] = {
      &hail_presence_ttl_s, 30, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.history_interval", "Off a trip, one position is kept per this interval.",
      &hail_history_interval_s, 60, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.track_tolerance", "Kept tracks are off the recorded way by no more than this (m), at any time.",
+     &hail_track_tolerance_m, 10, 0, 10000, PGC_SIGHUP, 0},
+    {"hail.track_delay", "The track of a trip is kept this long after its completion: late positions are in it.",
+     &hail_track_delay_s, 300, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.track_retention", "Kept tracks are deleted this long after the completion of their trips.",
+     &hail_track_retention_s, 2557 * 86400, 86400, 2147400000, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.write_through_interval", "Changed positions reach driver_positions this often.",
      &hail_write_through_ms, 1000, 10, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
     {"hail.write_through_batch", "Changed positions written in one transaction.",

@@ -13,7 +13,10 @@ extern bool hail_workers; /* start the background workers; off: hail.keep(), hai
 /* changeable by reload */
 extern int hail_presence_ttl_s; /* hail.presence_ttl: a driver not heard of for so long is not found */
 extern int
-    hail_history_interval_s; /* hail.history_interval: off a trip, one point kept per so many seconds */
+    hail_history_interval_s;       /* hail.history_interval: off a trip, one point kept per so many seconds */
+extern int hail_track_tolerance_m; /* hail.track_tolerance: how far off a kept track may be, at any time */
+extern int hail_track_delay_s;     /* hail.track_delay: a trip's track is kept so long after its completion */
+extern int hail_track_retention_s; /* hail.track_retention: and deleted so long after it */
 extern int
     hail_write_through_ms; /* hail.write_through_interval: positions reach driver_positions this often */
 extern int hail_write_through_batch; /* hail.write_through_batch: positions written in one transaction */

@@ -18,6 +18,10 @@
 #include "history/ring.h"
 #include "history/store.h"
 
+/* How long history_settle() waits for a drain of others: 10 s in all. */
+#define SETTLE_TRIES    500
+#define SETTLE_PAUSE_US 20000
+
 /* The drain of this transaction. */
 static struct {
     bool active;
@@ -83,13 +87,11 @@ static void drain_end(bool committed)
     drain.active = false;
 }
 
-int history_drain(void)
+/* What the drain of this transaction has claimed, into the table. */
+static int drain_store(HistoryRing *ring)
 {
-    HistoryRing *ring = ring_get();
     uint64 count = 0;
 
-    if (ring == NULL || !ring_serves_us() || !drain_begin(ring))
-        return 0;
     for (int lane = 0; lane < LANE_COUNT; lane++) {
         uint64 waiting = drain.upto[lane] - drain.from[lane];
 
@@ -98,6 +100,49 @@ int history_drain(void)
         count += waiting;
     }
     return (int)count;
+}
+
+int history_drain(void)
+{
+    HistoryRing *ring = ring_get();
+
+    if (ring == NULL || !ring_serves_us() || !drain_begin(ring))
+        return 0;
+    return drain_store(ring);
+}
+
+/* A second claim in one transaction: only what came after the first one. */
+static void drain_again(HistoryRing *ring)
+{
+    if (drain.subid != GetCurrentSubTransactionId())
+        ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                errmsg("this transaction has drained the history ring outside its present savepoint"));
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        uint64 tail;
+
+        drain.from[lane] = drain.upto[lane];
+        drain.upto[lane] = ring_readable(ring, lane, &tail);
+    }
+}
+
+void history_settle(void)
+{
+    HistoryRing *ring = ring_get();
+
+    if (ring == NULL || !ring_serves_us())
+        return;
+    (void)history_load_files();
+    if (drain.active)
+        drain_again(ring);
+    for (int i = 0; !drain.active && !drain_begin(ring); i++) {
+        if (i == SETTLE_TRIES)
+            ereport(ERROR, hail_error(HAIL_IN_FLIGHT),
+                    errmsg("positions are being written by another transaction"),
+                    errhint("Try again in a moment."));
+        CHECK_FOR_INTERRUPTS();
+        pg_usleep(SETTLE_PAUSE_US);
+    }
+    (void)drain_store(ring);
 }
 
 static void at_transaction_end(XactEvent event, void *arg)

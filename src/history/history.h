@@ -40,6 +40,13 @@ extern int history_drain(void);
  */
 extern int history_load_files(void);
 
+/*
+ * Write what saved files and the ring hold into location_history, in this transaction, after waiting for a
+ * drain of another one to end: afterwards all that was reported before the call is in the table, for a
+ * snapshot taken from now on. Error in_flight when the other one takes 10 s.
+ */
+extern void history_settle(void);
+
 /* Points waiting in the ring, unlocked: a hint. 0 without a ring. */
 extern uint64 history_waiting(void);
 

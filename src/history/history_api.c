@@ -16,6 +16,7 @@
 
 PG_FUNCTION_INFO_V1(hail_append_history);
 PG_FUNCTION_INFO_V1(hail_drain_history);
+PG_FUNCTION_INFO_V1(hail_settle_history);
 PG_FUNCTION_INFO_V1(hail_history_stats);
 
 /* hail.append_history(driver_id, trip_id, lat, lng, recorded_at, accuracy): internal, no authorisation here.
@@ -49,6 +50,13 @@ static float8 drain_lag_s(HistoryRing *ring)
     TimestampTz oldest = ring_oldest(ring), now = hail_now();
 
     return oldest < now ? (float8)(now - oldest) / USECS_PER_SEC : 0;
+}
+
+/* hail.settle_history(): internal. */
+Datum hail_settle_history(PG_FUNCTION_ARGS)
+{
+    history_settle();
+    PG_RETURN_VOID();
 }
 
 /* hail.history_stats(): one row; administrators only. */

@@ -599,3 +599,11 @@ double track_length_m(const TrackPoint *points, int count, void *memory)
     }
     return length;
 }
+
+void track_place_between(double lat1, double lng1, double lat2, double lng2, double fraction, double *lat,
+                         double *lng)
+{
+    Vector a = vector_of(lat1, lng1), b = vector_of(lat2, lng2);
+
+    place_of(plus(a, fraction, minus(b, a)), lat, lng);
+}

@@ -72,4 +72,11 @@ extern int track_stops(const TrackPoint *points, int count, double radius_m, dou
  */
 extern int track_simplify(TrackPoint *points, int count, double tolerance_m, void *room);
 
+/*
+ * The place a fraction (0 to 1) of the way from one place to another less than 1000 km away; degrees. By the
+ * chord, which there is off the constant speed by less than a thousandth.
+ */
+extern void track_place_between(double lat1, double lng1, double lat2, double lng2, double fraction,
+                                double *lat, double *lng);
+
 #endif

@@ -23,6 +23,7 @@
 PG_FUNCTION_INFO_V1(hail_track_length_m);
 PG_FUNCTION_INFO_V1(hail_track_stops);
 PG_FUNCTION_INFO_V1(hail_track_ewkb);
+PG_FUNCTION_INFO_V1(hail_place_between);
 
 /* Seconds since 1970, exact to the microsecond for the times of this age. */
 static double unix_seconds(TimestampTz at)
@@ -148,4 +149,21 @@ Datum hail_track_ewkb(PG_FUNCTION_ARGS)
     }
     SET_VARSIZE(result, at - (char *)result);
     PG_RETURN_BYTEA_P(result);
+}
+
+/* hail.place_between(lat1, lng1, lat2, lng2, fraction) -> (lat, lng) */
+Datum hail_place_between(PG_FUNCTION_ARGS)
+{
+    double lat, lng;
+    Datum values[2];
+    bool nulls[2] = {false, false};
+    TupleDesc description;
+
+    track_place_between(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2), PG_GETARG_FLOAT8(3),
+                        PG_GETARG_FLOAT8(4), &lat, &lng);
+    if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "return type must be a row type");
+    values[0] = Float8GetDatum(lat);
+    values[1] = Float8GetDatum(lng);
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(description), values, nulls)));
 }

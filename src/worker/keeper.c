@@ -70,6 +70,7 @@ static WorkerStep steps[] = {
     {"expire presence", C_STEP(NULL, expire_presence), &second, true, NULL, live_more_to_expire},
     {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
+    {"keep tracks", SQL_STEP("keep_tracks", "SELECT hail.keep_tracks()"), &ten_seconds, true},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
 };
 /* clang-format on */
