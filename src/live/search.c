@@ -12,6 +12,10 @@
  * Counters by tile tell (see LiveTile): a search during which a driver was linked into a cell of any tile it
  * may look at runs again, and after MAX_RUNS closes the gate to such moves. A driver that stays linked, in
  * whatever cells, is so never missed, and none is found twice.
+ *
+ * The counts of coarse cells are hashed and never too low, but may be too high, the more so the more drivers
+ * are spread over empty land. A search led astray by them more often than reading every driver would cost
+ * reads every driver: so it never costs much more than that.
  */
 #include "postgres.h"
 
@@ -61,6 +65,7 @@ typedef struct SearchRun {
     LiveHit *hits; /* copies, unordered */
     CellsRange cover, tiles;
     int64 cells_visited, drivers_visited, reruns;
+    int64 patience; /* cells that may still be taken from the queue */
 } SearchRun;
 
 /* ---- queue of cells ---- */
@@ -222,6 +227,9 @@ static inline bool findable(const SearchRun *run, const LiveHot *hot)
            hot->pending_offers < run->max_pending;
 }
 
+/* Drivers of a bucket, whatever their cells: no cell has this key. */
+#define ANY_CELL PG_UINT64_MAX
+
 static inline void read_slot(SearchRun *run, Candidates *candidates, CellsKey cell, int32 slot)
 {
     const LiveHot *hot = &live_index->hot[slot];
@@ -232,7 +240,7 @@ static inline void read_slot(SearchRun *run, Candidates *candidates, CellsKey ce
         return;
     chord2 = geo_chord2_from(&run->origin, hot->lat, hot->lng);
     /* other cells may share the bucket */
-    if (chord2 <= run->limit && cells_key(hot->lat, hot->lng) == cell)
+    if (chord2 <= run->limit && (cell == ANY_CELL || cells_key(hot->lat, hot->lng) == cell))
         add_candidate(run, candidates, slot, chord2);
 }
 
@@ -258,23 +266,46 @@ static void read_blocks(SearchRun *run, Candidates *candidates, CellsKey cell, c
     }
 }
 
-static void read_cell(SearchRun *run, const QueuedCell *queued)
+/* Its lock held shared, the drivers of a bucket that are in `cell`. */
+static void read_bucket(SearchRun *run, CellsKey cell, uint32 entry)
 {
-    CellsKey cell = cells_at(queued->row, queued->col);
-    LWLock *lock = live_cell_lock(live_index, live_cell_lock_of(queued->entry));
+    int32 head = live_index->cells[entry];
     Candidates candidates;
-    int32 head;
 
-    run->cells_visited++;
     candidates.count = 0;
-    live_lock(live_index, lock, LW_SHARED);
-    head = live_index->cells[queued->entry];
     if (head < 0)
         read_slot(run, &candidates, cell, live_head_slot(head));
     else if (head > 0)
         read_blocks(run, &candidates, cell, &live_index->blocks[live_head_block(head)]);
     keep_candidates(run, &candidates);
+}
+
+static void read_cell(SearchRun *run, const QueuedCell *queued)
+{
+    LWLock *lock = live_cell_lock(live_index, live_cell_lock_of(queued->entry));
+
+    run->cells_visited++;
+    live_lock(live_index, lock, LW_SHARED);
+    read_bucket(run, cells_at(queued->row, queued->col), queued->entry);
     LWLockRelease(lock);
+}
+
+/* Every linked driver, a family of buckets at a time: they share a lock. */
+static void read_all(SearchRun *run)
+{
+    uint32 entries = (live_index->family_mask[0] + 1) * CELLS_FAMILY;
+
+    for (uint32 family = 0; family < entries; family += CELLS_FAMILY) {
+        LWLock *lock = live_cell_lock(live_index, live_cell_lock_of(family));
+
+        live_lock(live_index, lock, LW_SHARED);
+        for (uint32 entry = family; entry < family + CELLS_FAMILY; entry++)
+            if (live_index->cells[entry] != 0)
+                read_bucket(run, ANY_CELL, entry);
+        LWLockRelease(lock);
+        CHECK_FOR_INTERRUPTS();
+    }
+    run->cells_visited += entries;
 }
 
 /* ---- the search ---- */
@@ -395,18 +426,37 @@ static uint32 sum_tiles(CellsRange tiles, bool ended)
     return sum;
 }
 
+/*
+ * So many cells cost about as much to look at as reading all drivers, which is to read every family of
+ * buckets (a cell's worth of time for 10) and every driver (20); a few more for small worlds.
+ */
+static int64 patience(void)
+{
+    return 256 + live_index->family_mask[0] / 10 + *(volatile int32 *)&live_index->shared->used / 20;
+}
+
+static void start_over(SearchRun *run)
+{
+    run->queued = run->count = 0;
+    run->limit = geo_m_to_chord2(run->radius_m);
+}
+
 /* True: no driver was linked into a cell of the cover meanwhile, the result is good. */
 static bool search_once(SearchRun *run)
 {
     uint32 ended = sum_tiles(run->tiles, true);
 
     pg_read_barrier();
-    run->queued = run->count = 0;
-    run->limit = geo_m_to_chord2(run->radius_m);
+    start_over(run);
     push_range(run, run->cover);
     while (run->queued > 0 && run->queue[0].bound <= run->limit) {
         QueuedCell cell = pop_cell(run);
 
+        if (--run->patience < 0) {
+            start_over(run);
+            read_all(run);
+            break;
+        }
         if (cell.level == 0)
             read_wave(run, cell);
         else
@@ -521,6 +571,7 @@ int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits)
     run.with_room = search->with_room;
     run.class_bit = search->class_id >= 0 ? INT64CONST(1) << search->class_id : 0;
     run.max_pending = search->max_pending_offers > 0 ? (uint32)search->max_pending_offers : PG_UINT32_MAX;
+    run.patience = patience();
     run.queue = queue;
     run.queue_room = QUEUE_ROOM;
     run.found = palloc(sizeof(Found) * search->max_results);
