@@ -127,6 +127,15 @@ SELECT * FROM states.look(:'nils');
 SELECT "rows" AS expired FROM hail.keep() WHERE step = 'expire presence';
 SELECT * FROM states.look(:'nils');
 
+-- Figures: drivers by region and state; what searches cost.
+SELECT * FROM hail.live_counts() WHERE region = 'states';
+SELECT searches AS before, drivers_visited AS drivers_before, cells_visited AS cells_before FROM hail.live_stats() \gset
+SELECT count(*) FROM hail.nearby_drivers(59.51, 10.51);
+SELECT searches - :before AS searches, cells_visited >= :cells_before AS cells, drivers_visited >= :drivers_before AS drivers,
+       occupied_cells <= linked AS occupied, search_reruns >= 0 AS reruns, lock_waits >= 0 AS waits FROM hail.live_stats();
+SELECT value FROM hail.metrics() WHERE name = 'hail_live_drivers' AND labels = '{"region": "states", "state": "offline"}';
+SELECT name, kind FROM hail.metrics() WHERE (name ~ '_total$') <> (kind = 'counter') OR name !~ '^hail_[a-z_]+$' OR value IS NULL;
+
 -- Commits. Drivers of one kind, straight into the table.
 CREATE FUNCTION states.id(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS
 $$ SELECT ('0000000a-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$;

@@ -155,11 +155,22 @@ GRANT SELECT ON hail.live_drivers TO hail_admin, hail_analyst;
 
 CREATE FUNCTION hail.live_stats(OUT ready boolean, OUT slots bigint, OUT slots_used bigint, OUT linked bigint,
                                 OUT memory_bytes bigint, OUT searches bigint, OUT reports bigint,
-                                OUT late_reports bigint, OUT impossible_reports bigint) RETURNS SETOF record
+                                OUT late_reports bigint, OUT impossible_reports bigint, OUT occupied_cells bigint,
+                                OUT cells_visited bigint, OUT drivers_visited bigint, OUT search_reruns bigint,
+                                OUT lock_waits bigint) RETURNS SETOF record
 LANGUAGE c VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'hail_live_stats';
 COMMENT ON FUNCTION hail.live_stats() IS
-'The live index in figures, counted since the server started: slots and those in use, drivers linked into cells (online, with a position and room for a job), bytes, searches, reports. No row in a server without the index. For administrators and analysts.';
+'The live index in figures, counted since the server started: slots and those in use, drivers linked into cells (online, with a position and room for a job), bytes, searches, reports, cells with drivers; cells and drivers that searches have looked at, searches run again because drivers moved meanwhile, and locks that were not free at once. No row in a server without the index. For administrators and analysts.';
 GRANT EXECUTE ON FUNCTION hail.live_stats() TO hail_admin, hail_analyst;
+
+CREATE FUNCTION hail.live_counts() RETURNS TABLE (region text, state text, drivers bigint)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.code, s.state, count(*) FROM hail.live_scan() s LEFT JOIN hail.regions r ON r.id = s.region_id
+    GROUP BY 1, 2 ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION hail.live_counts() IS
+'Drivers of the live index by region (its code) and state; offline are those heard of, or sent offline, within the last minutes. For administrators and analysts. Errors: warming.';
+GRANT EXECUTE ON FUNCTION hail.live_counts() TO hail_admin, hail_analyst;
 
 CREATE FUNCTION hail.live_warming() RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_live_warming';

@@ -67,8 +67,8 @@ CREATE FUNCTION hail.history_stats(OUT ring_points bigint, OUT waiting_on_trip b
                                    OUT drain_lag_s float8, OUT fill float8)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_history_stats';
 COMMENT ON FUNCTION hail.history_stats() IS
-'The history ring: positions it has room for, positions waiting to be drained, drained since the start, written by their reporters because the ring was full, whether a drain is under way, seconds since the oldest waiting position was received, and how full the fuller of the ring''s two lanes is (0 to 1). ring_points is 0 when the library is not preloaded.';
-GRANT EXECUTE ON FUNCTION hail.history_stats() TO hail_admin;
+'The history ring: positions it has room for, positions waiting to be drained, drained since the start, written by their reporters because the ring was full, whether a drain is under way, seconds since the oldest waiting position was received, and how full the fuller of the ring''s two lanes is (0 to 1). ring_points is 0 when the library is not preloaded. For administrators and analysts.';
+GRANT EXECUTE ON FUNCTION hail.history_stats() TO hail_admin, hail_analyst;
 
 CREATE FUNCTION hail.retry_location_rejects() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -90,10 +90,33 @@ BEGIN
     UNION ALL
     SELECT 'hail_transaction_horizon_lag', '{}'::jsonb, 'gauge',
            pg_snapshot_xmax(pg_current_snapshot())::text::float8 - pg_snapshot_xmin(pg_current_snapshot())::text::float8;
+    RETURN QUERY
+    SELECT m.name, '{}'::jsonb, CASE WHEN m.name ~ '_total$' THEN 'counter' ELSE 'gauge' END, m.value::float8
+    FROM hail.live_stats() s CROSS JOIN LATERAL (VALUES
+        ('hail_live_ready', s.ready::integer), ('hail_live_slots', s.slots), ('hail_live_slots_used', s.slots_used),
+        ('hail_live_linked_drivers', s.linked), ('hail_live_occupied_cells', s.occupied_cells), ('hail_live_memory_bytes', s.memory_bytes),
+        ('hail_live_searches_total', s.searches), ('hail_live_search_cells_total', s.cells_visited),
+        ('hail_live_search_drivers_total', s.drivers_visited), ('hail_live_search_reruns_total', s.search_reruns),
+        ('hail_live_lock_waits_total', s.lock_waits), ('hail_live_reports_total', s.reports),
+        ('hail_live_late_reports_total', s.late_reports), ('hail_live_impossible_reports_total', s.impossible_reports)) m (name, value);
+    IF NOT hail.live_warming() THEN
+        RETURN QUERY
+        SELECT 'hail_live_drivers', jsonb_build_object('region', c.region, 'state', c.state), 'gauge', c.drivers::float8
+        FROM hail.live_counts() c;
+    END IF;
+    RETURN QUERY
+    SELECT m.name, m.labels, CASE WHEN m.name ~ '_total$' THEN 'counter' ELSE 'gauge' END, m.value
+    FROM hail.history_stats() s CROSS JOIN LATERAL (VALUES
+        ('hail_history_ring_points', '{}'::jsonb, s.ring_points::float8), ('hail_history_ring_fill_ratio', '{}', s.fill),
+        ('hail_history_waiting_points', '{"lane": "trip"}', s.waiting_on_trip::float8),
+        ('hail_history_waiting_points', '{"lane": "other"}', s.waiting_other::float8),
+        ('hail_history_drain_lag_seconds', '{}', s.drain_lag_s),
+        ('hail_history_drained_points_total', '{}', s.drained::float8),
+        ('hail_history_directly_written_points_total', '{}', s.written_directly::float8)) m (name, labels, value);
 END
 $$;
 COMMENT ON FUNCTION hail.metrics() IS
-'Figures of the engine for Prometheus and the like: name, labels, kind, value. Administrators and analysts.';
+'Figures of the engine for Prometheus and the like: name, labels, kind (gauge, or counter since the server started, named _total), value. Administrators and analysts.';
 
 GRANT EXECUTE ON FUNCTION hail.check(), hail.check_partitions(), hail.check_ledger() TO hail_admin;
 GRANT EXECUTE ON FUNCTION hail.metrics() TO hail_admin, hail_analyst;

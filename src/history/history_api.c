@@ -10,6 +10,7 @@
 #include "utils/uuid.h"
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/guc.h"
 #include "history/ring.h"
 #include "identity/session.h"
@@ -63,11 +64,13 @@ Datum hail_settle_history(PG_FUNCTION_ARGS)
 Datum hail_history_stats(PG_FUNCTION_ARGS)
 {
     HistoryRing *ring = ring_get();
+    HailActor actor = hail_require_actor();
     Datum values[8] = {0};
     bool nulls[8] = {false};
     TupleDesc description;
 
-    hail_require_admin();
+    if (actor.role != HAIL_ROLE_ADMIN && actor.role != HAIL_ROLE_ANALYST)
+        ereport(ERROR, hail_error(HAIL_FORBIDDEN), errmsg("only administrators and analysts may do this"));
     if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "return type must be a row type");
     values[6] = values[7] = Float8GetDatum(0);

@@ -431,11 +431,13 @@ Datum hail_live_stats(PG_FUNCTION_ARGS)
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     if (live_mode() == LIVE_IN_MEMORY) {
         LiveIndexStats s = live_index_stats();
-        Datum values[9] = {
-            BoolGetDatum(s.ready),      Int64GetDatum(s.slots),        Int64GetDatum(s.used),
-            Int64GetDatum(s.available), Int64GetDatum(s.memory_bytes), Int64GetDatum(s.searches),
-            Int64GetDatum(s.reports),   Int64GetDatum(s.late),         Int64GetDatum(s.impossible)};
-        bool nulls[9] = {false};
+        Datum values[14] = {
+            BoolGetDatum(s.ready),          Int64GetDatum(s.slots),         Int64GetDatum(s.used),
+            Int64GetDatum(s.available),     Int64GetDatum(s.memory_bytes),  Int64GetDatum(s.searches),
+            Int64GetDatum(s.reports),       Int64GetDatum(s.late),          Int64GetDatum(s.impossible),
+            Int64GetDatum(s.occupied),      Int64GetDatum(s.cells_visited), Int64GetDatum(s.drivers_visited),
+            Int64GetDatum(s.search_reruns), Int64GetDatum(s.lock_waits)};
+        bool nulls[14] = {false};
 
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
