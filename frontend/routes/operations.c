@@ -1,4 +1,5 @@
-/* Endpoints of operations: health, metrics, the API's own description. None needs a token. */
+/* Endpoints of operations: health, metrics, the API's own description, which need no token; the engine's
+ * checks and figures, which do. */
 #include "routes/routes.h"
 
 #include "metrics.h"
@@ -47,5 +48,23 @@ const Route operations_routes[] = {
     {.method = "GET", .path = "/health/startup", .summary = "Started up", .handler = health_ready},
     {.method = "GET", .path = "/metrics", .summary = "Counters for Prometheus", .handler = metrics},
     {.method = "GET", .path = "/openapi.json", .summary = "This document", .handler = openapi},
+    {.method = "GET",
+     .path = API "/admin/check",
+     .summary = "Is all well: one row an area",
+     .sql = "SELECT row_to_json(t) FROM hail.check() t",
+     .shape = RESULT_LIST,
+     .list_name = "checks",
+     .roles = "admin",
+     .read_only = true,
+     .timeout = TIMEOUT_REPORT},
+    {.method = "GET",
+     .path = API "/admin/metrics",
+     .summary = "Figures of the engine",
+     .sql = "SELECT row_to_json(t) FROM hail.metrics() t",
+     .shape = RESULT_LIST,
+     .list_name = "metrics",
+     .roles = "admin analyst",
+     .read_only = true,
+     .timeout = TIMEOUT_REPORT},
     {0},
 };

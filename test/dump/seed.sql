@@ -10,7 +10,9 @@ SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 'debit', 50000), ROW(w.i
 FROM hail.users u, LATERAL hail.open_account('GATEWAY_CLEARING', NULL, 'EUR') AS g,
      LATERAL hail.open_account('CUSTOMER_WALLET', u.id, 'EUR') AS w WHERE u.role = 'customer';
 SELECT * FROM hail.keep();
+SELECT hail.create_geofence('airport', 'Airport', ST_MakeEnvelope(-40.01, 29.99, -39.99, 30.01, 4326));
 SELECT hail.set_availability(id, true, 30.001, -40.001) FROM hail.users WHERE role = 'driver';
+SELECT * FROM hail.keep();
 
 CREATE FUNCTION pg_temp.ride(n integer, method text, whole boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

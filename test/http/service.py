@@ -29,6 +29,20 @@ def _(w):
     check("hail_http_in_flight 1\n" in text, text)
 
 
+@test("administrators read the engine's checks and figures, others don't")
+def _(w):
+    checks = w.admin.get("admin/check")
+    equal(checks.status, 200, checks)
+    equal({c["status"] for c in checks.data["checks"]} - {"ok", "warn"}, set(), checks)
+    check({"live", "history", "ledger"} <= {c["area"] for c in checks.data["checks"]}, checks)
+    figures = w.admin.get("admin/metrics")
+    equal(figures.status, 200, figures)
+    check("hail_live_searches_total" in {m["name"] for m in figures.data["metrics"]}, figures)
+    for path in ("admin/check", "admin/metrics"):
+        equal(w.customer().get(path).status, 403, path)
+        equal(w.call("GET", f"/api/v1/{path}").status, 401, path)
+
+
 @test("openapi.json is OpenAPI 3.1 and lists every endpoint and error code")
 def _(w):
     document = w.call("GET", "/openapi.json").json
