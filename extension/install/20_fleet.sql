@@ -507,6 +507,10 @@ DECLARE
     driver hail.drivers;
 BEGIN
     PERFORM hail.require_admin();
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM hail.fail('wrong_state', 'dropping an area must see what others have just committed', NULL,
+                          'Call it in a transaction with isolation level READ COMMITTED.');
+    END IF;
     -- First the area's row, as hail.set_preferred_areas() does: whoever is just choosing it is waited for, and seen.
     PERFORM FROM hail.preferred_areas a WHERE a.id = area_id FOR UPDATE;
     IF NOT FOUND THEN

@@ -105,7 +105,7 @@ CREATE FUNCTION hail.flag_stats(OUT waiting bigint, OUT written bigint, OUT miss
 RETURNS SETOF record
 LANGUAGE c VOLATILE ROWS 1 AS 'MODULE_PATHNAME', 'hail_flag_stats';
 COMMENT ON FUNCTION hail.flag_stats() IS
-'Impossible moves since the server started: drivers whose event DriverPositionFlagged waits for the keeper, events written by it, reports that found no room to wait (more than 2,048 drivers at once; their next one tries again), and reports believed because the driver had been at the new place for a minute. No row in a server without the index. For administrators.';
+'Impossible moves since the server started: drivers whose event DriverPositionFlagged waits for the keeper, events written by it, reports that found no room to wait (the table holds 2,048 drivers, eight to a hash; their next one tries again), and reports believed because the driver had been at the new place for a minute. No row in a server without the index. For administrators.';
 GRANT EXECUTE ON FUNCTION hail.flag_stats() TO hail_admin;
 
 CREATE FUNCTION hail.nearby_drivers(lat float8, lng float8, radius_m float8 DEFAULT 5000,

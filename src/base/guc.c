@@ -17,7 +17,7 @@ int hail_history_interval_s = 60;
 int hail_track_tolerance_m = 10;
 int hail_track_delay_s = 300;
 int hail_track_retention_s = 2557 * 86400;
-int hail_write_through_ms = 1000;
+int hail_write_through_ms = 3000;
 int hail_write_through_batch = 10000;
 int hail_quote_ttl_s = 600;
 int hail_min_trip_m = 50;
@@ -99,7 +99,7 @@ static const IntSetting int_settings[] = {
     {"hail.track_retention", "Kept tracks are deleted this long after the completion of their trips.",
      &hail_track_retention_s, 2557 * 86400, 86400, 2147400000, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.write_through_interval", "Changed positions reach driver_positions this often.",
-     &hail_write_through_ms, 1000, 10, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
+     &hail_write_through_ms, 3000, 10, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
     {"hail.write_through_batch", "Changed positions written in one transaction.",
      &hail_write_through_batch, 10000, 32, 1000000, PGC_SIGHUP, 0},
     {"hail.quote_ttl", "How long a quote locks its price.",

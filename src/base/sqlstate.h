@@ -4,8 +4,8 @@
  *
  * Included by the extension and by haild alike, so it needs nothing but this file. SQLSTATE class "UH" is
  * free for implementations (ISO/IEC 9075: classes starting with 5-9 and I-Z). A row, once released, keeps
- * its SQLSTATE and its word for ever. Nothing raises in_flight, currency_mismatch and not_preloaded
- * yet: clients may prepare for them. rate_limited has the detail "retry_after_s=N", whole seconds.
+ * its SQLSTATE and its word for ever. Nothing raises currency_mismatch and not_preloaded yet:
+ * clients may prepare for them. rate_limited has the detail "retry_after_s=N", whole seconds.
  */
 #ifndef HAIL_SQLSTATE_H
 #define HAIL_SQLSTATE_H

@@ -135,7 +135,7 @@ static int limit_of(HailRateClass class)
     int limit = *classes[class].per_minute;
 
     if (class == HAIL_RATE_PORTER_REPORT && limit > 0)
-        limit -= hail_report_rate;
+        limit = limit > hail_report_rate ? limit - hail_report_rate : -1; /* 0 would be: any number */
     return limit;
 }
 

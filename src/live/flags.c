@@ -5,12 +5,13 @@
  * here, a suspect for each driver, in a table of fixed size in shared memory. It serves two ends.
  *
  * Events. The first such report of a driver and minute waits in its suspect for the keeper, which writes
- * DriverPositionFlagged under the lock of the driver's row; what follows within the minute is counted into
- * it. A suspect whose flag waits is never displaced. Where there is no other left, the flag is missed and
- * counted, and the driver's next such report tries again: thousands of drivers leaping in one second are a
- * fault of their app or of hail.max_speed, and reporters that wrote events then would slow down everybody's
- * reports twentyfold. What waits is in memory: a crash forgets the flags of at most a second. No event has
- * coordinates, so that an erasure of positions leaves the events alone.
+ * DriverPositionFlagged under the lock of the driver's row; what comes until then is counted into it, what
+ * follows within the minute makes no event. A suspect whose flag waits is never displaced. Where there is no
+ * other left, the flag is missed and counted, and the driver's next such report tries again: thousands of
+ * drivers leaping in one second are a fault of their app or of hail.max_speed, and reporters that wrote
+ * events then would slow down everybody's reports twentyfold. What waits is in memory: a crash forgets the
+ * flags of at most a second. No event has coordinates, so that an erasure of positions leaves the events
+ * alone.
  *
  * Belief. A driver may really have been carried (a ferry, a tunnel, a false first position): it would stay
  * where it was, unfound, until JUMP_MAX_AGE has passed since. So when BELIEVED_REPORTS or more in a row

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "live/index.h"
 #include "live/live.h"
+#include "live/live_mode.h"
 
 PG_FUNCTION_INFO_V1(hail_live_forget);
 
@@ -20,8 +21,9 @@ Datum hail_live_forget(PG_FUNCTION_ARGS)
     pg_uuid_t *driver_id = PG_GETARG_UUID_P(0);
     int32 slot;
 
-    if (!live_index_attached())
+    if (live_mode() != LIVE_IN_MEMORY)
         PG_RETURN_VOID();
+    live_lock_writing(true); /* what another transaction has read of the index must not come after us */
     do
         (void)live_write_through();
     while (live_more_to_write());

@@ -640,6 +640,13 @@ static bool impossible_jump(const LiveEntry *entry, const LiveReport *report)
            metres * 3.6 > (double)hail_max_speed_kmh * ((double)elapsed / USECS_PER_SEC);
 }
 
+/* LiveEntry.fresh_at of a position, heard of at `received_at`. */
+static TimestampTz fresh_at(TimestampTz received_at, TimestampTz recorded_at)
+{
+    return Min(received_at,
+               recorded_at + LIVE_POSITION_MAX_AGE - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC);
+}
+
 void live_place(LiveEntry *entry, const LiveReport *report)
 {
     entry->lat = report->lat;
@@ -648,8 +655,7 @@ void live_place(LiveEntry *entry, const LiveReport *report)
     entry->speed = report->speed;
     entry->accuracy = report->accuracy;
     entry->recorded_at = report->recorded_at;
-    entry->fresh_at = Min(report->received_at, report->recorded_at + LIVE_POSITION_MAX_AGE -
-                                                   (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC);
+    entry->fresh_at = fresh_at(report->received_at, report->recorded_at);
 }
 
 uint32 live_ms(TimestampTz at)
@@ -723,7 +729,7 @@ void live_decide_report(LiveEntry *entry, const LiveRow *row, const LiveReport *
     }
     if (entry->last_seen < report->received_at || entry->last_seen > report->received_at + LIVE_MAX_AHEAD) {
         entry->last_seen = report->received_at;
-        entry->fresh_at = Min(entry->fresh_at, report->received_at);
+        entry->fresh_at = fresh_at(report->received_at, entry->recorded_at);
     }
     if (result->status == LIVE_REPORT_APPLIED || result->status == LIVE_REPORT_LATE)
         decide_history(entry, row, report, result);
@@ -988,8 +994,9 @@ static void forget_slot(int32 slot)
 
 void live_index_clear(void)
 {
+    /* a rebuild that runs has failed; in this order, or it could still call itself ready */
+    pg_atomic_exchange_u32(&live_index->shared->rebuilding, 0);
     live_index_set_ready(false);
-    pg_atomic_exchange_u32(&live_index->shared->rebuilding, 0); /* one that runs has failed */
     for (int32 slot = 0; slot < live_index->slots; slot++) {
         int partition = partition_of_slot(slot);
 

@@ -42,6 +42,7 @@
 /* What only one process does at a time. */
 #define TURN_CLASS   77
 #define TURN_REBUILD 1
+#define TURN_WRITING 2
 /* Drivers set offline by one run at most. */
 #define EXPIRE_BATCH 1000
 /* Slots of offline drivers are kept this long: a driver coming back finds its position. */
@@ -80,13 +81,28 @@ void live_require_ready(void)
                 errhint("Try again in a moment. With hail.workers off, call hail.keep()."));
 }
 
-/* In this transaction, unless another one is at it. (User's advisory locks are of classes 1 and 2.) */
-static bool take_turn(int turn)
+/* User's advisory locks are of classes 1 and 2. */
+static LOCKTAG turn_tag(int turn)
 {
     LOCKTAG tag;
 
     SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x6c697665 /* live */, turn, TURN_CLASS);
+    return tag;
+}
+
+/* In this transaction, unless another one is at it. */
+static bool take_turn(int turn)
+{
+    LOCKTAG tag = turn_tag(turn);
+
     return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void live_lock_writing(bool alone)
+{
+    LOCKTAG tag = turn_tag(TURN_WRITING);
+
+    (void)LockAcquire(&tag, alone ? ExclusiveLock : ShareLock, false, false);
 }
 
 LiveOwner live_owner_begin(void)
@@ -144,9 +160,9 @@ bool live_admit(const pg_uuid_t *driver_id)
         live_index_load(&position);
     if (mirror_queued_row(driver_id) == NULL && !ours)
         live_index_apply(slot, &row, hail_now());
-    live_index_unreserve(slot);
     if (mirror_queued_row(driver_id) == NULL && ours)
-        mirror_queue_row(&row, NULL);
+        mirror_queue_row(&row, NULL); /* while the slot is reserved: for an offline driver it makes none */
+    live_index_unreserve(slot);
     return true;
 }
 
@@ -251,7 +267,8 @@ int live_rebuild(void)
     uint64 volatile total = 0;
 
     /* what this transaction has changed may yet be undone: another transaction's turn */
-    if (live_mode() != LIVE_IN_MEMORY || mirror_has_rows() || !take_turn(TURN_REBUILD) || live_index_ready())
+    if (live_mode() != LIVE_IN_MEMORY || mirror_has_rows() || live_index_ready() ||
+        !take_turn(TURN_REBUILD) || live_index_ready())
         return 0;
     saved = live_owner_begin();
     PG_ENSURE_ERROR_CLEANUP(rebuild_failed, (Datum)0);
@@ -374,8 +391,10 @@ int live_expire_presence(void)
     LiveOwner saved;
     int expired;
 
-    if (live_mode() == LIVE_IN_MEMORY && !live_index_ready())
+    if (live_mode() == LIVE_IN_MEMORY && !live_index_ready()) {
+        sweep.left = 0; /* nothing to go on with */
         return 0;
+    }
     saved = live_owner_begin();
     expired =
         live_mode() == LIVE_IN_MEMORY ? expire_from_index(now, before) : live_tables_expire(now, before);

@@ -71,6 +71,12 @@ extern void live_result_row(uint64 row, LiveRow *out);
 extern void live_result_position(uint64 row, LiveReport *out);
 extern bool live_result_both(uint64 row, LiveRow *out, LiveReport *position, Datum *further);
 
+/*
+ * Until the transaction ends: positions are on their way from the index into driver_positions (shared), or
+ * nobody else's may be (`alone`; waits for those that are).
+ */
+extern void live_lock_writing(bool alone);
+
 /* As owner: put positions into driver_positions, the newest staying; in the order of drivers' ids, each once.
  * Returns the rows written. */
 extern int live_write_positions(const LiveReport *reports, int count);
@@ -88,7 +94,7 @@ extern int live_tables_search(const LiveSearch *search, LiveHit *hits);
 extern LiveReportResult live_tables_report(const LiveReport *report);
 /* A driver with its position, unlocked. False: no such driver, or without a position. */
 extern bool live_tables_find(const pg_uuid_t *driver_id, LiveEntry *entry);
-/* Every driver that is online, on a trip or has a position. */
+/* Every driver that is online or on a trip. */
 extern void live_tables_visit(void (*visit)(const LiveEntry *entry, void *arg), void *arg);
 extern int live_tables_expire(TimestampTz now, TimestampTz before);
 

@@ -39,7 +39,7 @@ static void forget_taken(bool put_back)
 static void at_transaction_end(XactEvent event, void *arg)
 {
     if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE || event == XACT_EVENT_ABORT)
-        forget_taken(event == XACT_EVENT_ABORT);
+        forget_taken(event != XACT_EVENT_COMMIT);
 }
 
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)

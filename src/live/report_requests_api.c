@@ -2,9 +2,10 @@
  * hail.report_requests(): position reports of many requests in one call, for hail_front.
  *
  * Each request carries its own token, which is verified here; whom it names speaks for itself alone, and is
- * nobody's identity afterwards. What needs no table is decided first and can't fail. Reports that do (drivers
- * the index does not know, and all where the index does not serve) follow, each in a subtransaction of its
- * own and in the order of the drivers' ids, as they lock rows.
+ * nobody's identity afterwards. What needs no row of a driver is decided first; an error there (the tokens'
+ * key is missing, or the history's ring is full and its table refuses) is the whole call's. Reports that do
+ * (drivers the index does not know, and all where the index does not serve) follow, each in a subtransaction
+ * of its own and in the order of the drivers' ids, as they lock rows.
  */
 #include "postgres.h"
 

@@ -154,6 +154,7 @@ int live_write_through(void)
 
     if (live_mode() != LIVE_IN_MEMORY)
         return 0;
+    live_lock_writing(false);
     words = (live_index_slots() + 31) / 32;
     if (pass.left == 0)
         pass.left = words;

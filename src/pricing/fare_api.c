@@ -85,6 +85,7 @@ Datum hail_pickup_eta(PG_FUNCTION_ARGS)
                          .lng = PG_GETARG_FLOAT8(1),
                          .class_id = PG_GETARG_INT16(2),
                          .radius_m = PG_GETARG_FLOAT8(3),
+                         .area_mask = LIVE_ANY_AREA,
                          .max_results = 1};
     LiveHit nearest;
 

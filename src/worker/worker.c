@@ -86,6 +86,7 @@ int64 worker_run_whole_step(WorkerStep *step)
     int64 rows = worker_run_step(step);
 
     while (step->again != NULL && (step->again() || begun)) {
+        CHECK_FOR_INTERRUPTS();
         begun = begun && step->again(); /* that was the rest: a whole one now */
         rows += worker_run_step(step);
     }
