@@ -182,7 +182,7 @@ static Batch *join(const DbCall *call, int *row, bool *leads, bool *goes)
 
     pthread_mutex_lock(&merger.lock);
     batch = merger.open;
-    *leads = batch == NULL || batch->count == MERGE_LIMIT;
+    *leads = batch == NULL || batch->count == MERGE_LIMIT || batch->calls[0]->route != call->route;
     *goes = false;
     if (*leads) {
         batch = must_alloc(sizeof(Batch));

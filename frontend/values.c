@@ -60,11 +60,30 @@ static const char *follows_form(const char *text, const char *form)
     return text;
 }
 
+/* Two digits. */
+static int number_at(const char *text)
+{
+    return (text[0] - '0') * 10 + text[1] - '0';
+}
+
+/* "0000-00-00T00:00:00" names a moment of the calendar: what the database would refuse must not get there. */
+static bool in_calendar(const char *text)
+{
+    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int year = number_at(text) * 100 + number_at(text + 2), month = number_at(text + 5);
+    int day = number_at(text + 8);
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+    return year >= 1 && month >= 1 && month <= 12 && day >= 1 &&
+           day <= lengths[month - 1] + (month == 2 && leap ? 1 : 0) && number_at(text + 11) <= 23 &&
+           number_at(text + 14) <= 59 && number_at(text + 17) <= 59;
+}
+
 bool text_is_timestamp(const char *text)
 {
     const char *s = follows_form(text, "0000-00-00T00:00:00");
 
-    if (s == NULL)
+    if (s == NULL || !in_calendar(text))
         return false;
     if (*s == '.') {
         const char *fraction = ++s;
@@ -77,8 +96,9 @@ bool text_is_timestamp(const char *text)
         return s[1] == '\0';
     if (*s != '+' && *s != '-')
         return false;
-    s = follows_form(s + 1, "00:00");
-    return s != NULL && *s == '\0';
+    if (follows_form(s + 1, "00:00") == NULL || number_at(s + 1) > 15 || number_at(s + 4) > 59)
+        return false;
+    return s[6] == '\0';
 }
 
 bool json_nests_within(const char *json, size_t length, int limit)
@@ -126,6 +146,10 @@ static const char *check_number(const Param *param, double value, const char *te
 {
     if (has_limits(param) && !(value >= param->min && value <= param->max)) {
         *reason = arena_format(arena, "must be from %.15g to %.15g", param->min, param->max);
+        return NULL;
+    }
+    if (has_limits(param) && value != 0 && fabs(value) < 1e-37) { /* no number of SQL's type real */
+        *reason = "is too small";
         return NULL;
     }
     return text;

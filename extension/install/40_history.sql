@@ -315,10 +315,10 @@ BEGIN
     status := 'warn';
     IF ring.fill > 0.9 THEN
         detail := format('the history ring is %s %% full: reporters soon write positions themselves', floor(ring.fill * 100));
-        hint := 'Is the keeper running (server log)? Else raise hail.history_ring_points.';
+        hint := 'Is the drainer running (server log)? Else raise hail.history_ring_points.';
     ELSIF ring.drain_lag_s > 10 THEN
         detail := format('positions wait for %s s in the history ring', round(ring.drain_lag_s));
-        hint := 'Is the keeper running? The server log says why a drain fails.';
+        hint := 'Is the drainer running? The server log says why a drain fails.';
     ELSIF refused > 0 THEN
         detail := format('%s position(s) were refused by location_history', refused);
         hint := 'See hail.location_rejects; mend what refuses them, then hail.retry_location_rejects().';

@@ -507,9 +507,12 @@ DECLARE
     n bigint;
     positions bigint := 0;
 BEGIN
-    FOR trip IN SELECT t.id, t.driver_id, t.matched_at, coalesce(t.completed_at, t.cancelled_at) AS ended_at
+    FOR trip IN SELECT t.id, t.driver_id, t.requested_at, t.matched_at, coalesce(t.completed_at, t.cancelled_at) AS ended_at
                 FROM hail.trips t WHERE t.customer_id = erase_trip_positions.customer_id ORDER BY t.id LOOP
-        DELETE FROM hail.location_history h WHERE h.trip_id = trip.id;
+        -- the times bound the partitions to look into
+        DELETE FROM hail.location_history h WHERE h.trip_id = trip.id
+            AND h.recorded_at BETWEEN trip.requested_at - interval '1 day'
+                                  AND coalesce(trip.ended_at, hail.clock()) + interval '1 day';
         GET DIAGNOSTICS n = ROW_COUNT;
         positions := positions + n;
         DELETE FROM hail.location_history h WHERE h.driver_id = trip.driver_id AND h.trip_id IS NULL

@@ -33,6 +33,9 @@
 #include "geofence/geofence.h"
 #include "pricing/eta.h"
 
+/* So many places of an airport's queue are looked through at most. */
+#define QUEUE_MAX 100000
+
 const char *const match_gate_names[GATE_COUNT] = {
     [GATE_NONE] = "none",           [GATE_SELF] = "self",
     [GATE_GAVE_BACK] = "gave_back", [GATE_BLOCKED] = "blocked",
@@ -274,7 +277,7 @@ static int by_score(const void *left, const void *right)
 static int queue_hits(const MatchTrip *trip, const LiveSearch *search, bool all, LiveHit *hits)
 {
     int max = trip->candidates + trip->exclusion_count, found = 0, waiting;
-    pg_uuid_t *drivers = palloc(sizeof(pg_uuid_t) * max);
+    pg_uuid_t *drivers = NULL;
     pg_uuid_t *excluded = palloc(sizeof(pg_uuid_t) * (trip->exclusion_count + 1));
     LiveSearch each = *search;
 
@@ -286,9 +289,12 @@ static int queue_hits(const MatchTrip *trip, const LiveSearch *search, bool all,
             if (trip->exclusions[i].gate != GATE_ASKED || trip->exclusions[i].round > trip->rounds_before)
                 excluded[each.excluded_count++] = trip->exclusions[i].driver_id;
     }
-    waiting = geofence_queue(trip->airport, drivers, max);
-    for (int i = 0; i < waiting && found < trip->candidates; i++)
-        found += live_find(&each, &drivers[i], &hits[found]);
+    do { /* the head of a long queue may all hold offers: then further back */
+        drivers = drivers ? repalloc(drivers, sizeof(pg_uuid_t) * max) : palloc(sizeof(pg_uuid_t) * max);
+        waiting = geofence_queue(trip->airport, drivers, max);
+        for (int i = 0; i < waiting && found < trip->candidates; i++)
+            found += live_find(&each, &drivers[i], &hits[found]);
+    } while (found == 0 && waiting == max && (max *= 4) <= QUEUE_MAX);
     pfree(excluded);
     pfree(drivers);
     return found;

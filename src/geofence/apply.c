@@ -215,6 +215,7 @@ static void drop_refused(FenceChanges *changes)
         if (driver == NULL) {
             change->dropped = true;
             busy = &change->driver_id;
+            changes->locked_out = true;
             live_mark_moved(busy);
         } else if (change->kind == CHANGE_ENTER || change->kind == CHANGE_ENTER_AREA ||
                    change->kind == CHANGE_LEAVE_AREA)
@@ -290,7 +291,7 @@ static void note_done(FenceChanges *changes, ChangeKind kind, TimestampTz now)
     SPI_freetuptable(table);
 }
 
-static bool change_rows(FenceChanges *changes, ChangeKind kind, TimestampTz now)
+static void change_rows(FenceChanges *changes, ChangeKind kind, TimestampTz now)
 {
     const FenceChange **chosen = palloc(sizeof(FenceChange *) * (changes->count + 1));
     Datum *ids = palloc(sizeof(Datum) * 2 * (changes->count + 1)), *numbers = ids + changes->count + 1;
@@ -312,7 +313,6 @@ static bool change_rows(FenceChanges *changes, ChangeKind kind, TimestampTz now)
     }
     pfree(ids);
     pfree(chosen);
-    return count > 0;
 }
 
 /* ---- events ---- */
@@ -391,16 +391,13 @@ static int write_events(const FenceChanges *changes, TimestampTz now)
 
 int changes_apply(FenceChanges *changes, TimestampTz now)
 {
-    bool any = false;
-
     if (changes->count == 0)
         return 0;
     qsort(changes->list, changes->count, sizeof(FenceChange), by_driver);
     lock_rows(changes);
     drop_refused(changes);
+    members_write_token(); /* before the copy changes: should anything fail, it is read anew */
     for (int kind = 0; kind < CHANGE_KINDS; kind++)
-        any |= change_rows(changes, kind, now);
-    if (any)
-        members_write_token();
+        change_rows(changes, kind, now);
     return write_events(changes, now);
 }

@@ -45,6 +45,7 @@ typedef struct FenceChanges {
     FenceChange *list;
     int count, room;
     int with_event;
+    bool locked_out; /* somebody's row was not to be had */
 } FenceChanges;
 
 extern void changes_add(FenceChanges *changes, const FenceChange *change);

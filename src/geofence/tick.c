@@ -299,6 +299,7 @@ static int run_tick(void)
     elog(DEBUG1, "geofences: looked at " INT64_FORMAT " drivers, %d changes", tick.looked_at,
          tick.changes.count);
     written = changes_apply(&tick.changes, tick.now);
+    closed = closed && !tick.changes.locked_out; /* else somebody may still be in a closed one */
     seen_set = tick.set->number;
     return written;
 }

@@ -56,6 +56,18 @@ void history_append(const HistoryPoint *point)
     history_store_one(point);
 }
 
+bool history_has_room(void)
+{
+    HistoryRing *ring = ring_get();
+
+    if (ring == NULL || !ring_serves_us())
+        return false;
+    for (int lane = 0; lane < LANE_COUNT; lane++)
+        if (ring_waiting(ring, lane) >= ring->capacity)
+            return false;
+    return true;
+}
+
 uint64 history_waiting(void)
 {
     HistoryRing *ring = ring_get();
@@ -125,6 +137,22 @@ static void drain_again(HistoryRing *ring)
     }
 }
 
+/* Claim all that has a place: a reporter between taking its place and marking it hides those behind it. */
+static void wait_for_marks(HistoryRing *ring)
+{
+    for (int lane = 0; lane < LANE_COUNT; lane++) {
+        uint64 tail, head;
+
+        (void)ring_readable(ring, lane, &tail);
+        head = tail + ring_waiting(ring, lane);
+        while (drain.upto[lane] < head) {
+            CHECK_FOR_INTERRUPTS();
+            pg_usleep(SETTLE_PAUSE_US);
+            drain.upto[lane] = ring_readable(ring, lane, &tail);
+        }
+    }
+}
+
 void history_settle(void)
 {
     HistoryRing *ring = ring_get();
@@ -142,6 +170,7 @@ void history_settle(void)
         CHECK_FOR_INTERRUPTS();
         pg_usleep(SETTLE_PAUSE_US);
     }
+    wait_for_marks(ring);
     (void)drain_store(ring);
 }
 

@@ -26,8 +26,11 @@ typedef struct HistoryPoint {
  */
 extern void history_append(const HistoryPoint *point);
 
+/* The next point would go into the ring, not into the table: a hint. In a transaction. */
+extern bool history_has_room(void);
+
 /*
- * Keeper step: write what the ring held at the call into location_history, points on a trip first; the ring
+ * Drainer step: write what the ring held at the call into location_history, points on a trip first; the ring
  * gives them up when the transaction commits and keeps them when it, or the subtransaction of the call,
  * aborts. One drain at a time: a second one, in this or in another transaction, returns 0. Returns the points
  * taken.
@@ -35,7 +38,7 @@ extern void history_append(const HistoryPoint *point);
 extern int history_drain(void);
 
 /*
- * Keeper step: write the points that a clean shutdown saved in files; the files go when the transaction
+ * Drainer step: write the points that a clean shutdown saved in files; the files go when the transaction
  * commits. Loading one twice is harmless. Returns the points read.
  */
 extern int history_load_files(void);

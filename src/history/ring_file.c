@@ -1,6 +1,6 @@
 /*
- * The ring at a clean shutdown: what still waits is saved in a file of pg_stat, which the keeper loads after
- * the next start. The file's name carries the time, so that a server stopped again before its keeper came to
+ * The ring at a clean shutdown: what still waits is saved in a file of pg_stat, which the drainer loads after
+ * the next start. The file's name carries the time, so that a server stopped again before its drainer came to
  * load it adds a file and overwrites none. A file is removed once the transaction that loaded it has
  * committed; loading it again is harmless, see history.c. After a crash there is no file.
  *

@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "history/history.h"
 #include "identity/rate.h"
 #include "identity/session.h"
 #include "identity/token.h"
@@ -207,7 +208,8 @@ static void judge(const Column *columns, int i, TimestampTz now, Verdict *verdic
     if (!take_token(&columns[TOKENS], i, now, verdict) || !take_rate(now, verdict) ||
         !take_values(columns, i, now, verdict))
         return;
-    if (live_take_known_report(&verdict->report, &verdict->result))
+    /* without room in the ring a report writes a row: that belongs into a subtransaction */
+    if (history_has_room() && live_take_known_report(&verdict->report, &verdict->result))
         note_result(verdict);
     else
         verdict->waits = true;

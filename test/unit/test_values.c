@@ -46,6 +46,17 @@ static void a_time_says_its_zone(void)
     CHECK(!text_is_timestamp("2030-01-02 10:00:00Z"));
     CHECK(!text_is_timestamp("2030-01-02T10:00:00.Z"));
     CHECK(!text_is_timestamp("2030-01-02T10:00Z"));
+    CHECK(text_is_timestamp("2028-02-29T23:59:59-15:59"));
+    CHECK(!text_is_timestamp("2030-02-29T10:00:00Z"));
+    CHECK(!text_is_timestamp("2030-02-30T00:00:00Z"));
+    CHECK(!text_is_timestamp("2030-13-01T00:00:00Z"));
+    CHECK(!text_is_timestamp("2030-00-01T00:00:00Z"));
+    CHECK(!text_is_timestamp("0000-01-01T00:00:00Z"));
+    CHECK(!text_is_timestamp("2030-01-02T24:00:00Z"));
+    CHECK(!text_is_timestamp("2030-01-02T10:60:00Z"));
+    CHECK(!text_is_timestamp("2030-01-02T10:00:60Z"));
+    CHECK(!text_is_timestamp("2030-01-02T10:00:00+16:00"));
+    CHECK(!text_is_timestamp("2030-01-02T10:00:00+01:60"));
     CHECK(!text_is_timestamp("infinity"));
     CHECK(!text_is_timestamp("now"));
     CHECK(!text_is_timestamp("2030-01-02T10:00:00Z "));
