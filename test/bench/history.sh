@@ -87,6 +87,13 @@ bench_history() {
     wait $claim 2>/dev/null
     wait_until 'SELECT NOT draining AND waiting_on_trip + waiting_other = 0 FROM hail.history_stats()' || return 1
     sql -c 'VACUUM ANALYZE hail.location_history'
+    sql -v n="$BENCH_DRIVERS" >/dev/null <<'SQL' || return 1
+INSERT INTO hail.users (id, name, role) SELECT bench.driver(n), 'Driver ' || n, 'driver' FROM generate_series(0, :n - 1) n;
+INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status)
+SELECT bench.driver(n), r.id, '{economy}', hail.class_mask('{economy}'), 'approved'
+FROM generate_series(0, :n - 1) n, hail.regions r WHERE r.code = 'bench';
+ANALYZE hail.drivers;
+SQL
     seconds=$((BENCH_POINTS / BENCH_DRIVERS * 3)); [ $seconds -gt 0 ] || seconds=3
     row 'track of a trip of 400 positions' "$(latency "$BENCH_TMP/track.sql")" per_s
     row 'where a driver was' "$(latency "$BENCH_TMP/place.sql" -D drivers=$((BENCH_DRIVERS - 1)) -D seconds=$seconds)" per_s
