@@ -346,12 +346,13 @@ bool server_start(const Config *config)
 
 /*
  * civetweb can't stop accepting without cutting running answers short (mg_stop makes every write fail). So
- * the listening sockets are replaced, under their numbers, by a socket nobody can reach.
+ * the listening sockets are replaced, under their numbers, by a socket nobody can reach. It does not block: a
+ * client that was seen just before is then looked for in vain, not for ever.
  */
 static void stop_accepting(void)
 {
     DIR *dir = opendir("/proc/self/fd");
-    int nowhere = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int nowhere = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct sockaddr abstract = {.sa_family = AF_UNIX};
 
     if (dir == NULL || nowhere < 0)
