@@ -1,0 +1,392 @@
+-- 62_dispatch_trips: a trip's life from request to completion; checks
+
+-- A trip's life
+
+CREATE FUNCTION hail.check_trip_request(quote hail.quotes, payment_method text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF quote.used_at IS NOT NULL THEN
+        PERFORM hail.fail('quote_used', 'this quote has been used', 'quote_id', 'Ask for a new quote.');
+    ELSIF quote.expires_at <= hail.clock() THEN
+        PERFORM hail.fail('quote_expired', 'this quote has expired', 'quote_id', 'Ask for a new quote.');
+    ELSIF hail.surge_at(quote.pickup_lat, quote.pickup_lng) > quote.surge * 1.5 THEN
+        PERFORM hail.fail('quote_changed', 'prices have risen since this quote', 'quote_id', 'Ask for a new quote.');
+    ELSIF payment_method = 'wallet' AND quote.total > coalesce((
+            SELECT a.posted - a.held FROM hail.accounts a WHERE a.kind = 'CUSTOMER_WALLET'
+            AND a.owner_id = quote.customer_id AND a.currency = quote.currency), 0) THEN
+        PERFORM hail.fail('insufficient_balance', 'the wallet does not cover the price', 'payment_method',
+                          'Add money to the wallet or pay cash.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.check_trip_request(hail.quotes, text) IS
+'Errors unless a trip can be made of this locked quote: quote_used, quote_expired, quote_changed, insufficient_balance. Internal.';
+
+CREATE FUNCTION hail.repeated_request(customer_id uuid, quote_id uuid, payment_method text, strategy text,
+                                      idempotency_key text) RETURNS hail.trips
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    trip hail.trips;
+BEGIN
+    SELECT * INTO trip FROM hail.trips t
+    WHERE t.customer_id = repeated_request.customer_id AND t.idempotency_key = repeated_request.idempotency_key;
+    IF trip.id IS NOT NULL AND (trip.quote_id, trip.payment_method, trip.strategy)
+            <> (repeated_request.quote_id, repeated_request.payment_method, repeated_request.strategy) THEN
+        PERFORM hail.fail('idempotency_mismatch', 'this key was used with another request', 'idempotency_key',
+                          'Use a new key for a new trip.');
+    END IF;
+    RETURN trip;
+END
+$$;
+COMMENT ON FUNCTION hail.repeated_request(uuid, uuid, text, text, text) IS
+'The trip that this customer''s key has already made, NULLs when none; error idempotency_mismatch when the stored request was another. Internal.';
+
+CREATE FUNCTION hail.request_trip(quote_id uuid, payment_method text, strategy text DEFAULT 'first_accept',
+                                  idempotency_key text DEFAULT NULL, scheduled_for timestamptz DEFAULT NULL)
+RETURNS hail.trips
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    role text := hail.caller_role();
+    quote hail.quotes;
+    service text;
+    policy hail.dispatch_policies;
+    trip hail.trips;
+    moment timestamptz;
+BEGIN
+    IF role NOT IN ('customer', 'admin') THEN
+        PERFORM hail.fail('forbidden', 'only customers request trips');
+    ELSIF coalesce(length(request_trip.idempotency_key), 0) NOT BETWEEN 1 AND 200 THEN
+        PERFORM hail.fail('idempotency_key_required', 'a trip needs an idempotency key of 1 to 200 characters', 'idempotency_key');
+    ELSIF request_trip.payment_method IS NULL OR request_trip.payment_method NOT IN ('wallet', 'cash') THEN
+        PERFORM hail.fail('invalid_value', 'payment_method is wallet or cash', 'payment_method');
+    ELSIF request_trip.strategy IS DISTINCT FROM 'first_accept' THEN
+        PERFORM hail.fail('invalid_value', 'strategy is first_accept', 'strategy');
+    ELSIF request_trip.scheduled_for IS NOT NULL THEN
+        PERFORM hail.fail('invalid_value', 'trips cannot be scheduled yet', 'scheduled_for');
+    END IF;
+    SELECT * INTO quote FROM hail.quotes q WHERE q.id = request_trip.quote_id
+       AND (role = 'admin' OR q.customer_id = hail.current_subject()) FOR NO KEY UPDATE;
+    IF quote.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such quote', 'quote_id');
+    END IF;
+    trip := hail.repeated_request(quote.customer_id, quote.id, request_trip.payment_method, request_trip.strategy,
+                                  request_trip.idempotency_key);
+    IF trip.id IS NOT NULL THEN
+        RETURN trip;
+    END IF;
+    PERFORM hail.check_trip_request(quote, request_trip.payment_method);
+    SELECT c.service INTO service FROM hail.service_classes c WHERE c.code = quote.service_class;
+    policy := hail.dispatch_policy(quote.region_id, service);
+    moment := hail.clock();
+    -- One statement decides between concurrent requests; a loser finds out below which rule it met.
+    INSERT INTO hail.trips (region_id, service, service_class, customer_id, quote_id, state, strategy, payment_method,
+            pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee,
+            currency, surge, policy_id, search_until, next_round_at, event_version, idempotency_key, requested_at)
+        VALUES (quote.region_id, service, quote.service_class, quote.customer_id, quote.id, 'searching',
+            request_trip.strategy, request_trip.payment_method, quote.pickup_lat, quote.pickup_lng, quote.dropoff_lat,
+            quote.dropoff_lng, quote.distance_m, quote.duration_s, quote.total, quote.commission_bp, quote.cancellation_fee,
+            quote.currency, quote.surge, policy.id, moment + policy.patience, moment, 1, request_trip.idempotency_key, moment)
+        ON CONFLICT DO NOTHING RETURNING * INTO trip;
+    IF trip.id IS NULL THEN
+        trip := hail.repeated_request(quote.customer_id, quote.id, request_trip.payment_method, request_trip.strategy,
+                                      request_trip.idempotency_key);
+        IF trip.id IS NULL THEN
+            PERFORM hail.fail('active_trip_exists', 'the customer has a trip already', 'quote_id',
+                              'Finish or cancel the trip first.');
+        END IF;
+        RETURN trip;
+    END IF;
+    UPDATE hail.quotes q SET used_at = moment WHERE q.id = quote.id;
+    PERFORM hail.trip_event(trip, 'TripRequested', jsonb_build_object('service_class', trip.service_class, 'price', trip.price,
+        'currency', trip.currency, 'payment_method', trip.payment_method, 'pickup_lat', trip.pickup_lat,
+        'pickup_lng', trip.pickup_lng, 'dropoff_lat', trip.dropoff_lat, 'dropoff_lng', trip.dropoff_lng));
+    -- The first round belongs to the request: its offers are out when the customer has the answer.
+    PERFORM hail.match_trip(trip.id);
+    SELECT * INTO trip FROM hail.trips t WHERE t.id = trip.id;
+    RETURN trip;
+END
+$$;
+COMMENT ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz) IS
+'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. The same key with the same request returns the first trip. Errors: not_found, quote_expired, quote_used, quote_changed, insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
+GRANT EXECUTE ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz) TO hail_customer, hail_admin;
+
+CREATE FUNCTION hail.get_trip(trip_id uuid) RETURNS hail.trips
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    role text := hail.caller_role();
+    subject uuid := hail.current_subject();
+    trip hail.trips;
+BEGIN
+    SELECT * INTO trip FROM hail.trips t WHERE t.id = get_trip.trip_id
+       AND (role = 'admin' OR role = 'customer' AND t.customer_id = subject
+            OR role = 'driver' AND (t.driver_id = subject OR EXISTS (SELECT FROM hail.offers o
+                WHERE o.trip_id = t.id AND o.driver_id = subject AND o.status = 'pending')));
+    IF trip.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
+    END IF;
+    RETURN hail.trip_for_caller(trip);
+END
+$$;
+COMMENT ON FUNCTION hail.get_trip(uuid) IS
+'A trip, for its customer (with the pickup code once matched), its driver, drivers holding an offer of it, administrators. Error not_found for all others.';
+GRANT EXECUTE ON FUNCTION hail.get_trip(uuid) TO hail_customer, hail_driver, hail_admin;
+
+CREATE FUNCTION hail.accept_offer(trip_id uuid, driver_id uuid, idempotency_key text DEFAULT NULL,
+                                  OUT trip hail.trips, OUT already_accepted boolean)
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'hail_accept_offer';
+COMMENT ON FUNCTION hail.accept_offer(uuid, uuid, text) IS
+'A driver (itself or admin) takes an offered trip, in one commit: trip matched, all other offers of the trip and of the driver withdrawn, driver busy, fare held, pickup code made. The same driver''s retry answers already_accepted. Errors: not_found, trip_taken, offer_closed, offer_expired, driver_busy, driver_not_eligible, insufficient_balance (nothing has changed then).';
+GRANT EXECUTE ON FUNCTION hail.accept_offer(uuid, uuid, text) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.arrive(trip_id uuid) RETURNS hail.trips
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    trip hail.trips := hail.lock_driven_trip(trip_id);
+BEGIN
+    UPDATE hail.trips t SET state = hail.next_state(trip.state, 'arrive', 'driver'), arrived_at = hail.clock(),
+           event_version = t.event_version + 1 WHERE t.id = trip.id RETURNING * INTO trip;
+    PERFORM hail.trip_event(trip, 'DriverArrived');
+    RETURN hail.trip_for_caller(trip);
+END
+$$;
+COMMENT ON FUNCTION hail.arrive(uuid) IS 'The driver (itself or admin) has reached the pickup. Errors: not_found, wrong_state.';
+GRANT EXECUTE ON FUNCTION hail.arrive(uuid) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.start_trip(trip_id uuid, pickup_code text) RETURNS hail.trips
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    trip hail.trips := hail.lock_driven_trip(trip_id);
+    to_state text := hail.next_state(trip.state, 'start', 'driver');
+BEGIN
+    IF trip.pickup_code IS DISTINCT FROM start_trip.pickup_code THEN
+        PERFORM hail.fail('wrong_pickup_code', 'the pickup code is not right', 'pickup_code', 'The customer has the code.');
+    END IF;
+    UPDATE hail.trips t SET state = to_state, started_at = hail.clock(), event_version = t.event_version + 1
+    WHERE t.id = trip.id RETURNING * INTO trip;
+    PERFORM hail.trip_event(trip, 'TripStarted');
+    RETURN hail.trip_for_caller(trip);
+END
+$$;
+COMMENT ON FUNCTION hail.start_trip(uuid, text) IS
+'The driver (itself or admin) starts the trip with the code the customer shows. Errors: not_found, wrong_state, wrong_pickup_code.';
+GRANT EXECUTE ON FUNCTION hail.start_trip(uuid, text) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.complete_trip(trip_id uuid, idempotency_key text DEFAULT NULL) RETURNS hail.trips
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    trip hail.trips := hail.lock_driven_trip(trip_id);
+    moment timestamptz := hail.clock();
+    to_state text;
+BEGIN
+    IF trip.state = 'completed' THEN
+        RETURN hail.trip_for_caller(trip);
+    END IF;
+    to_state := hail.next_state(trip.state, 'complete', hail.current_role_name());
+    UPDATE hail.trips t SET state = to_state, completed_at = moment, event_version = t.event_version + 1
+    WHERE t.id = trip.id RETURNING * INTO trip;
+    UPDATE hail.drivers d SET trip_id = NULL, idle_since = moment, trips_total = d.trips_total + 1,
+           trips_completed = d.trips_completed + 1,
+           cooldown_until = moment + (SELECT r.cooldown FROM hail.regions r WHERE r.id = trip.region_id)
+    WHERE d.id = trip.driver_id;
+    INSERT INTO hail.customer_drivers AS c (customer_id, driver_id, trips) VALUES (trip.customer_id, trip.driver_id, 1)
+        ON CONFLICT (customer_id, driver_id) DO UPDATE SET trips = c.trips + 1;
+    PERFORM hail.settle_trip(trip);
+    PERFORM hail.trip_event(trip, 'TripCompleted', jsonb_build_object('price', trip.price, 'currency', trip.currency,
+        'payment_method', trip.payment_method));
+    RETURN hail.trip_for_caller(trip);
+END
+$$;
+COMMENT ON FUNCTION hail.complete_trip(uuid, text) IS
+'The trip has ended (its driver or admin): the fare is captured and split, the driver cools down and is free. Again: the same trip. Errors: not_found, wrong_state.';
+GRANT EXECUTE ON FUNCTION hail.complete_trip(uuid, text) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.cancel_actor(actor text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    role text := hail.caller_role();
+BEGIN
+    IF role NOT IN ('customer', 'driver', 'admin') OR role <> 'admin' AND actor <> role
+       OR actor NOT IN ('customer', 'driver', 'admin') THEN
+        PERFORM hail.fail('forbidden', 'a trip is cancelled by its customer, its driver or an administrator', 'actor');
+    END IF;
+    RETURN coalesce(actor, role);
+END
+$$;
+COMMENT ON FUNCTION hail.cancel_actor(text) IS
+'As whom the caller cancels trips: its role, or, for administrators, the actor named. Error forbidden. Internal.';
+
+CREATE FUNCTION hail.lock_trip_of_caller(trip_id uuid) RETURNS hail.trips
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    role text := hail.current_role_name();
+    trip hail.trips := hail.lock_trip(trip_id);
+BEGIN
+    IF NOT coalesce(role = 'admin' OR role = 'customer' AND trip.customer_id = hail.current_subject()
+                    OR role = 'driver' AND trip.driver_id = hail.current_subject(), false) THEN
+        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
+    END IF;
+    RETURN trip;
+END
+$$;
+COMMENT ON FUNCTION hail.lock_trip_of_caller(uuid) IS
+'Lock a trip for its customer, its driver or an administrator; for anybody else it does not exist. Internal.';
+
+CREATE FUNCTION hail.withdraw_offers(trip_id uuid, moment timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    UPDATE hail.offers o SET status = 'withdrawn', responded_at = moment
+    FROM (SELECT p.id FROM hail.offers p WHERE p.trip_id = withdraw_offers.trip_id AND p.status = 'pending'
+          ORDER BY p.id FOR NO KEY UPDATE) locked
+    WHERE o.id = locked.id;
+END;
+COMMENT ON FUNCTION hail.withdraw_offers(uuid, timestamptz) IS 'Close the pending offers of a locked trip, in the order of their ids. Internal.';
+
+CREATE FUNCTION hail.cancel_trip(trip_id uuid, actor text DEFAULT NULL, reason text DEFAULT NULL) RETURNS hail.trips
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    who text := hail.cancel_actor(actor);
+    old hail.trips := hail.lock_trip_of_caller(trip_id);
+    trip hail.trips;
+    to_state text := hail.next_state(old.state, 'cancel', who);
+    moment timestamptz := hail.clock();
+    fee bigint := CASE WHEN who = 'customer' AND old.state = 'arrived' THEN old.cancellation_fee ELSE 0 END;
+BEGIN
+    IF to_state = 'searching' THEN
+        UPDATE hail.offers o SET status = 'cancelled', reason = cancel_trip.reason WHERE o.trip_id = old.id AND o.status = 'accepted';
+        UPDATE hail.trips t SET state = to_state, driver_id = NULL, pickup_code = NULL, hold_id = NULL, matched_at = NULL,
+               arrived_at = NULL, excluded_drivers = t.excluded_drivers || old.driver_id, rounds_before = t.round,
+               next_round_at = moment, event_version = t.event_version + 1,
+               search_until = moment + (SELECT p.patience FROM hail.dispatch_policies p WHERE p.id = t.policy_id)
+        WHERE t.id = old.id RETURNING * INTO trip;
+    ELSE
+        PERFORM hail.withdraw_offers(old.id, moment);
+        UPDATE hail.trips t SET state = to_state, cancelled_at = moment, cancelled_by = who, cancel_reason = reason,
+               next_round_at = NULL, event_version = t.event_version + 1
+        WHERE t.id = old.id RETURNING * INTO trip;
+    END IF;
+    IF to_state = 'searching' THEN
+        PERFORM hail.wake_dispatcher();
+    END IF;
+    IF old.driver_id IS NOT NULL THEN
+        UPDATE hail.drivers d SET trip_id = NULL, idle_since = moment,
+               trips_total = d.trips_total + CASE WHEN who = 'driver' THEN 1 ELSE 0 END
+        WHERE d.id = old.driver_id;
+    END IF;
+    IF fee > 0 THEN
+        PERFORM hail.charge_cancellation(old, fee);
+    ELSIF old.hold_id IS NOT NULL THEN
+        PERFORM hail.release_trip_fare(old);
+    END IF;
+    PERFORM hail.trip_event(trip, 'TripCancelled',
+        jsonb_build_object('by', who, 'reason', reason, 'fee', fee, 'from_driver', old.driver_id));
+    RETURN hail.trip_for_caller(trip);
+END
+$$;
+COMMENT ON FUNCTION hail.cancel_trip(uuid, text, text) IS
+'Cancel as customer, driver or admin (default: the caller''s role; administrators may act for either). A driver''s cancellation sends the trip back to searching without that driver. A customer pays the cancellation fee once the driver has arrived. Errors: not_found, forbidden, wrong_state.';
+GRANT EXECUTE ON FUNCTION hail.cancel_trip(uuid, text, text) TO hail_customer, hail_driver, hail_admin;
+
+CREATE FUNCTION hail.decline_offer(trip_id uuid, driver_id uuid, reason text DEFAULT NULL) RETURNS hail.offers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    trip hail.trips;
+    offer hail.offers;
+    moment timestamptz;
+BEGIN
+    PERFORM hail.require_self('driver', decline_offer.driver_id);
+    trip := hail.lock_trip(decline_offer.trip_id);
+    moment := hail.clock();
+    SELECT * INTO offer FROM hail.offers o WHERE o.trip_id = trip.id AND o.driver_id = decline_offer.driver_id
+    ORDER BY o.round DESC LIMIT 1 FOR NO KEY UPDATE;
+    IF offer.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such offer', 'trip_id');
+    ELSIF offer.status = 'declined' THEN
+        RETURN offer;
+    ELSIF offer.status = 'expired' THEN
+        PERFORM hail.fail('offer_expired', 'this offer has expired', 'trip_id');
+    ELSIF offer.status <> 'pending' THEN
+        PERFORM hail.fail('offer_closed', 'this offer is closed', 'trip_id');
+    END IF;
+    UPDATE hail.offers o SET status = 'declined', reason = decline_offer.reason, responded_at = moment
+    WHERE o.id = offer.id RETURNING * INTO offer;
+    UPDATE hail.trips t SET event_version = t.event_version + 1,
+           next_round_at = CASE WHEN EXISTS (SELECT FROM hail.offers o WHERE o.trip_id = t.id AND o.status = 'pending')
+                           THEN t.next_round_at ELSE moment END
+    WHERE t.id = trip.id RETURNING * INTO trip;
+    UPDATE hail.drivers d SET offers_total = d.offers_total + 1 WHERE d.id = offer.driver_id;
+    IF trip.next_round_at <= moment THEN
+        PERFORM hail.wake_dispatcher();
+    END IF;
+    PERFORM hail.trip_event(trip, 'OfferRejected',
+        jsonb_build_object('offer_id', offer.id, 'offered_to', offer.driver_id, 'reason', offer.reason));
+    RETURN offer;
+END
+$$;
+COMMENT ON FUNCTION hail.decline_offer(uuid, uuid, text) IS
+'A driver (itself or admin) turns an offer down and is not asked again for this trip; when it was the last one out, the next round starts. Again: the same offer. Errors: not_found, offer_expired, offer_closed.';
+GRANT EXECUTE ON FUNCTION hail.decline_offer(uuid, uuid, text) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.driver_offers(driver_id uuid)
+RETURNS TABLE (offer_id uuid, trip_id uuid, service_class text, pickup_lat float8, pickup_lng float8, dropoff_lat float8,
+               dropoff_lng float8, distance_m integer, duration_s integer, price bigint, earning bigint, currency text,
+               payment_method text, pickup_distance_m integer, pickup_eta_s integer, created_at timestamptz,
+               expires_at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_self('driver', driver_offers.driver_id);
+    RETURN QUERY
+        SELECT o.id, t.id, t.service_class, t.pickup_lat, t.pickup_lng, t.dropoff_lat, t.dropoff_lng, t.distance_m, t.duration_s,
+               t.price, t.price - hail.commission(t.price, t.commission_bp), t.currency, t.payment_method,
+               o.pickup_distance_m, o.pickup_eta_s, o.created_at, o.expires_at
+        FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id
+        WHERE o.driver_id = driver_offers.driver_id AND o.status = 'pending' AND o.expires_at > hail.clock()
+        ORDER BY o.id;
+END
+$$;
+COMMENT ON FUNCTION hail.driver_offers(uuid) IS
+'What is offered to a driver now (itself or admin): trip, fare and its share, distance and seconds to the pickup, expiry.';
+GRANT EXECUTE ON FUNCTION hail.driver_offers(uuid) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.check_dispatch() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    n bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    SELECT count(*) INTO n
+    FROM (SELECT d.id, d.trip_id FROM hail.drivers d WHERE d.trip_id IS NOT NULL) d
+    FULL JOIN (SELECT t.id, t.driver_id FROM hail.trips t WHERE t.state IN ('matched', 'arrived', 'started')) t
+         ON t.id = d.trip_id AND t.driver_id = d.id
+    WHERE d.id IS NULL OR t.id IS NULL;
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s drivers and trips do not name each other', n),
+        CASE WHEN n > 0 THEN 'Compare hail.drivers.trip_id with hail.trips.driver_id of trips under way.' END;
+    SELECT count(*) INTO n FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id
+    WHERE o.status = 'pending' AND t.state <> 'searching';
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s offers are pending for trips that look for nobody', n),
+        CASE WHEN n > 0 THEN 'Withdraw them: UPDATE hail.offers SET status = ''withdrawn''.' END;
+    SELECT count(*) INTO n FROM hail.trips t WHERE t.state IN ('matched', 'arrived', 'started')
+       AND NOT EXISTS (SELECT FROM hail.offers o
+                       WHERE o.trip_id = t.id AND o.driver_id = t.driver_id AND o.status = 'accepted');
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s trips have a driver who accepted no offer', n), NULL;
+    SELECT count(*) INTO n FROM hail.trips t WHERE t.state IN ('matched', 'arrived', 'started')
+       AND t.payment_method = 'wallet' AND t.price > 0 AND NOT EXISTS (
+           SELECT FROM hail.holds h WHERE h.id = t.hold_id AND h.status = 'held');
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
+        format('%s wallet trips are under way without a hold', n), NULL;
+    SELECT count(*) INTO n FROM hail.trips t
+    WHERE t.state = 'searching' AND (t.next_round_at < hail.clock() - interval '10 seconds' OR t.next_round_at IS NULL);
+    RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'warn' END,
+        format('%s searching trips have waited more than 10 seconds for the dispatcher', n),
+        CASE WHEN n > 0 THEN 'Is the worker "hail dispatcher" running and keeping up? hail.dispatch_tick() does its work by hand.' END;
+END
+$$;
+COMMENT ON FUNCTION hail.check_dispatch() IS
+'What must hold between trips, offers, drivers and holds, a row each; and whether the dispatcher keeps up. Administrators only.';
+GRANT EXECUTE ON FUNCTION hail.check_dispatch() TO hail_admin;
