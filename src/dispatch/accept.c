@@ -1,5 +1,5 @@
 /*
- * Accepting an offer: one function, one commit.
+ * Accepting an offer: one function, one commit; see accept.h.
  *
  * Locks in the one order: trip row, offer rows by id, driver row, the customer's wallet. Whatever decides is
  * read from a row after its lock was taken; the driver row is won by a conditional UPDATE. Everything before
@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/statement.h"
+#include "dispatch/accept.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/transitions.h"
 #include "events/events.h"
@@ -83,7 +84,11 @@ static HailStatement match_trip = {
     7,
     {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT4OID}};
 
+static HailStatement set_price = {"UPDATE hail.trips SET price = $2 WHERE id = $1", 2, {UUIDOID, INT8OID}};
+
 typedef struct Accept {
+    const char *actor;
+    int64 price;
     pg_uuid_t trip_id, driver_id, customer_id, offer_id;
     TimestampTz now;
     char *state;
@@ -223,8 +228,11 @@ static void accept_trip(Accept *accept)
     const char *to_state;
 
     win_offer(accept);
-    to_state = transition_next(accept->state, "accept", "driver");
+    to_state = transition_next(accept->state, "accept", accept->actor);
     win_driver(accept);
+    if (accept->price >= 0)
+        hail_execute(&set_price, (Datum[]){UUIDPGetDatum(&accept->trip_id), Int64GetDatum(accept->price)},
+                     NULL, false, 0);
     if (accept->wallet) {
         hail_execute(&hold_fare, (Datum[]){UUIDPGetDatum(&accept->trip_id)}, NULL, false, 0);
         hold = hail_result(0, 1, &no_hold);
@@ -236,9 +244,7 @@ static void accept_trip(Accept *accept)
                          uuid_text(&accept->offer_id)));
 }
 
-/* A hail.trips value without what the trip's driver must not see; as it is for customers and administrators.
- */
-static Datum trip_for_caller(Datum trip)
+Datum trip_for_caller(Datum trip)
 {
     static const char *const hidden[] = {"pickup_code", "hold_id", "idempotency_key"};
     HailRole role = hail_actor().role;
@@ -263,6 +269,22 @@ static Datum trip_for_caller(Datum trip)
     return result;
 }
 
+Datum dispatch_accept(const AcceptRequest *request, bool *already)
+{
+    Accept accept = {.actor = request->actor,
+                     .price = request->price,
+                     .trip_id = request->trip_id,
+                     .driver_id = request->driver_id};
+
+    load_trip(&accept);
+    *already =
+        accept.own_trip && (strcmp(accept.state, "matched") == 0 || strcmp(accept.state, "arrived") == 0 ||
+                            strcmp(accept.state, "started") == 0);
+    if (!*already)
+        accept_trip(&accept);
+    return accept.trip;
+}
+
 PG_FUNCTION_INFO_V1(hail_accept_offer);
 PG_FUNCTION_INFO_V1(hail_trip_for_caller);
 
@@ -270,9 +292,9 @@ PG_FUNCTION_INFO_V1(hail_trip_for_caller);
 Datum hail_accept_offer(PG_FUNCTION_ARGS)
 {
     MemoryContext caller = CurrentMemoryContext;
-    Accept accept = {0};
+    AcceptRequest request = {.actor = "driver", .price = ACCEPT_AS_QUOTED};
     TupleDesc desc;
-    Datum values[2];
+    Datum trip, values[2];
     bool nulls[2] = {false, false};
     bool again;
 
@@ -282,20 +304,16 @@ Datum hail_accept_offer(PG_FUNCTION_ARGS)
     if (PG_ARGISNULL(1))
         ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("driver_id must not be null"),
                 hail_field("driver_id"));
-    accept.trip_id = *PG_GETARG_UUID_P(0);
-    accept.driver_id = *PG_GETARG_UUID_P(1);
-    hail_require_self(HAIL_ROLE_DRIVER, &accept.driver_id);
+    request.trip_id = *PG_GETARG_UUID_P(0);
+    request.driver_id = *PG_GETARG_UUID_P(1);
+    hail_require_self(HAIL_ROLE_DRIVER, &request.driver_id);
     if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "accept_offer returns a row");
 
     SPI_connect();
-    load_trip(&accept);
-    again = accept.own_trip && (strcmp(accept.state, "matched") == 0 ||
-                                strcmp(accept.state, "arrived") == 0 || strcmp(accept.state, "started") == 0);
-    if (!again)
-        accept_trip(&accept);
+    trip = dispatch_accept(&request, &again);
     MemoryContextSwitchTo(caller);
-    values[0] = datumCopy(accept.trip, false, -1);
+    values[0] = datumCopy(trip, false, -1);
     SPI_finish();
 
     values[0] = trip_for_caller(values[0]);

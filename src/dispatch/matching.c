@@ -1,24 +1,12 @@
 /*
- * One matching round; see matching.h.
+ * One matching round; see matching.h. What it writes: offers.c.
  *
- * A round never waits for another one. Two rounds that want the same driver would meet in the unique index
- * offers_pending_slots and wait for each other's transactions, in opposite order perhaps: a deadlock. So a
- * round first takes the driver's offer lock, a transaction-level advisory lock, by trying: a driver whose
- * lock another round holds is passed over, the next best takes its place. Slots are then free for the taking;
- * the unique index stays the law (ON CONFLICT DO NOTHING passes over whom it refuses).
- *
- * Driver rows are not locked: inserting an offer takes FOR KEY SHARE on them (foreign key), which nobody's
- * FOR NO KEY UPDATE conflicts with. That the driver is still free is decided when the offer is accepted.
+ * Driver rows are not locked: that the driver is still free is decided when the offer is accepted.
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
-#include "lib/stringinfo.h"
-#include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -28,10 +16,9 @@
 #include "base/error.h"
 #include "base/statement.h"
 #include "dispatch/matching.h"
+#include "dispatch/offers.h"
 #include "dispatch/rounds.h"
-#include "events/events.h"
 #include "geofence/geofence.h"
-#include "pricing/eta.h"
 
 /* So many places of an airport's queue are looked through at most. */
 #define QUEUE_MAX 100000
@@ -100,30 +87,6 @@ static HailStatement load_trip = {
     " WHERE t.id = $1",
     1,
     {UUIDOID}};
-
-/* Offers of one round to some drivers, best first: each in its lowest free slot; none free: passed over. */
-static HailStatement insert_offers = {
-    "INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, "
-    "created_at,"
-    " expires_at)"
-    " SELECT $1, c.driver_id, $2, s.slot, c.score, c.distance, c.eta, $3, $4"
-    " FROM ROWS FROM (unnest($5), unnest($6), unnest($7), unnest($8))"
-    "   WITH ORDINALITY AS c(driver_id, score, distance, eta, n)"
-    " CROSS JOIN LATERAL (SELECT g.slot FROM generate_series(1, $9) AS g(slot)"
-    "   WHERE NOT EXISTS (SELECT FROM hail.offers p WHERE p.driver_id = c.driver_id"
-    "     AND p.slot = g.slot AND p.status = 'pending')"
-    "   ORDER BY g.slot LIMIT 1) s"
-    " ORDER BY c.n"
-    " ON CONFLICT (driver_id, slot) WHERE status = 'pending' DO NOTHING"
-    " RETURNING id, driver_id, pickup_distance_m, pickup_eta_s",
-    9,
-    {UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID,
-     INT4ARRAYOID, INT4OID}};
-
-static HailStatement advance_trip = {
-    "UPDATE hail.trips SET round = $2, next_round_at = $3, event_version = $4 WHERE id = $1",
-    4,
-    {UUIDOID, INT4OID, TIMESTAMPTZOID, INT4OID}};
 
 /* A not-null column of the loaded row. */
 static Datum column(int col)
@@ -428,116 +391,27 @@ static int try_next_candidates(const MatchTrip *trip, int *round, MatchCandidate
     return found;
 }
 
-/* Take a driver's offer lock if nobody has it; kept until the transaction ends. */
-static bool try_offer_lock(const pg_uuid_t *driver_id)
-{
-    uint64 key = hash_bytes_extended(driver_id->data, UUID_LEN, 0x6861696c);
-
-    return DatumGetBool(DirectFunctionCall1(pg_try_advisory_xact_lock_int8, Int64GetDatum((int64)key)));
-}
-
-typedef struct Round {
-    const MatchTrip *trip;
-    int number; /* trips.round */
-    TimestampTz now, expires_at;
-    int slots;             /* pending offers a driver may hold, this one included */
-    StringInfoData offers; /* JSON of the offers made */
-    int made;
-} Round;
-
-static void note_offers(Round *round, uint64 rows)
-{
-    for (uint64 i = 0; i < rows; i++) {
-        bool isnull;
-        char *id = DatumGetCString(DirectFunctionCall1(uuid_out, hail_result(i, 1, &isnull)));
-        char *driver = DatumGetCString(DirectFunctionCall1(uuid_out, hail_result(i, 2, &isnull)));
-
-        appendStringInfo(
-            &round->offers,
-            "%s{\"offer_id\":\"%s\",\"driver_id\":\"%s\",\"pickup_distance_m\":%d,\"pickup_eta_s\":%d}",
-            round->made++ > 0 ? "," : "", id, driver, DatumGetInt32(hail_result(i, 3, &isnull)),
-            DatumGetInt32(hail_result(i, 4, &isnull)));
-    }
-}
-
-/* Offer the trip to the first `wanted` of the candidates who can be had; returns how many candidates were
- * used up. */
-static int send_offers(Round *round, const MatchCandidate *candidates, int count, int wanted)
-{
-    const MatchTrip *trip = round->trip;
-    Datum *drivers = palloc(sizeof(Datum) * 4 * wanted);
-    Datum *scores = drivers + wanted, *distances = scores + wanted, *etas = distances + wanted;
-    int taken = 0, next = 0;
-
-    for (; next < count && taken < wanted; next++) {
-        const LiveHit *hit = &candidates[next].hit;
-
-        if (!try_offer_lock(&hit->driver_id))
-            continue;
-        drivers[taken] = UUIDPGetDatum(&hit->driver_id);
-        scores[taken] = Float4GetDatum((float4)candidates[next].score.total);
-        distances[taken] = Int32GetDatum((int32)rint(hit->distance_m));
-        etas[taken] =
-            Int32GetDatum((int32)rint(eta_seconds(hit->distance_m, trip->distance_factor, trip->speed_kmh)));
-        taken++;
-    }
-    if (taken > 0) {
-        Datum args[9] = {
-            UUIDPGetDatum(&trip->id),
-            Int32GetDatum(round->number),
-            TimestampTzGetDatum(round->now),
-            TimestampTzGetDatum(round->expires_at),
-            PointerGetDatum(construct_array(drivers, taken, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)),
-            PointerGetDatum(construct_array(scores, taken, FLOAT4OID, 4, true, TYPALIGN_INT)),
-            PointerGetDatum(construct_array(distances, taken, INT4OID, 4, true, TYPALIGN_INT)),
-            PointerGetDatum(construct_array(etas, taken, INT4OID, 4, true, TYPALIGN_INT)),
-            Int32GetDatum(round->slots)};
-
-        note_offers(round, hail_execute(&insert_offers, args, NULL, false, 0));
-    }
-    return next;
-}
-
-static void write_offers_event(const Round *round, double radius_m)
-{
-    StringInfoData payload;
-
-    initStringInfo(&payload);
-    appendStringInfo(&payload, "{\"state\":\"searching\",\"round\":%d,\"radius_m\":%.0f,\"offers\":[%s]}",
-                     round->number, radius_m, round->offers.data);
-    event_write("trip", &round->trip->id, round->trip->event_version + 1, "OfferCreated", payload.data);
-}
-
 int match_round(const pg_uuid_t *trip_id, TimestampTz now)
 {
     MatchTrip trip;
     MatchCandidate *candidates;
-    Round round = {.trip = &trip, .now = now};
-    int found, number, wanted, used = 0;
-    TimestampTz next_at;
+    OfferTerms terms = {.now = now};
+    int found, number, wanted;
 
     if (!match_load(trip_id, &trip))
         elog(ERROR, "trip to be matched is gone");
     found = try_next_candidates(&trip, &number, &candidates);
-    round.number = found < 0 ? trip.round : trip.rounds_before + number;
-    round.expires_at = Min(now + trip.offer_ttl_us, trip.search_until);
-    initStringInfo(&round.offers);
+    terms.round = found < 0 ? trip.round : trip.rounds_before + number;
+    terms.expires_at = Min(now + trip.offer_ttl_us, trip.search_until);
+    terms.retry_at = Min(now + trip.retry_after_us, trip.search_until);
+    terms.slots = trip.max_pending_offers;
     wanted = trip.offers_per_round;
-    round.slots = trip.max_pending_offers;
-    if (found > 0 && candidates[0].queue_place > 0) {
-        wanted = Min(wanted, trip.queue_offers);
-        round.slots = 1;
+    if (found > 0) {
+        terms.radius_m = trip.radius_m[round_radius_index(number, trip.rounds_per_radius, trip.radius_count)];
+        if (candidates[0].queue_place > 0) {
+            wanted = Min(wanted, trip.queue_offers);
+            terms.slots = 1;
+        }
     }
-    while (used < found && round.made < wanted)
-        used += send_offers(&round, candidates + used, found - used, wanted - round.made);
-
-    next_at = round.made > 0 ? round.expires_at : Min(now + trip.retry_after_us, trip.search_until);
-    hail_execute(&advance_trip,
-                 (Datum[]){UUIDPGetDatum(trip_id), Int32GetDatum(round.number), TimestampTzGetDatum(next_at),
-                           Int32GetDatum(trip.event_version + (round.made > 0))},
-                 NULL, false, 0);
-    if (round.made > 0)
-        write_offers_event(
-            &round, trip.radius_m[round_radius_index(number, trip.rounds_per_radius, trip.radius_count)]);
-    return round.made;
+    return offers_send(&trip, candidates, Max(found, 0), wanted, &terms);
 }

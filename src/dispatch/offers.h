@@ -1,0 +1,32 @@
+/*
+ * offers.h
+ *    What a round leaves behind: offers, their event, and the trip's row.
+ *
+ * No round waits for another one: see offers.c.
+ */
+#ifndef HAIL_DISPATCH_OFFERS_H
+#define HAIL_DISPATCH_OFFERS_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+#include "dispatch/matching.h"
+
+typedef struct OfferTerms {
+    int round; /* trips.round from now on */
+    TimestampTz now, expires_at;
+    TimestampTz retry_at; /* the trip's next round, should nobody be offered the trip; else: expires_at */
+    int slots;            /* pending offers that a driver may hold, this one included */
+    double radius_m;      /* searched by this round; for the event */
+} OfferTerms;
+
+/*
+ * Offer the trip to the first `wanted` of `count` candidates (best first) that can be had, and give its row
+ * the round and the next round's time; an event tells of the offers, if any. The caller is inside SPI, has
+ * locked the searching trip and loaded it since. Returns the number of offers made. Counts event_version of
+ * *trip up with the row's.
+ */
+extern int offers_send(MatchTrip *trip, const MatchCandidate *candidates, int count, int wanted,
+                       const OfferTerms *terms);
+
+#endif
