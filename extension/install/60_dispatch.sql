@@ -28,6 +28,7 @@ CREATE TABLE hail.dispatch_policies (
     bid_min_bp         integer NOT NULL DEFAULT 7000 CHECK (bid_min_bp BETWEEN 1 AND 10000),
     bid_max_bp         integer NOT NULL DEFAULT 15000 CHECK (bid_max_bp BETWEEN 10000 AND 100000),
     schedule_ahead     interval NOT NULL DEFAULT '15 minutes' CHECK (schedule_ahead > '0'),
+    schedule_max       interval NOT NULL DEFAULT '30 days' CHECK (schedule_max > '0'),
     confirm_within     interval NOT NULL DEFAULT '3 minutes' CHECK (confirm_within > '0'),
     batch_window_min   interval NOT NULL DEFAULT '1 second' CHECK (batch_window_min > '0'),
     batch_window_max   interval NOT NULL DEFAULT '5 seconds' CHECK (batch_window_max >= batch_window_min),
@@ -43,6 +44,7 @@ COMMENT ON COLUMN hail.dispatch_policies.weight_idle IS 'Fairness: weight of the
 COMMENT ON COLUMN hail.dispatch_policies.weight_recent IS 'Fairness: weight of having had few trips lately.';
 COMMENT ON COLUMN hail.dispatch_policies.bid_min_bp IS 'Lowest bid, in hundredths of a percent of the quoted price; bid_max_bp: the highest.';
 COMMENT ON COLUMN hail.dispatch_policies.schedule_ahead IS 'A scheduled trip is matched so long before its time.';
+COMMENT ON COLUMN hail.dispatch_policies.schedule_max IS 'Trips are scheduled so far ahead at most.';
 COMMENT ON COLUMN hail.dispatch_policies.confirm_within IS 'The driver of a scheduled trip confirms it within this time, or the backup driver is asked.';
 COMMENT ON COLUMN hail.dispatch_policies.batch_window_min IS 'Batched matching gathers the trips of a region so long at least, batch_window_max at most.';
 COMMENT ON COLUMN hail.dispatch_policies.forward_within IS 'A driver so close to the end of a trip may be offered the next one; 0: never.';
@@ -108,7 +110,7 @@ CREATE UNIQUE INDEX trips_driver_busy ON hail.trips (driver_id, driver_slot) WHE
 -- A customer rides in one car at a time; parcels and goods may travel in several.
 CREATE UNIQUE INDEX trips_customer_ride ON hail.trips (customer_id)
     WHERE service = 'ride' AND state IN ('searching', 'matched', 'arrived', 'started');
-CREATE INDEX trips_next_round ON hail.trips (next_round_at) WHERE state = 'searching';
+CREATE INDEX trips_next_round ON hail.trips (next_round_at) WHERE next_round_at IS NOT NULL;
 CREATE INDEX trips_requested ON hail.trips USING brin (requested_at);
 CREATE INDEX trips_customer ON hail.trips (customer_id, id);
 CREATE INDEX trips_driver ON hail.trips (driver_id, id) WHERE driver_id IS NOT NULL;
@@ -120,7 +122,8 @@ COMMENT ON COLUMN hail.trips.confirm_by IS 'A scheduled trip''s driver confirms 
 COMMENT ON COLUMN hail.trips.code_attempts IS 'Wrong pickup codes tried.';
 COMMENT ON COLUMN hail.trips.weight_kg IS 'Load of a delivery or porter job; with volume_l, litres, what its driver must have room for.';
 COMMENT ON COLUMN hail.trips.partner_order IS 'The order''s id at the partner who made this trip: one trip each.';
-COMMENT ON COLUMN hail.trips.next_round_at IS 'When the dispatcher looks at a searching trip again.';
+COMMENT ON COLUMN hail.trips.next_round_at IS
+'When the dispatcher looks at the trip again: a searching trip''s next round, a scheduled trip''s search, a driver''s time to confirm.';
 
 CREATE TABLE hail.trip_transitions (
     from_state text NOT NULL,
@@ -136,6 +139,7 @@ INSERT INTO hail.trip_transitions (from_state, action, actor, to_state) VALUES
     ('searching', 'cancel',   'admin',    'cancelled'),
     ('searching', 'give_up',  'system',   'no_drivers'),
     ('scheduled', 'search',   'system',   'searching'),
+    ('scheduled', 'give_up',  'system',   'no_drivers'),
     ('scheduled', 'cancel',   'customer', 'cancelled'),
     ('scheduled', 'cancel',   'admin',    'cancelled'),
     ('matched',   'arrive',   'driver',   'arrived'),

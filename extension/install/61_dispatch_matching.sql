@@ -6,6 +6,46 @@ AS 'MODULE_PATHNAME', 'hail_match_trip';
 COMMENT ON FUNCTION hail.match_trip(uuid) IS
 'One matching round of a searching trip that the caller has locked: the number of offers made. Internal.';
 
+CREATE FUNCTION hail.end_search(trip hail.trips, reason text, moment timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.withdraw_offers(trip.id, moment);
+    UPDATE hail.trips t SET state = hail.next_state(trip.state, 'give_up', 'system'), no_drivers_reason = reason,
+           next_round_at = NULL, event_version = t.event_version + 1
+    WHERE t.id = trip.id RETURNING * INTO trip;
+    PERFORM hail.trip_event(trip, 'TripNoDrivers', jsonb_build_object('rounds', trip.round, 'reason', reason));
+END
+$$;
+COMMENT ON FUNCTION hail.end_search(hail.trips, text, timestamptz) IS
+'Give up the search for a locked trip''s driver, for a reason in plain words. Internal.';
+
+CREATE FUNCTION hail.begin_scheduled_search(INOUT trip hail.trips, moment timestamptz) RETURNS hail.trips
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    policy hail.dispatch_policies;
+BEGIN
+    SELECT * INTO policy FROM hail.dispatch_policies p WHERE p.id = trip.policy_id;
+    IF trip.scheduled_for + policy.patience <= moment THEN
+        PERFORM hail.end_search(trip, 'the customer was on another trip until the scheduled one could not be served any more', moment);
+        SELECT * INTO trip FROM hail.trips t WHERE t.id = trip.id;
+        RETURN;
+    END IF;
+    BEGIN
+        UPDATE hail.trips t SET state = hail.next_state(trip.state, 'search', 'system'),
+               search_until = trip.scheduled_for + policy.patience, next_round_at = moment, event_version = t.event_version + 1
+        WHERE t.id = trip.id RETURNING * INTO trip;
+    EXCEPTION WHEN unique_violation THEN
+        -- One ride at a time (trips_customer_ride): the customer is still on another. Later, then.
+        UPDATE hail.trips t SET next_round_at = moment + policy.retry_after WHERE t.id = trip.id RETURNING * INTO trip;
+        RETURN;
+    END;
+    PERFORM hail.trip_event(trip, 'TripSearching', jsonb_build_object('scheduled_for', trip.scheduled_for,
+                                                                      'search_until', trip.search_until));
+END
+$$;
+COMMENT ON FUNCTION hail.begin_scheduled_search(hail.trips, timestamptz) IS
+'The time of a locked scheduled trip has come: it is searched for until its time plus the policy''s patience. While the customer rides on another trip it waits, until then at most. Returns the trip as it is now. Internal.';
+
 CREATE FUNCTION hail.step_trip(trip_id uuid, moment timestamptz) RETURNS uuid[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -22,12 +62,13 @@ BEGIN
     ELSE
         SELECT * INTO trip FROM hail.trips t WHERE t.id = step_trip.trip_id;
     END IF;
-    IF trip.search_until <= moment THEN
-        PERFORM hail.withdraw_offers(trip.id, moment);
-        UPDATE hail.trips t SET state = hail.next_state(trip.state, 'give_up', 'system'), next_round_at = NULL,
-               event_version = t.event_version + 1
-        WHERE t.id = trip.id RETURNING * INTO trip;
-        PERFORM hail.trip_event(trip, 'TripNoDrivers', jsonb_build_object('rounds', trip.round));
+    IF trip.state = 'scheduled' THEN
+        trip := hail.begin_scheduled_search(trip, moment);
+    END IF;
+    IF trip.state <> 'searching' THEN
+        NULL;
+    ELSIF trip.search_until <= moment THEN
+        PERFORM hail.end_search(trip, 'nobody took the trip in time', moment);
     ELSE
         PERFORM hail.match_trip(trip.id);
     END IF;
@@ -35,7 +76,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.step_trip(uuid, timestamptz) IS
-'What is due for a locked searching trip: offers past their time expire, then the next round, or the end of the search. Returns the drivers who let an offer go by. Internal.';
+'What is due for a locked trip that is searching or scheduled: offers past their time expire, then the next round, or the end of the search. Returns the drivers who let an offer go by. Internal.';
 
 CREATE FUNCTION hail.dispatch_tick() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -48,7 +89,7 @@ BEGIN
     PERFORM hail.require_admin();
     -- Trips that somebody is changing right now can wait for the next tick: it never waits for them.
     SELECT array_agg(l.id) INTO due FROM (
-        SELECT t.id FROM hail.trips t WHERE t.state = 'searching' AND t.next_round_at <= moment
+        SELECT t.id FROM hail.trips t WHERE t.state IN ('scheduled', 'searching') AND t.next_round_at <= moment
         ORDER BY t.next_round_at, t.id LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED) l;
     IF due IS NULL THEN
         RETURN 0;
@@ -106,7 +147,7 @@ BEGIN
     FROM hail.offers o WHERE o.trip_id = trip.id;
     result.trip_id := trip.id;
     result.state := trip.state;
-    result.status := CASE WHEN trip.state IN ('cancelled', 'no_drivers') THEN trip.state
+    result.status := CASE WHEN trip.state IN ('scheduled', 'cancelled', 'no_drivers') THEN trip.state
                           WHEN trip.state <> 'searching' THEN 'matched'
                           WHEN result.offers_pending > 0 THEN 'offers_pending' ELSE 'searching' END;
     result.round := trip.round;
@@ -117,5 +158,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.matching_status(uuid) IS
-'How the search for a driver stands, for whoever may see the trip. status: searching, offers_pending, matched, no_drivers, cancelled.';
+'How the search for a driver stands, for whoever may see the trip. status: scheduled, searching, offers_pending, matched, no_drivers, cancelled.';
 GRANT EXECUTE ON FUNCTION hail.matching_status(uuid) TO hail_customer, hail_driver, hail_admin;

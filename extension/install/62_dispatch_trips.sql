@@ -22,8 +22,26 @@ $$;
 COMMENT ON FUNCTION hail.check_trip_request(hail.quotes, text) IS
 'Errors unless a trip can be made of this locked quote: quote_used, quote_expired, quote_changed, insufficient_balance. Internal.';
 
+CREATE FUNCTION hail.check_strategy(strategy text, scheduled_for timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF strategy IS NULL OR strategy NOT IN ('first_accept', 'sequential', 'broadcast_bid', 'scheduled', 'batched') THEN
+        PERFORM hail.fail('invalid_value', 'strategy is first_accept, sequential, broadcast_bid, scheduled or batched', 'strategy');
+    ELSIF strategy <> 'scheduled' AND scheduled_for IS NOT NULL THEN
+        PERFORM hail.fail('invalid_value', 'only a trip of strategy scheduled has a time', 'scheduled_for',
+                          'Leave scheduled_for out, or ask for strategy scheduled.');
+    ELSIF strategy = 'scheduled' AND scheduled_for IS NULL THEN
+        PERFORM hail.fail('invalid_value', 'a scheduled trip needs a time', 'scheduled_for');
+    ELSIF strategy = 'scheduled' AND scheduled_for <= hail.clock() THEN
+        PERFORM hail.fail('invalid_value', 'trips are scheduled for the future', 'scheduled_for');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.check_strategy(text, timestamptz) IS
+'Errors unless there is such a strategy, and a time in the future for scheduled trips alone: invalid_value. Internal.';
+
 CREATE FUNCTION hail.repeated_request(customer_id uuid, quote_id uuid, payment_method text, strategy text,
-                                      idempotency_key text) RETURNS hail.trips
+                                      idempotency_key text, scheduled_for timestamptz) RETURNS hail.trips
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -31,15 +49,16 @@ DECLARE
 BEGIN
     SELECT * INTO trip FROM hail.trips t
     WHERE t.customer_id = repeated_request.customer_id AND t.idempotency_key = repeated_request.idempotency_key;
-    IF trip.id IS NOT NULL AND (trip.quote_id, trip.payment_method, trip.strategy)
-            <> (repeated_request.quote_id, repeated_request.payment_method, repeated_request.strategy) THEN
+    IF trip.id IS NOT NULL AND (trip.quote_id, trip.payment_method, trip.strategy, trip.scheduled_for) IS DISTINCT FROM
+            (repeated_request.quote_id, repeated_request.payment_method, repeated_request.strategy,
+             repeated_request.scheduled_for) THEN
         PERFORM hail.fail('idempotency_mismatch', 'this key was used with another request', 'idempotency_key',
                           'Use a new key for a new trip.');
     END IF;
     RETURN trip;
 END
 $$;
-COMMENT ON FUNCTION hail.repeated_request(uuid, uuid, text, text, text) IS
+COMMENT ON FUNCTION hail.repeated_request(uuid, uuid, text, text, text, timestamptz) IS
 'The trip that this customer''s key has already made, NULLs when none; error idempotency_mismatch when the stored request was another. Internal.';
 
 CREATE FUNCTION hail.request_trip(quote_id uuid, payment_method text, strategy text DEFAULT 'first_accept',
@@ -54,6 +73,7 @@ DECLARE
     policy hail.dispatch_policies;
     trip hail.trips;
     moment timestamptz;
+    scheduled boolean;
 BEGIN
     IF role NOT IN ('customer', 'admin') THEN
         PERFORM hail.fail('forbidden', 'only customers request trips');
@@ -61,10 +81,6 @@ BEGIN
         PERFORM hail.fail('idempotency_key_required', 'a trip needs an idempotency key of 1 to 200 characters', 'idempotency_key');
     ELSIF request_trip.payment_method IS NULL OR request_trip.payment_method NOT IN ('wallet', 'cash') THEN
         PERFORM hail.fail('invalid_value', 'payment_method is wallet or cash', 'payment_method');
-    ELSIF request_trip.strategy IS DISTINCT FROM 'first_accept' THEN
-        PERFORM hail.fail('invalid_value', 'strategy is first_accept', 'strategy');
-    ELSIF request_trip.scheduled_for IS NOT NULL THEN
-        PERFORM hail.fail('invalid_value', 'trips cannot be scheduled yet', 'scheduled_for');
     END IF;
     SELECT * INTO quote FROM hail.quotes q WHERE q.id = request_trip.quote_id
        AND (role = 'admin' OR q.customer_id = hail.current_subject()) FOR NO KEY UPDATE;
@@ -72,26 +88,36 @@ BEGIN
         PERFORM hail.fail('not_found', 'there is no such quote', 'quote_id');
     END IF;
     trip := hail.repeated_request(quote.customer_id, quote.id, request_trip.payment_method, request_trip.strategy,
-                                  request_trip.idempotency_key);
+                                  request_trip.idempotency_key, request_trip.scheduled_for);
     IF trip.id IS NOT NULL THEN
         RETURN trip;
     END IF;
+    PERFORM hail.check_strategy(request_trip.strategy, request_trip.scheduled_for);
     PERFORM hail.check_trip_request(quote, request_trip.payment_method);
     SELECT c.service INTO service FROM hail.service_classes c WHERE c.code = quote.service_class;
     policy := hail.dispatch_policy(quote.region_id, service);
     moment := hail.clock();
+    scheduled := request_trip.strategy = 'scheduled';
+    IF scheduled AND request_trip.scheduled_for > moment + policy.schedule_max THEN
+        PERFORM hail.fail('invalid_value', 'this is too far ahead', 'scheduled_for',
+                          format('Trips are scheduled at most %s ahead.', policy.schedule_max));
+    END IF;
     -- One statement decides between concurrent requests; a loser finds out below which rule it met.
     INSERT INTO hail.trips (region_id, service, service_class, customer_id, quote_id, state, strategy, payment_method,
             pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee,
-            currency, surge, policy_id, search_until, next_round_at, event_version, idempotency_key, requested_at)
-        VALUES (quote.region_id, service, quote.service_class, quote.customer_id, quote.id, 'searching',
-            request_trip.strategy, request_trip.payment_method, quote.pickup_lat, quote.pickup_lng, quote.dropoff_lat,
+            currency, surge, policy_id, search_until, next_round_at, event_version, idempotency_key, requested_at,
+            scheduled_for)
+        VALUES (quote.region_id, service, quote.service_class, quote.customer_id, quote.id,
+            CASE WHEN scheduled THEN 'scheduled' ELSE 'searching' END, request_trip.strategy, request_trip.payment_method, quote.pickup_lat, quote.pickup_lng, quote.dropoff_lat,
             quote.dropoff_lng, quote.distance_m, quote.duration_s, quote.total, quote.commission_bp, quote.cancellation_fee,
-            quote.currency, quote.surge, policy.id, moment + policy.patience, moment, 1, request_trip.idempotency_key, moment)
+            quote.currency, quote.surge, policy.id,
+            CASE WHEN NOT scheduled THEN moment + policy.patience END,
+            CASE WHEN scheduled THEN greatest(moment, request_trip.scheduled_for - policy.schedule_ahead) ELSE moment END,
+            1, request_trip.idempotency_key, moment, request_trip.scheduled_for)
         ON CONFLICT DO NOTHING RETURNING * INTO trip;
     IF trip.id IS NULL THEN
         trip := hail.repeated_request(quote.customer_id, quote.id, request_trip.payment_method, request_trip.strategy,
-                                      request_trip.idempotency_key);
+                                      request_trip.idempotency_key, request_trip.scheduled_for);
         IF trip.id IS NULL THEN
             PERFORM hail.fail('active_trip_exists', 'the customer has a trip already', 'quote_id',
                               'Finish or cancel the trip first.');
@@ -101,15 +127,21 @@ BEGIN
     UPDATE hail.quotes q SET used_at = moment WHERE q.id = quote.id;
     PERFORM hail.trip_event(trip, 'TripRequested', jsonb_build_object('service_class', trip.service_class, 'price', trip.price,
         'currency', trip.currency, 'payment_method', trip.payment_method, 'pickup_lat', trip.pickup_lat,
-        'pickup_lng', trip.pickup_lng, 'dropoff_lat', trip.dropoff_lat, 'dropoff_lng', trip.dropoff_lng));
-    -- The first round belongs to the request: its offers are out when the customer has the answer.
-    PERFORM hail.match_trip(trip.id);
+        'pickup_lng', trip.pickup_lng, 'dropoff_lat', trip.dropoff_lat, 'dropoff_lng', trip.dropoff_lng,
+        'strategy', trip.strategy, 'scheduled_for', trip.scheduled_for));
+    -- The first round belongs to the request: its offers are out when the customer has the answer. Scheduled
+    -- and batched trips are the dispatcher's.
+    IF trip.strategy IN ('scheduled', 'batched') THEN
+        PERFORM hail.wake_dispatcher() WHERE trip.next_round_at <= moment;
+    ELSE
+        PERFORM hail.match_trip(trip.id);
+    END IF;
     SELECT * INTO trip FROM hail.trips t WHERE t.id = trip.id;
     RETURN trip;
 END
 $$;
 COMMENT ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz) IS
-'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. The same key with the same request returns the first trip. Errors: not_found, quote_expired, quote_used, quote_changed, insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
+'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. strategy: first_accept, sequential, broadcast_bid, batched, or scheduled with scheduled_for in the future (not further than the policys schedule_max): searched for some time before it, at the price of the quote. The same key with the same request returns the first trip. Errors: invalid_value (strategy, scheduled_for, payment_method), not_found, quote_expired, quote_used, quote_changed, insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
 GRANT EXECUTE ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz) TO hail_customer, hail_admin;
 
 CREATE FUNCTION hail.get_trip(trip_id uuid) RETURNS hail.trips
@@ -381,9 +413,10 @@ BEGIN
     RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
         format('%s wallet trips are under way without a hold', n), NULL;
     SELECT count(*) INTO n FROM hail.trips t
-    WHERE t.state = 'searching' AND (t.next_round_at < hail.clock() - interval '10 seconds' OR t.next_round_at IS NULL);
+    WHERE t.next_round_at < hail.clock() - interval '10 seconds'
+       OR t.state IN ('scheduled', 'searching') AND t.next_round_at IS NULL;
     RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'warn' END,
-        format('%s searching trips have waited more than 10 seconds for the dispatcher', n),
+        format('%s trips have waited more than 10 seconds for the dispatcher', n),
         CASE WHEN n > 0 THEN 'Is the worker "hail dispatcher" running and keeping up? hail.dispatch_tick() does its work by hand.' END;
 END
 $$;

@@ -17,7 +17,6 @@
 #include "base/statement.h"
 #include "dispatch/matching.h"
 #include "dispatch/offers.h"
-#include "dispatch/rounds.h"
 #include "geofence/geofence.h"
 
 /* So many places of an airport's queue are looked through at most. */
@@ -43,11 +42,16 @@ enum {
     COL_VERSION,
     COL_UNTIL,
     COL_WEIGHTS,
+    COL_STRATEGY,
     COL_OFFERS,
     COL_PER_RADIUS,
+    COL_SEQUENTIAL,
+    COL_BIDDERS,
     COL_MAX_PENDING,
     COL_CANDIDATES,
     COL_TTL,
+    COL_SEQUENTIAL_TTL,
+    COL_BID_TTL,
     COL_RETRY,
     COL_RADII,
     COL_FACTOR,
@@ -66,8 +70,11 @@ static HailStatement load_trip = {
     " coalesce(t.search_until, 'infinity'),"
     " ARRAY[p.weight_distance, p.weight_rating, p.weight_acceptance, p.weight_completion, p.weight_vehicle,"
     "       p.weight_repeat]::float8[],"
-    " p.offers_per_round::int4, p.rounds_per_radius::int4, p.max_pending_offers::int4, p.candidates::int4,"
+    " t.strategy, p.offers_per_round::int4, p.rounds_per_radius::int4, p.sequential_offers::int4,"
+    " p.bid_drivers::int4, p.max_pending_offers::int4, p.candidates::int4,"
     " (extract(epoch FROM p.offer_ttl) * 1000000)::int8,"
+    " (extract(epoch FROM p.sequential_ttl) * 1000000)::int8,"
+    " (extract(epoch FROM p.bid_ttl) * 1000000)::int8,"
     " (extract(epoch FROM p.retry_after) * 1000000)::int8,"
     " p.radius_m, r.distance_factor, r.speed_kmh, t.excluded_drivers,"
     " ARRAY(SELECT d.driver_id FROM hail.customer_drivers d WHERE d.customer_id = t.customer_id"
@@ -148,16 +155,26 @@ static void load_policy(MatchTrip *trip)
     array_elements(COL_WEIGHTS, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &weights);
     for (int i = 0; i < SCORE_TERMS; i++)
         trip->weights.weight[i] = DatumGetFloat8(weights[i]);
-    trip->offers_per_round = DatumGetInt32(column(COL_OFFERS));
-    trip->rounds_per_radius = DatumGetInt32(column(COL_PER_RADIUS));
     trip->max_pending_offers = DatumGetInt32(column(COL_MAX_PENDING));
     trip->candidates = DatumGetInt32(column(COL_CANDIDATES));
-    trip->offer_ttl_us = DatumGetInt64(column(COL_TTL));
     trip->retry_after_us = DatumGetInt64(column(COL_RETRY));
     trip->radius_count =
         Min(array_elements(COL_RADII, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &radii), MATCH_MAX_RADII);
     for (int i = 0; i < trip->radius_count; i++)
         trip->radius_m[i] = DatumGetFloat8(radii[i]);
+    trip->strategy = (StrategyTerms){
+        .kind = strategy_by_name(TextDatumGetCString(column(COL_STRATEGY))),
+        .rounds_per_radius = DatumGetInt32(column(COL_PER_RADIUS)),
+        .radius_count = trip->radius_count,
+        .offers_per_round = DatumGetInt32(column(COL_OFFERS)),
+        .sequential_offers = DatumGetInt32(column(COL_SEQUENTIAL)),
+        .bid_drivers = DatumGetInt32(column(COL_BIDDERS)),
+        .offer_ttl_us = DatumGetInt64(column(COL_TTL)),
+        .sequential_ttl_us = DatumGetInt64(column(COL_SEQUENTIAL_TTL)),
+        .bid_ttl_us = DatumGetInt64(column(COL_BID_TTL)),
+    };
+    if (trip->strategy.kind == STRATEGY_COUNT)
+        elog(ERROR, "trip has an unknown strategy");
 }
 
 bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
@@ -194,8 +211,7 @@ bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
 static bool exclusion_holds(const MatchTrip *trip, const MatchExclusion *exclusion, int round)
 {
     return exclusion->gate != GATE_ASKED ||
-           exclusion->round - trip->rounds_before >=
-               round_pass_start(round, trip->rounds_per_radius, trip->radius_count);
+           exclusion->round - trip->rounds_before >= strategy_plan(trip, round).pass_start;
 }
 
 static MatchGate gate_of(const MatchTrip *trip, const LiveHit *hit, int round)
@@ -289,7 +305,7 @@ static int gather(const MatchTrip *trip, const LiveSearch *search, bool all, Liv
 
 int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCandidate **candidates)
 {
-    double radius = trip->radius_m[round_radius_index(round, trip->rounds_per_radius, trip->radius_count)];
+    double radius = trip->radius_m[strategy_plan(trip, round).radius_index];
     pg_uuid_t *excluded = palloc(sizeof(pg_uuid_t) * (trip->exclusion_count + 1));
     LiveHit *hits = palloc(sizeof(LiveHit) * 2 * trip->candidates);
     LiveSearch search = {.lat = trip->pickup_lat,
@@ -346,12 +362,12 @@ static int next_candidates(const MatchTrip *trip, int *round, MatchCandidate **c
     *round = trip->round - trip->rounds_before + 1;
     for (;;) {
         int found = match_candidates(trip, *round, false, candidates);
-        bool widest =
-            round_radius_index(*round, trip->rounds_per_radius, trip->radius_count) == trip->radius_count - 1;
+        RoundPlan plan = strategy_plan(trip, *round);
+        bool widest = plan.radius_index == trip->radius_count - 1;
 
         if (found > 0 || (widest && !asked_in_pass(trip, *round)))
             return found;
-        *round = round_next_group(*round, trip->rounds_per_radius);
+        *round = plan.next_group;
     }
 }
 
@@ -396,18 +412,20 @@ int match_round(const pg_uuid_t *trip_id, TimestampTz now)
     MatchTrip trip;
     MatchCandidate *candidates;
     OfferTerms terms = {.now = now};
+    RoundPlan plan;
     int found, number, wanted;
 
     if (!match_load(trip_id, &trip))
         elog(ERROR, "trip to be matched is gone");
     found = try_next_candidates(&trip, &number, &candidates);
     terms.round = found < 0 ? trip.round : trip.rounds_before + number;
-    terms.expires_at = Min(now + trip.offer_ttl_us, trip.search_until);
+    plan = strategy_plan(&trip, number);
+    terms.expires_at = Min(now + plan.ttl_us, trip.search_until);
     terms.retry_at = Min(now + trip.retry_after_us, trip.search_until);
     terms.slots = trip.max_pending_offers;
-    wanted = trip.offers_per_round;
+    wanted = plan.offers;
     if (found > 0) {
-        terms.radius_m = trip.radius_m[round_radius_index(number, trip.rounds_per_radius, trip.radius_count)];
+        terms.radius_m = trip.radius_m[plan.radius_index];
         if (candidates[0].queue_place > 0) {
             wanted = Min(wanted, trip.queue_offers);
             terms.slots = 1;

@@ -13,6 +13,7 @@
 #include "utils/uuid.h"
 
 #include "dispatch/score.h"
+#include "dispatch/strategy.h"
 #include "live/live.h"
 
 #define MATCH_MAX_RADII 20
@@ -51,9 +52,10 @@ typedef struct MatchTrip {
     /* policy */
     ScoreWeights weights;
     int airport,
-        queue_offers; /* the pickup lies in this airport, whose queue is asked so many at a time; 0 */
-    int offers_per_round, rounds_per_radius, max_pending_offers, candidates;
-    int64 offer_ttl_us, retry_after_us;
+        queue_offers;       /* the pickup lies in this airport, whose queue is asked so many at a time; 0 */
+    StrategyTerms strategy; /* of the trip, with what of the policy it goes by */
+    int max_pending_offers, candidates;
+    int64 retry_after_us;
     int radius_count;
     double radius_m[MATCH_MAX_RADII];
     /* region: road over great-circle distance, speed */
@@ -71,6 +73,12 @@ typedef struct MatchCandidate {
     MatchGate gate;  /* GATE_NONE: can be offered the trip */
     int queue_place; /* in the airport's queue, from 1; 0: not from there */
 } MatchCandidate;
+
+/* What a round (counted from 1 within the search) of the trip is; pure. */
+static inline RoundPlan strategy_plan(const MatchTrip *trip, int round_in_search)
+{
+    return strategy_round(&trip->strategy, round_in_search);
+}
 
 /* Read all of it (inside SPI, result in the caller's memory context). False: no such trip. */
 extern bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip);

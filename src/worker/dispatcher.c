@@ -22,8 +22,7 @@ static WorkerStep tick_step = {.name = "tick",
                                .statement = {"SELECT hail.dispatch_tick()::bigint", 0, {0}}};
 
 static HailStatement next_deadline = {
-    "SELECT least((SELECT min(t.next_round_at) FROM hail.trips t WHERE t.state OPERATOR(pg_catalog.=) "
-    "'searching'),"
+    "SELECT least((SELECT min(t.next_round_at) FROM hail.trips t WHERE t.next_round_at IS NOT NULL),"
     " (SELECT min(o.expires_at) FROM hail.offers o WHERE o.status OPERATOR(pg_catalog.=) 'pending'))",
     0,
     {0}};
