@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/shmem.h"
+#include "dispatch/overload.h"
 #include "history/history.h"
 #include "identity/rate.h"
 #include "identity/session.h"
@@ -27,6 +28,7 @@ void _PG_init(void)
     live_init();
     history_init();
     ledger_init();
+    overload_init();
     worker_init();
     if (process_shared_preload_libraries_in_progress)
         hail_shmem_init();

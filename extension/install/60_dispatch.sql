@@ -80,6 +80,8 @@ CREATE TABLE hail.trips (
     rounds_before   integer NOT NULL DEFAULT 0,
     search_until    timestamptz,
     next_round_at   timestamptz,
+    pooled_at       timestamptz,
+    queue_position  integer,
     excluded_drivers uuid[] NOT NULL DEFAULT '{}',
     event_version   integer NOT NULL DEFAULT 0,
     idempotency_key text NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 200),
@@ -111,6 +113,8 @@ CREATE UNIQUE INDEX trips_driver_busy ON hail.trips (driver_id, driver_slot) WHE
 CREATE UNIQUE INDEX trips_customer_ride ON hail.trips (customer_id)
     WHERE service = 'ride' AND state IN ('searching', 'matched', 'arrived', 'started');
 CREATE INDEX trips_next_round ON hail.trips (next_round_at) WHERE next_round_at IS NOT NULL;
+-- Those whom batched matching looks at together, per region.
+CREATE INDEX trips_pool ON hail.trips (region_id, pooled_at) WHERE state = 'searching' AND pooled_at IS NOT NULL;
 CREATE INDEX trips_requested ON hail.trips USING brin (requested_at);
 CREATE INDEX trips_customer ON hail.trips (customer_id, id);
 CREATE INDEX trips_driver ON hail.trips (driver_id, id) WHERE driver_id IS NOT NULL;
@@ -123,7 +127,37 @@ COMMENT ON COLUMN hail.trips.code_attempts IS 'Wrong pickup codes tried.';
 COMMENT ON COLUMN hail.trips.weight_kg IS 'Load of a delivery or porter job; with volume_l, litres, what its driver must have room for.';
 COMMENT ON COLUMN hail.trips.partner_order IS 'The order''s id at the partner who made this trip: one trip each.';
 COMMENT ON COLUMN hail.trips.next_round_at IS
-'When the dispatcher looks at the trip again: a searching trip''s next round, a scheduled trip''s search, a driver''s time to confirm.';
+'When the dispatcher looks at the trip again: next round, end of its offers, its time to be matched, a confirmation missing, the end of its search. NULL: nothing is due.';
+COMMENT ON COLUMN hail.trips.pooled_at IS 'Since when a batched trip waits for the windows of its region; NULL: it does not.';
+COMMENT ON COLUMN hail.trips.queue_position IS 'Requested during an overload: its place then in the queue for the first round.';
+
+CREATE TABLE hail.dispatch_failures (
+    trip_id  uuid PRIMARY KEY REFERENCES hail.trips (id) ON DELETE CASCADE,
+    failures integer NOT NULL,
+    sqlstate text NOT NULL,
+    message  text NOT NULL,
+    first_at timestamptz NOT NULL,
+    last_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE hail.dispatch_failures IS
+'Trips whose last turn at the dispatcher ended with an error, how often in a row, and which. They are tried again after ever longer pauses.';
+GRANT SELECT ON hail.dispatch_failures TO hail_admin;
+CREATE POLICY dispatch_failures_admin ON hail.dispatch_failures FOR SELECT TO hail_admin
+    USING (hail.current_role_name() = 'admin');
+
+CREATE TABLE hail.overload_state (
+    one           boolean PRIMARY KEY DEFAULT true CHECK (one),
+    id            uuid NOT NULL DEFAULT hail.uuid7(),
+    level         text NOT NULL CHECK (level IN ('none', 'distance_only', 'longer_windows', 'queue')),
+    changed_at    timestamptz NOT NULL,
+    lag_s         float8 NOT NULL,
+    event_version integer NOT NULL DEFAULT 1
+);
+COMMENT ON TABLE hail.overload_state IS
+'The last change of the dispatcher''s overload (one row, none before the first); hail.overload() tells how it stands now.';
+GRANT SELECT ON hail.overload_state TO hail_admin;
+CREATE POLICY overload_state_admin ON hail.overload_state FOR SELECT TO hail_admin
+    USING (hail.current_role_name() = 'admin');
 
 CREATE TABLE hail.trip_transitions (
     from_state text NOT NULL,

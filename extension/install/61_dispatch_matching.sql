@@ -79,43 +79,49 @@ COMMENT ON FUNCTION hail.step_trip(uuid, timestamptz) IS
 'What is due for a locked trip that is searching or scheduled: offers past their time expire, then the next round, or the end of the search. Returns the drivers who let an offer go by. Internal.';
 
 CREATE FUNCTION hail.dispatch_tick() RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'hail_dispatch_tick';
+COMMENT ON FUNCTION hail.dispatch_tick() IS
+'Do what is due for trips, at most 100 of them, in this transaction: expire offers, run rounds, give up. Returns how many trips were looked at; call again while it is 100. What the dispatcher worker does, by hand. Administrators only.';
+GRANT EXECUTE ON FUNCTION hail.dispatch_tick() TO hail_admin;
+
+CREATE FUNCTION hail.overload(OUT level text, OUT lag_s float8, OUT waiting bigint, OUT trips_per_s float8, OUT refused bigint,
+                              OUT times_raised bigint)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_overload';
+COMMENT ON FUNCTION hail.overload() IS
+'The dispatcher''s overload now: level (none, distance_only, longer_windows, queue), lag of its last pass, trips waiting (level queue), trips it looks at in a second of work; since the start: requests refused, times the level rose. Internal.';
+
+CREATE FUNCTION hail.overload_admit() RETURNS integer
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_overload_admit';
+COMMENT ON FUNCTION hail.overload_admit() IS
+'A new trip wants its first round: 0 at once, else its place in the queue; error overloaded when that is full. Internal.';
+
+CREATE FUNCTION hail.check_dispatcher() RETURNS TABLE (area text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    moment timestamptz := hail.clock();
-    due uuid[];
-    trip_id uuid;
-    gone uuid[] := '{}';
+    load record;
+    failing record;
 BEGIN
     PERFORM hail.require_admin();
-    -- Trips that somebody is changing right now can wait for the next tick: it never waits for them.
-    SELECT array_agg(l.id) INTO due FROM (
-        SELECT t.id FROM hail.trips t WHERE t.state IN ('scheduled', 'searching') AND t.next_round_at <= moment
-        ORDER BY t.next_round_at, t.id LIMIT 100 FOR NO KEY UPDATE SKIP LOCKED) l;
-    IF due IS NULL THEN
-        RETURN 0;
-    END IF;
-    -- Offers of several trips: all their locks now, in the one order.
-    PERFORM FROM hail.offers o WHERE o.trip_id = ANY (due) AND o.status = 'pending' ORDER BY o.id FOR NO KEY UPDATE;
-    FOREACH trip_id IN ARRAY due LOOP
-        BEGIN
-            gone := gone || hail.step_trip(trip_id, moment);
-        EXCEPTION WHEN OTHERS THEN
-            -- One bad trip must not stop the others; it is tried again later.
-            RAISE WARNING 'matching trip %: %', trip_id, SQLERRM USING ERRCODE = SQLSTATE;
-            UPDATE hail.trips t SET next_round_at = moment + p.retry_after FROM hail.dispatch_policies p
-            WHERE t.id = trip_id AND p.id = t.policy_id;
-        END;
-    END LOOP;
-    -- Driver rows come after trips and offers, in the order of their ids.
-    PERFORM FROM hail.drivers d WHERE d.id = ANY (gone) ORDER BY d.id FOR NO KEY UPDATE;
-    UPDATE hail.drivers d SET offers_total = d.offers_total + g.offers
-    FROM (SELECT u.id, count(*) AS offers FROM unnest(gone) AS u (id) GROUP BY u.id) g WHERE d.id = g.id;
-    RETURN cardinality(due);
+    SELECT * INTO load FROM hail.overload();
+    RETURN QUERY SELECT 'dispatcher', CASE load.level WHEN 'none' THEN 'ok' ELSE 'warn' END,
+        format('overload: %s, %s s late', load.level, round(load.lag_s::numeric, 1)),
+        CASE load.level WHEN 'none' THEN NULL
+            WHEN 'distance_only' THEN 'Drivers are ranked by distance alone until the dispatcher keeps up again.'
+            WHEN 'longer_windows' THEN 'Drivers are ranked by distance alone, searches pause longer, until the dispatcher keeps up again.'
+            ELSE 'New trips queue up, past hail.dispatch_queue_max they are refused, until the dispatcher keeps up again.' END;
+    SELECT count(*) AS trips, max(f.failures) AS failures, (array_agg(f.message ORDER BY f.failures DESC, f.trip_id))[1] AS message,
+           (array_agg(f.trip_id ORDER BY f.failures DESC, f.trip_id))[1] AS trip_id INTO failing
+    FROM hail.dispatch_failures f JOIN hail.trips t ON t.id = f.trip_id WHERE t.next_round_at IS NOT NULL;
+    RETURN QUERY SELECT 'dispatcher', CASE failing.trips WHEN 0 THEN 'ok' ELSE 'warn' END,
+        format('%s trips fail at their turn', failing.trips)
+            || coalesce(format(', %s %s times: %s', failing.trip_id, failing.failures, failing.message), ''),
+        CASE WHEN failing.trips > 0 THEN 'SELECT * FROM hail.dispatch_failures; they are tried again, ever more seldom.' END;
 END
 $$;
-COMMENT ON FUNCTION hail.dispatch_tick() IS
-'Do what is due for searching trips, at most 100 of them: expire offers, run rounds, give up. Returns how many trips were looked at; call again while it is 100. The dispatcher worker calls it; administrators may.';
-GRANT EXECUTE ON FUNCTION hail.dispatch_tick() TO hail_admin;
+COMMENT ON FUNCTION hail.check_dispatcher() IS
+'Is the dispatcher overloaded, does it fail at some trips. Administrators only; part of hail.check().';
+GRANT EXECUTE ON FUNCTION hail.check_dispatcher() TO hail_admin;
 
 CREATE FUNCTION hail.rank_drivers(trip_id uuid, max_results integer DEFAULT 20)
 RETURNS TABLE (driver_id uuid, score float8, distance_m float8, pickup_eta_s integer, distance_term float8, rating_term float8,

@@ -63,6 +63,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL SELECT * FROM hail.check_partitions()
     UNION ALL SELECT * FROM hail.check_tracks()
     UNION ALL SELECT * FROM hail.check_dispatch()
+    UNION ALL SELECT * FROM hail.check_dispatcher()
     UNION ALL SELECT * FROM hail.check_ledger()
 $$;
 COMMENT ON FUNCTION hail.check() IS
@@ -86,7 +87,7 @@ BEGIN
     UNION ALL
     SELECT 'hail_search_overdue_seconds', '{}'::jsonb, 'gauge',
            coalesce(extract(epoch FROM hail.clock() - min(t.next_round_at))::float8, 0)
-    FROM hail.trips t WHERE t.state = 'searching' AND t.next_round_at < hail.clock()
+    FROM hail.trips t WHERE t.next_round_at < hail.clock()
     UNION ALL
     SELECT 'hail_transaction_horizon_lag', '{}'::jsonb, 'gauge',
            pg_snapshot_xmax(pg_current_snapshot())::text::float8 - pg_snapshot_xmin(pg_current_snapshot())::text::float8;
@@ -99,6 +100,15 @@ BEGIN
         ('hail_live_search_drivers_total', s.drivers_visited), ('hail_live_search_reruns_total', s.search_reruns),
         ('hail_live_lock_waits_total', s.lock_waits), ('hail_live_reports_total', s.reports),
         ('hail_live_late_reports_total', s.late_reports), ('hail_live_impossible_reports_total', s.impossible_reports)) m (name, value);
+    RETURN QUERY
+    SELECT m.name, m.labels, CASE WHEN m.name ~ '_total$' THEN 'counter' ELSE 'gauge' END, m.value
+    FROM hail.overload() o CROSS JOIN LATERAL (VALUES
+        ('hail_dispatch_lag_seconds', '{}'::jsonb, o.lag_s),
+        ('hail_dispatch_overload_level', '{}', array_position('{none,distance_only,longer_windows,queue}', o.level)::float8 - 1),
+        ('hail_dispatch_queue', '{}', o.waiting::float8), ('hail_dispatch_refused_total', '{}', o.refused::float8),
+        ('hail_dispatch_overloads_total', '{}', o.times_raised::float8),
+        ('hail_dispatch_failing_trips', '{}', (SELECT count(*) FROM hail.dispatch_failures f JOIN hail.trips t ON t.id = f.trip_id
+                                               WHERE t.next_round_at IS NOT NULL)::float8)) m (name, labels, value);
     IF NOT hail.live_warming() THEN
         RETURN QUERY
         SELECT 'hail_live_drivers', jsonb_build_object('region', c.region, 'state', c.state), 'gauge', c.drivers::float8

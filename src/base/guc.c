@@ -26,6 +26,8 @@ int hail_surge_window_s = 600;
 int hail_surge_interval_ms = 30000;
 int hail_surge_hold_s = 300;
 int hail_max_speed_kmh = 250;
+int hail_dispatch_max_lag_ms = 5000;
+int hail_dispatch_queue_max = 10000;
 int hail_report_rate = 20;
 int hail_porter_report_rate = 600;
 char *hail_jwt_secret = NULL;
@@ -116,6 +118,10 @@ static const IntSetting int_settings[] = {
      &hail_surge_hold_s, 300, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.max_speed", "A move faster than this (km/h) is flagged and not applied.",
      &hail_max_speed_kmh, 250, 1, 100000, PGC_SIGHUP, 0},
+    {"hail.dispatch_max_lag", "The dispatcher is overloaded when it is later than this; 0: never.",
+     &hail_dispatch_max_lag_ms, 5000, 0, 3600000, PGC_SUSET, GUC_UNIT_MS},
+    {"hail.dispatch_queue_max", "Trips that may wait for the dispatcher in an overload; further ones are refused.",
+     &hail_dispatch_queue_max, 10000, 1, 10000000, PGC_SUSET, 0},
     {"hail.report_rate", "Position reports a driver may send a minute, as many at once; 0: any number.",
      &hail_report_rate, 20, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.porter_report_rate", "The same for drivers of porter classes.",

@@ -5,7 +5,7 @@
  * Included by the extension and by haild alike, so it needs nothing but this file. SQLSTATE class "UH" is
  * free for implementations (ISO/IEC 9075: classes starting with 5-9 and I-Z). A row, once released, keeps
  * its SQLSTATE and its word for ever. Nothing raises currency_mismatch and not_preloaded yet:
- * clients may prepare for them. rate_limited has the detail "retry_after_s=N", whole seconds.
+ * clients may prepare for them. rate_limited and overloaded have the detail "retry_after_s=N", whole seconds.
  */
 #ifndef HAIL_SQLSTATE_H
 #define HAIL_SQLSTATE_H
@@ -46,7 +46,8 @@
     X(HAIL_OUT_OF_SLOTS,            "UH071", "out_of_slots",            503) \
     X(HAIL_NOT_PRELOADED,           "UH072", "not_preloaded",           503) \
     X(HAIL_READ_ONLY,               "UH073", "read_only",               503) \
-    X(HAIL_RATE_LIMITED,            "UH080", "rate_limited",            429)
+    X(HAIL_RATE_LIMITED,            "UH080", "rate_limited",            429) \
+    X(HAIL_OVERLOADED,              "UH081", "overloaded",              503)
 /* clang-format on */
 
 typedef struct HailErrorRow {

@@ -1,51 +1,149 @@
 /*
- * The dispatcher: hail.dispatch_tick(), then sleep until the next deadline: the next round of a searching
- * trip or the end of an offer, a second at most. A trip requested meanwhile wakes it (wake.c).
+ * The dispatcher: takes the trips that are due one by one, each in a transaction of its own, then sleeps
+ * until the next deadline, a second at most. A trip requested meanwhile wakes it (wake.c).
+ *
+ * It keeps nothing: what is due stands in the rows. Killed at any moment, it finds there what is left. A trip
+ * that somebody holds stays due; when nothing but such trips is left, the pauses grow, instead of polling.
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "dispatch/overload.h"
+#include "dispatch/tick.h"
 #include "worker/worker.h"
 
-#define MAX_WAIT_MS 1000
-#define MIN_WAIT_MS 5
-#define IDLE_WAIT_MS                                                                                         \
-    100 /* something is overdue and the tick did nothing about it: locked by someone, or failing */
+#define MAX_WAIT_MS   1000
+#define FIRST_HELD_MS 10 /* pause while all that is due is held by others; doubles up to MAX_WAIT_MS */
 
 static int wait_ms = MAX_WAIT_MS;
-static int64 tick(void);
+static int held_ms = FIRST_HELD_MS;
 
-static WorkerStep tick_step = {.name = "tick",
-                               .function = "dispatch_tick",
-                               .statement = {"SELECT hail.dispatch_tick()::bigint", 0, {0}}};
-
-static HailStatement next_deadline = {
-    "SELECT least((SELECT min(t.next_round_at) FROM hail.trips t WHERE t.next_round_at IS NOT NULL),"
-    " (SELECT min(o.expires_at) FROM hail.offers o WHERE o.status OPERATOR(pg_catalog.=) 'pending'))",
-    0,
-    {0}};
+static WorkerOutcome dispatch(void);
 
 static WorkerStep steps[] = {
-    {.name = "dispatch", .run = tick, .interval_ms = &wait_ms, .worker = WORKER_DISPATCHER}};
+    {.name = "dispatch", .pass = dispatch, .interval_ms = &wait_ms, .worker = WORKER_DISPATCHER}};
 
-static int64 tick(void)
+typedef struct Pass {
+    TickTrip due[TICK_MAX + 1];
+    int found;
+    TimestampTz next; /* deadline, when nothing is due */
+    bool has_next;
+    int done; /* trips that are not due any more */
+    int64 lag_us;
+} Pass;
+
+typedef struct Turn {
+    const TickTrip *trip;
+    bool taken;
+    const char *sqlstate, *message; /* of its failure */
+} Turn;
+
+static void find_body(void *arg)
 {
-    bool isnull;
-    Datum deadline;
-    int64 done = worker_run_step(&tick_step);
+    Pass *pass = arg;
+    TimestampTz now = hail_now();
 
-    wait_ms = MAX_WAIT_MS;
-    if (done < 0)
+    overload_begin(now);
+    pass->found = tick_due(now, pass->due);
+    if (pass->found == 0)
+        pass->has_next = tick_next(now, &pass->next);
+}
+
+static void step_body(void *arg)
+{
+    Turn *turn = arg;
+
+    turn->taken = tick_step(&turn->trip->id, hail_now());
+}
+
+static void failed_body(void *arg)
+{
+    Turn *turn = arg;
+
+    tick_failed(&turn->trip->id, hail_now(), turn->sqlstate, turn->message);
+    turn->taken = true;
+}
+
+static void change_body(void *arg)
+{
+    overload_write_change(hail_now());
+}
+
+static void queue_body(void *arg)
+{
+    overload_count_queue(hail_now());
+}
+
+/* A failure that can't even be noted leaves the trip due, and must not keep the others waiting either. */
+static WorkerOutcome take_turn(Pass *pass, const TickTrip *trip)
+{
+    Turn turn = {.trip = trip};
+    int64 lag = overload_lag(trip->due_at, hail_now());
+    WorkerOutcome outcome = worker_transaction("step", step_body, &turn);
+
+    if (outcome == WORKER_FAILED) {
+        turn.taken = false;
+        turn.message = worker_error(&turn.sqlstate);
+        outcome = worker_transaction("note a failure", failed_body, &turn);
+    }
+    if (outcome == WORKER_DONE && turn.taken) {
+        pass->lag_us = Max(pass->lag_us, lag);
+        pass->done++;
+    }
+    return outcome;
+}
+
+/* Overload is measured by what was done: trips that others hold are not late for want of a dispatcher. */
+static WorkerOutcome end_pass(Pass *pass)
+{
+    TimestampTz now = hail_now();
+    bool left = pass->found > TICK_MAX && pass->done > 0;
+
+    if (left)
+        pass->lag_us = Max(pass->lag_us, overload_lag(pass->due[TICK_MAX].due_at, now));
+    if (overload_end(now, pass->lag_us, pass->done, left))
+        return worker_transaction("overload", change_body, NULL);
+    if (left && overload_level() == OVERLOAD_QUEUE)
+        return worker_transaction("count the queue", queue_body, NULL);
+    return WORKER_DONE;
+}
+
+/* How long to sleep now; a wake-up ends it early. */
+static int pause_ms(const Pass *pass)
+{
+    int held;
+
+    if (pass->done > 0) {
+        held_ms = FIRST_HELD_MS;
         return 0;
-    hail_execute(&next_deadline, NULL, NULL, false, 0);
-    deadline = hail_result(0, 1, &isnull);
-    if (!isnull)
-        wait_ms = (int)hail_ms_until(DatumGetTimestampTz(deadline), MAX_WAIT_MS);
-    if (wait_ms < MIN_WAIT_MS)
-        wait_ms = done > 0 ? MIN_WAIT_MS : IDLE_WAIT_MS;
-    return done;
+    }
+    if (pass->found == 0) {
+        held_ms = FIRST_HELD_MS;
+        return pass->has_next ? (int)hail_ms_until(pass->next, MAX_WAIT_MS) : MAX_WAIT_MS;
+    }
+    held = held_ms;
+    held_ms = Min(held_ms * 2, MAX_WAIT_MS);
+    return held;
+}
+
+static WorkerOutcome dispatch(void)
+{
+    Pass pass = {.found = 0};
+    WorkerOutcome outcome = worker_transaction("look for due trips", find_body, &pass);
+
+    if (outcome != WORKER_DONE)
+        return outcome;
+    for (int i = 0; i < Min(pass.found, TICK_MAX); i++) {
+        CHECK_FOR_INTERRUPTS();
+        if (take_turn(&pass, &pass.due[i]) == WORKER_NO_EXTENSION)
+            return WORKER_NO_EXTENSION;
+    }
+    outcome = end_pass(&pass);
+    wait_ms = pause_ms(&pass);
+    return outcome;
 }
 
 void hail_dispatcher_main(Datum arg)

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
@@ -38,8 +39,6 @@
 #define RETRY_MS     1000 /* a step that failed; also: looking for the extension again */
 #define MAX_SLEEP_MS 1000
 #define MIN_CLOCK_MS 50 /* however fast the test clock runs */
-
-typedef enum StepOutcome { STEP_DONE, STEP_FAILED, STEP_NO_EXTENSION } StepOutcome;
 
 static HailStatement bump_epoch = {
     "INSERT INTO hail.worker_epochs AS e (worker, epoch, started_at) VALUES ($1, 1, hail.clock())"
@@ -128,9 +127,22 @@ static void require_epoch(void)
                 errhint("It starts again by itself, with an epoch of its own."));
 }
 
+/* What a step does in its transaction, and a pass in each of its own. */
+typedef struct Guarded {
+    WorkerBody body;
+    void *arg;
+} Guarded;
+
+static void guarded_body(void *arg)
+{
+    const Guarded *guarded = arg;
+
+    require_epoch();
+    guarded->body(guarded->arg);
+}
+
 static void step_body(void *arg)
 {
-    require_epoch();
     (void)worker_run_step(arg);
 }
 
@@ -144,11 +156,29 @@ static void epoch_body(void *arg)
     epoch = DatumGetInt64(hail_result(0, 1, &isnull));
 }
 
+/* The last error that ended a transaction. */
+static char last_sqlstate[6];
+static char last_message[512];
+
+static void remember_error(MemoryContext context)
+{
+    ErrorData *error;
+    int length;
+
+    MemoryContextSwitchTo(context);
+    error = CopyErrorData();
+    strlcpy(last_sqlstate, unpack_sql_state(error->sqlerrcode), sizeof(last_sqlstate));
+    length = pg_mbcliplen(error->message, (int)strlen(error->message), sizeof(last_message) - 1);
+    memcpy(last_message, error->message, length);
+    last_message[length] = '\0';
+    FreeErrorData(error);
+}
+
 /* One transaction. An error ends here: it is logged and the transaction aborted. */
-static StepOutcome run_transaction(const char *activity, WorkerBody body, void *arg)
+static WorkerOutcome run_transaction(const char *activity, WorkerBody body, void *arg)
 {
     MemoryContext context = CurrentMemoryContext;
-    volatile StepOutcome outcome = STEP_NO_EXTENSION;
+    volatile WorkerOutcome outcome = WORKER_NO_EXTENSION;
     Oid extension;
 
     PG_TRY();
@@ -160,7 +190,7 @@ static StepOutcome run_transaction(const char *activity, WorkerBody body, void *
         extension = get_extension_oid("pg_hail", true);
         if (OidIsValid(extension) && (extension == served || body == epoch_body)) {
             run_body(body, arg);
-            outcome = STEP_DONE;
+            outcome = WORKER_DONE;
         }
         PopActiveSnapshot();
         CommitTransactionCommand();
@@ -168,18 +198,30 @@ static StepOutcome run_transaction(const char *activity, WorkerBody body, void *
     PG_CATCH();
     {
         HOLD_INTERRUPTS();
+        remember_error(context);
         EmitErrorReport();
         AbortCurrentTransaction();
         MemoryContextSwitchTo(context);
         FlushErrorState();
         RESUME_INTERRUPTS();
-        outcome = STEP_FAILED;
+        outcome = WORKER_FAILED;
     }
     PG_END_TRY();
     pgstat_report_stat(true);
     pgstat_report_activity(STATE_IDLE, NULL);
     MemoryContextSwitchTo(context);
     return outcome;
+}
+
+WorkerOutcome worker_transaction(const char *activity, void (*body)(void *), void *argument)
+{
+    return run_transaction(activity, guarded_body, &(Guarded){body, argument});
+}
+
+const char *worker_error(const char **sqlstate)
+{
+    *sqlstate = last_sqlstate;
+    return last_message;
 }
 
 /* Milliseconds until a step is due; 0: now. */
@@ -200,7 +242,7 @@ static long step_wait_ms(const WorkerStep *step)
 /* Returns false when the extension is not there. */
 static bool run_when_due(WorkerStep *step)
 {
-    StepOutcome outcome;
+    WorkerOutcome outcome;
     TimestampTz clock = hail_now();
 
     if (step_wait_ms(step) > 0)
@@ -210,12 +252,12 @@ static bool run_when_due(WorkerStep *step)
         step->ran_at = clock;
         return true;
     }
-    outcome = run_transaction(step->name, step_body, step);
-    step->due_ms = monotonic_ms() + (outcome != STEP_DONE                   ? RETRY_MS
+    outcome = step->pass != NULL ? step->pass() : worker_transaction(step->name, step_body, step);
+    step->due_ms = monotonic_ms() + (outcome != WORKER_DONE                 ? RETRY_MS
                                      : step->again != NULL && step->again() ? 0
                                                                             : *step->interval_ms);
-    step->ran_at = outcome == STEP_DONE ? clock : 0; /* 0: only wall time counts */
-    return outcome != STEP_NO_EXTENSION;
+    step->ran_at = outcome == WORKER_DONE ? clock : 0; /* 0: only wall time counts */
+    return outcome != WORKER_NO_EXTENSION;
 }
 
 static bool is_ours(const WorkerStep *step)
@@ -246,7 +288,7 @@ static bool begin_service(WorkerStep *steps, int count)
 {
     for (int i = 0; i < count; i++)
         steps[i].due_ms = steps[i].ran_at = 0;
-    return run_transaction("starting", epoch_body, NULL) == STEP_DONE;
+    return run_transaction("starting", epoch_body, NULL) == WORKER_DONE;
 }
 
 static void prepare_process(void)

@@ -14,6 +14,8 @@
 
 #include "base/statement.h"
 
+typedef enum WorkerOutcome { WORKER_DONE, WORKER_FAILED, WORKER_NO_EXTENSION } WorkerOutcome;
+
 typedef struct WorkerStep {
     const char *name;
     bool (*wanted)(void); /* worth a transaction? outside one, cheap, no errors; NULL: always */
@@ -26,6 +28,8 @@ typedef struct WorkerStep {
     const char *worker;  /* that runs it; NULL: the keeper */
     bool (*again)(void); /* did the last run leave some of the work that was due? Then the next is due at
                             once, after the other steps; NULL: never */
+    WorkerOutcome (*pass)(
+        void); /* instead of `run`: makes its transactions itself, by worker_transaction() */
 
     /* state of the process that runs it */
     int64 due_ms;       /* monotonic milliseconds; 0: now */
@@ -39,6 +43,14 @@ extern void worker_init(void);
 
 /* Main function of every worker: runs the steps that are its own; never returns. */
 extern void worker_main(const char *name, WorkerStep *steps, int count) pg_attribute_noreturn();
+
+/*
+ * For a pass: run `body` in a transaction of its own, with what every step has: epoch looked at, rights of
+ * hail_owner, SPI. An error is logged and the transaction aborted: WORKER_FAILED, and worker_error() tells
+ * what it was. Memory of the caller's context survives.
+ */
+extern WorkerOutcome worker_transaction(const char *activity, void (*body)(void *), void *argument);
+extern const char *worker_error(const char **sqlstate);
 
 /* Run a step in the transaction of the caller, inside SPI. Returns its rows; -1: its SQL function is missing.
  */
