@@ -4,10 +4,10 @@ SHELL := /bin/bash
 PG_CONFIG ?= pg_config
 export PG_CONFIG
 PGXS_MAKE = $(MAKE) --no-print-directory -s -f pgxs.mk
-SUITES = unit regress isolation worker standby stress http dump crash replay
+SUITES = unit regress isolation worker standby stress http dump crash storm replay
 SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -w "$$($(PG_CONFIG) --pkglibdir 2>/dev/null || echo /)" ] || echo sudo)
 
-.PHONY: all help build install demo run stop check $(SUITES:%=check-%) bench asan format lint clean packages-%
+.PHONY: all help build install demo run stop check $(SUITES:%=check-%) storm bench asan format lint clean packages-%
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ check: packages-test install ## build and run every test suite on private cluste
 $(SUITES:%=check-%): check-%: packages-test install
 	@scripts/check.sh $*
 
+storm: packages-test install ## 10,000 races of 64 drivers over SQL, 500 over HTTP; report in storm.json
+	@STORM_RACES=$${STORM_RACES:-10000} STORM_HTTP=$${STORM_HTTP:-500} STORM_JSON=$${STORM_JSON:-storm.json} test/storm/run
+
 bench: packages-bench install ## benchmarks against peers (BENCH=live runs one group)
 	@test/bench/run $(BENCH)
 
@@ -57,4 +60,5 @@ clean: ## remove what was built
 	@$(PGXS_MAKE) clean
 	@$(MAKE) --no-print-directory -s -C frontend clean
 	@$(MAKE) --no-print-directory -s -C test/replay clean
+	@$(MAKE) --no-print-directory -s -C test/storm clean
 	@$(MAKE) --no-print-directory -s -C test/unit clean
