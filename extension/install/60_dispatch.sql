@@ -5,22 +5,28 @@ CREATE TABLE hail.dispatch_policies (
     region_id          smallint REFERENCES hail.regions (id),
     service            text CHECK (service IN ('ride', 'delivery', 'porter')),
     effective          tstzrange NOT NULL DEFAULT tstzrange('-infinity', 'infinity'),
-    weight_distance    real NOT NULL DEFAULT 0.40,
-    weight_rating      real NOT NULL DEFAULT 0.20,
-    weight_acceptance  real NOT NULL DEFAULT 0.15,
-    weight_completion  real NOT NULL DEFAULT 0.10,
-    weight_vehicle     real NOT NULL DEFAULT 0.10,
-    weight_repeat      real NOT NULL DEFAULT 0.05,
+    weight_distance    real NOT NULL DEFAULT 0.40 CHECK (weight_distance BETWEEN 0 AND 100),
+    weight_rating      real NOT NULL DEFAULT 0.20 CHECK (weight_rating BETWEEN 0 AND 100),
+    weight_acceptance  real NOT NULL DEFAULT 0.15 CHECK (weight_acceptance BETWEEN 0 AND 100),
+    weight_completion  real NOT NULL DEFAULT 0.10 CHECK (weight_completion BETWEEN 0 AND 100),
+    weight_vehicle     real NOT NULL DEFAULT 0.10 CHECK (weight_vehicle BETWEEN 0 AND 100),
+    weight_repeat      real NOT NULL DEFAULT 0.05 CHECK (weight_repeat BETWEEN 0 AND 100),
     offers_per_round   smallint NOT NULL DEFAULT 5 CHECK (offers_per_round BETWEEN 1 AND 50),
     offer_ttl          interval NOT NULL DEFAULT '15 seconds' CHECK (offer_ttl > '0'),
     rounds_per_radius  smallint NOT NULL DEFAULT 2 CHECK (rounds_per_radius BETWEEN 1 AND 100),
-    radius_m           float8[] NOT NULL DEFAULT '{5000,8000,12000}' CHECK (cardinality(radius_m) BETWEEN 1 AND 20),
+    radius_m           float8[] NOT NULL DEFAULT '{5000,8000,12000}' CHECK (cardinality(radius_m) BETWEEN 1 AND 20 AND 0 < ALL (radius_m) AND 200000 >= ALL (radius_m)),
     retry_after        interval NOT NULL DEFAULT '5 seconds' CHECK (retry_after > '0'),
     patience           interval NOT NULL DEFAULT '5 minutes' CHECK (patience > '0'),
     max_pending_offers smallint NOT NULL DEFAULT 3 CHECK (max_pending_offers BETWEEN 1 AND 10),
     candidates         smallint NOT NULL DEFAULT 50 CHECK (candidates BETWEEN 1 AND 1000),
-    weight_idle        real NOT NULL DEFAULT 0,
-    weight_recent      real NOT NULL DEFAULT 0,
+    weight_idle        real NOT NULL DEFAULT 0 CHECK (weight_idle BETWEEN 0 AND 100),
+    weight_recent      real NOT NULL DEFAULT 0 CHECK (weight_recent BETWEEN 0 AND 100),
+    idle_span          interval NOT NULL DEFAULT '30 minutes' CHECK (idle_span > '0'),
+    recent_span        interval NOT NULL DEFAULT '1 hour' CHECK (recent_span > '0' AND recent_span <= '7 days'),
+    recent_trips       smallint NOT NULL DEFAULT 4 CHECK (recent_trips BETWEEN 1 AND 250),
+    exact_tier_rounds  smallint NOT NULL DEFAULT 2 CHECK (exact_tier_rounds BETWEEN 0 AND 1000),
+    max_pickup_m       float8 CHECK (max_pickup_m > 0 AND max_pickup_m <= 200000),
+    wallet_floor       bigint,
     sequential_ttl     interval NOT NULL DEFAULT '10 seconds' CHECK (sequential_ttl > '0'),
     sequential_offers  smallint NOT NULL DEFAULT 5 CHECK (sequential_offers BETWEEN 1 AND 50),
     bid_drivers        smallint NOT NULL DEFAULT 10 CHECK (bid_drivers BETWEEN 1 AND 50),
@@ -42,6 +48,13 @@ COMMENT ON COLUMN hail.dispatch_policies.retry_after IS 'Wait before the next ro
 COMMENT ON COLUMN hail.dispatch_policies.candidates IS 'So many of the nearest drivers are scored in a round.';
 COMMENT ON COLUMN hail.dispatch_policies.weight_idle IS 'Fairness: weight of the time a driver has waited for a trip.';
 COMMENT ON COLUMN hail.dispatch_policies.weight_recent IS 'Fairness: weight of having had few trips lately.';
+COMMENT ON COLUMN hail.dispatch_policies.idle_span IS 'Waiting for a trip so long, or longer, makes the idle term 1.';
+COMMENT ON COLUMN hail.dispatch_policies.recent_span IS 'Trips completed within it are recent; recent_trips of them, or more, make the recent term 0.';
+COMMENT ON COLUMN hail.dispatch_policies.exact_tier_rounds IS
+'In so many first rounds of a search, drivers of exactly the class asked for come before those of a higher tier; later rounds make no difference.';
+COMMENT ON COLUMN hail.dispatch_policies.max_pickup_m IS 'No driver farther than this is asked, in whatever radius or queue; NULL: the radii alone limit.';
+COMMENT ON COLUMN hail.dispatch_policies.wallet_floor IS
+'A cash trip is not offered where its commission would take the driver''s wallet below this (minor units), nor below the account''s own floor; NULL: the latter alone.';
 COMMENT ON COLUMN hail.dispatch_policies.bid_min_bp IS 'Lowest bid, in hundredths of a percent of the quoted price; bid_max_bp: the highest.';
 COMMENT ON COLUMN hail.dispatch_policies.schedule_ahead IS 'A scheduled trip is matched so long before its time.';
 COMMENT ON COLUMN hail.dispatch_policies.schedule_max IS 'Trips are scheduled so far ahead at most.';
@@ -83,6 +96,7 @@ CREATE TABLE hail.trips (
     pooled_at       timestamptz,
     queue_position  integer,
     excluded_drivers uuid[] NOT NULL DEFAULT '{}',
+    favourites_first boolean NOT NULL DEFAULT false,
     event_version   integer NOT NULL DEFAULT 0,
     idempotency_key text NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 200),
     requested_at    timestamptz NOT NULL,
@@ -118,9 +132,11 @@ CREATE INDEX trips_pool ON hail.trips (region_id, pooled_at) WHERE state = 'sear
 CREATE INDEX trips_requested ON hail.trips USING brin (requested_at);
 CREATE INDEX trips_customer ON hail.trips (customer_id, id);
 CREATE INDEX trips_driver ON hail.trips (driver_id, id) WHERE driver_id IS NOT NULL;
+CREATE INDEX trips_completed ON hail.trips (driver_id, completed_at) WHERE state = 'completed';
 COMMENT ON TABLE hail.trips IS 'Trips, from request to payment. state moves only along hail.trip_transitions.';
 COMMENT ON COLUMN hail.trips.driver_slot IS 'Which of the driver''s parallel jobs this is; 1 for rides.';
 COMMENT ON COLUMN hail.trips.rounds_before IS 'Rounds of earlier searches: a driver gave the trip back and the radius starts anew.';
+COMMENT ON COLUMN hail.trips.favourites_first IS 'The customer wants drivers marked as favourites to be asked before others.';
 COMMENT ON COLUMN hail.trips.no_drivers_reason IS 'Why a search ended without a driver.';
 COMMENT ON COLUMN hail.trips.confirm_by IS 'A scheduled trip''s driver confirms by then (confirmed_at), or its backup driver is asked.';
 COMMENT ON COLUMN hail.trips.code_attempts IS 'Wrong pickup codes tried.';

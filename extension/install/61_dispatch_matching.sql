@@ -125,11 +125,12 @@ GRANT EXECUTE ON FUNCTION hail.check_dispatcher() TO hail_admin;
 
 CREATE FUNCTION hail.rank_drivers(trip_id uuid, max_results integer DEFAULT 20)
 RETURNS TABLE (driver_id uuid, score float8, distance_m float8, pickup_eta_s integer, distance_term float8, rating_term float8,
-               acceptance_term float8, completion_term float8, vehicle_term float8, repeat_term float8, gate text)
+               acceptance_term float8, completion_term float8, vehicle_term float8, repeat_term float8, gate text,
+               idle_term float8, recent_term float8, favourite boolean, exact_tier boolean, queue_place integer)
 LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'hail_rank_drivers';
 COMMENT ON FUNCTION hail.rank_drivers(uuid, integer) IS
-'Available drivers within the radius of the trip''s newest round, best first, with each weighted term of the score (they add up to it); gate tells why a driver is passed over: self, gave_back, blocked, declined, asked, preferred_area, pending_offers. Administrators only. Errors: not_found, warming.';
+'Available drivers within the radius of the trip''s newest round, best first, with each weighted term of the score (they add up to it); gate tells why a driver is passed over: self, gave_back, blocked, declined, asked, preferred_area, wallet, too_far, pending_offers. Before the score count the place in an airport''s queue, then favourite where the customer asked for favourites, then exact_tier (serves no higher class) in the policy''s first rounds. Administrators only. Errors: not_found, warming.';
 GRANT EXECUTE ON FUNCTION hail.rank_drivers(uuid, integer) TO hail_admin;
 
 CREATE TYPE hail.trip_matching AS (trip_id uuid, state text, status text, round integer, radius_m float8,

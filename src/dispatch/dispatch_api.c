@@ -54,21 +54,30 @@ Datum hail_wake_dispatcher(PG_FUNCTION_ARGS)
     PG_RETURN_VOID();
 }
 
+/* Columns: id, score, distance, eta, the six first terms, gate, then what was added. */
 static void put_ranked(ReturnSetInfo *result, const MatchTrip *trip, const MatchCandidate *candidate)
 {
     const LiveHit *hit = &candidate->hit;
-    Datum values[4 + SCORE_TERMS + 1];
+    const Verdict *verdict = &candidate->verdict;
+    Datum values[4 + SCORE_TERMS + 1 + 3];
     bool nulls[lengthof(values)] = {false};
+    int n = 0;
 
-    values[0] = UUIDPGetDatum(&hit->driver_id);
-    values[1] = Float8GetDatum(candidate->score.total);
-    values[2] = Float8GetDatum(hit->distance_m);
-    values[3] =
+    values[n++] = UUIDPGetDatum(&hit->driver_id);
+    values[n++] = Float8GetDatum(verdict->score.total);
+    values[n++] = Float8GetDatum(hit->distance_m);
+    values[n++] =
         Int32GetDatum((int32)rint(eta_seconds(hit->distance_m, trip->distance_factor, trip->speed_kmh)));
-    for (int i = 0; i < SCORE_TERMS; i++)
-        values[4 + i] = Float8GetDatum(candidate->score.term[i]);
-    nulls[4 + SCORE_TERMS] = candidate->gate == GATE_NONE;
-    values[4 + SCORE_TERMS] = CStringGetTextDatum(match_gate_names[candidate->gate]);
+    for (int i = 0; i < SCORE_IDLE; i++)
+        values[n++] = Float8GetDatum(verdict->score.term[i]);
+    nulls[n] = verdict->gate == GATE_NONE;
+    values[n++] = CStringGetTextDatum(match_gate_names[verdict->gate]);
+    values[n++] = Float8GetDatum(verdict->score.term[SCORE_IDLE]);
+    values[n++] = Float8GetDatum(verdict->score.term[SCORE_RECENT]);
+    values[n++] = BoolGetDatum(candidate->facts.flags & FACT_FAVOURITE);
+    values[n++] = BoolGetDatum((candidate->facts.flags & FACT_HIGHER_TIER) == 0);
+    nulls[n] = candidate->facts.queue_place == 0;
+    values[n++] = Int32GetDatum(candidate->facts.queue_place);
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -78,8 +87,7 @@ Datum hail_rank_drivers(PG_FUNCTION_ARGS)
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
     int max_results = PG_GETARG_INT32(1);
     MatchTrip trip;
-    MatchCandidate *candidates;
-    int found;
+    MatchField field;
 
     hail_require_admin();
     if (max_results < 1 || max_results > 1000)
@@ -90,9 +98,9 @@ Datum hail_rank_drivers(PG_FUNCTION_ARGS)
     if (!match_load(PG_GETARG_UUID_P(0), &trip))
         ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("there is no such trip"), hail_field("trip_id"));
     trip.candidates = Max(trip.candidates, max_results);
-    found = match_candidates(&trip, Max(trip.round - trip.rounds_before, 1), true, &candidates);
-    for (int i = 0; i < Min(found, max_results); i++)
-        put_ranked(result, &trip, &candidates[i]);
+    match_candidates(&trip, Max(trip.round - trip.rounds_before, 1), true, &field);
+    for (int i = 0; i < Min(field.count, max_results); i++)
+        put_ranked(result, &trip, &field.candidates[i]);
     SPI_finish();
     return (Datum)0;
 }

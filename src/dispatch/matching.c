@@ -13,6 +13,7 @@
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/statement.h"
 #include "dispatch/matching.h"
@@ -21,13 +22,6 @@
 
 /* So many places of an airport's queue are looked through at most. */
 #define QUEUE_MAX 100000
-
-const char *const match_gate_names[GATE_COUNT] = {
-    [GATE_NONE] = "none",           [GATE_SELF] = "self",
-    [GATE_GAVE_BACK] = "gave_back", [GATE_BLOCKED] = "blocked",
-    [GATE_DECLINED] = "declined",   [GATE_ASKED] = "asked",
-    [GATE_AREA] = "preferred_area", [GATE_OFFERS] = "pending_offers",
-};
 
 /* Statements run under the callers' search_path = pg_catalog, pg_temp. */
 
@@ -62,14 +56,26 @@ enum {
     COL_ASKED,
     COL_ASKED_ROUNDS,
     COL_DECLINED,
-    COL_AREAS
+    COL_AREAS,
+    COL_POLICY,
+    COL_RULES,
+    COL_RECENT_SPAN,
+    COL_WALLET_FLOOR,
+    COL_CASH_DUE,
+    COL_CURRENCY,
+    COL_HIGHER,
+    COL_FAVOURITES_FIRST,
+    COL_FAVOURITES
 };
+
+/* Elements of COL_RULES. */
+enum { RULE_IDLE_SPAN, RULE_RECENT_TRIPS, RULE_MAX_PICKUP, RULE_EXACT_ROUNDS, RULES };
 
 static HailStatement load_trip = {
     "SELECT t.customer_id, t.pickup_lat, t.pickup_lng, c.id::int4, t.round, t.rounds_before, t.event_version,"
     " coalesce(t.search_until, 'infinity'),"
     " ARRAY[p.weight_distance, p.weight_rating, p.weight_acceptance, p.weight_completion, p.weight_vehicle,"
-    "       p.weight_repeat]::float8[],"
+    "       p.weight_repeat, p.weight_idle, p.weight_recent]::float8[],"
     " t.strategy, p.offers_per_round::int4, p.rounds_per_radius::int4, p.sequential_offers::int4,"
     " p.bid_drivers::int4, p.max_pending_offers::int4, p.candidates::int4,"
     " (extract(epoch FROM p.offer_ttl) * 1000000)::int8,"
@@ -84,7 +90,18 @@ static HailStatement load_trip = {
     " coalesce(o.drivers, '{}'), coalesce(o.rounds, '{}'),"
     " ARRAY(SELECT d.driver_id FROM hail.offers d WHERE d.trip_id = t.id"
     "       AND d.status = 'declined'),"
-    " hail.areas_at(t.pickup_lat, t.pickup_lng)"
+    " hail.areas_at(t.pickup_lat, t.pickup_lng), p.id::int4,"
+    " ARRAY[extract(epoch FROM p.idle_span), p.recent_trips, coalesce(p.max_pickup_m, 0),"
+    "       p.exact_tier_rounds]::float8[],"
+    " (extract(epoch FROM p.recent_span) * 1000000)::int8,"
+    " coalesce(p.wallet_floor, -9223372036854775808),"
+    " CASE t.payment_method WHEN 'cash' THEN hail.commission(t.price, t.commission_bp) ELSE -1 END,"
+    " t.currency,"
+    " CASE WHEN p.exact_tier_rounds > 0 THEN (SELECT coalesce(bit_or(1::int8 << h.id), 0)"
+    "   FROM hail.service_classes h WHERE h.ladder = c.ladder AND h.tier > c.tier) ELSE 0 END,"
+    " t.favourites_first,"
+    " ARRAY(SELECT d.driver_id FROM hail.customer_drivers d WHERE d.customer_id = t.customer_id"
+    "       AND NOT d.blocked AND d.favourite AND t.favourites_first)"
     " FROM hail.trips t"
     " JOIN hail.dispatch_policies p ON p.id = t.policy_id"
     " JOIN hail.regions r ON r.id = t.region_id"
@@ -94,6 +111,21 @@ static HailStatement load_trip = {
     " WHERE t.id = $1",
     1,
     {UUIDOID}};
+
+/* Of $1, those whose wallet in a currency cannot take a debit of $3: its floor, or $4. */
+static HailStatement short_wallets = {"SELECT u.id FROM unnest($1) u (id) LEFT JOIN hail.accounts a"
+                                      " ON a.kind = 'DRIVER_WALLET' AND a.owner_id = u.id AND a.currency = $2"
+                                      " WHERE coalesce(a.posted - a.held, 0) - $3 < greatest(a.floor, $4)",
+                                      4,
+                                      {UUIDARRAYOID, TEXTOID, INT8OID, INT8OID}};
+
+/* Trips that each of $1 has completed since $2, in the order of $1. */
+static HailStatement recent_trips = {
+    "SELECT (SELECT count(*) FROM hail.trips t WHERE t.driver_id = u.id AND t.state = 'completed'"
+    "   AND t.completed_at > $2)::int4"
+    " FROM unnest($1) WITH ORDINALITY u (id, n) ORDER BY u.n",
+    2,
+    {UUIDARRAYOID, TIMESTAMPTZOID}};
 
 /* A not-null column of the loaded row. */
 static Datum column(int col)
@@ -148,13 +180,31 @@ static void load_exclusions(MatchTrip *trip)
         exclude(trip, DatumGetUUIDP(asked[i]), GATE_ASKED, DatumGetInt32(rounds[i]));
 }
 
-static void load_policy(MatchTrip *trip)
+static void load_rules(MatchTrip *trip)
 {
-    Datum *weights, *radii;
+    DecideContext *rules = &trip->rules;
+    Datum *weights, *numbers;
 
     array_elements(COL_WEIGHTS, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &weights);
     for (int i = 0; i < SCORE_TERMS; i++)
-        trip->weights.weight[i] = DatumGetFloat8(weights[i]);
+        rules->weights.weight[i] = DatumGetFloat8(weights[i]);
+    if (array_elements(COL_RULES, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &numbers) != RULES)
+        elog(ERROR, "rules of a policy are not as expected");
+    rules->idle_span_s = DatumGetFloat8(numbers[RULE_IDLE_SPAN]);
+    rules->recent_trips_max = (int)DatumGetFloat8(numbers[RULE_RECENT_TRIPS]);
+    rules->max_pickup_m = DatumGetFloat8(numbers[RULE_MAX_PICKUP]);
+    rules->exact_tier_rounds = (int)DatumGetFloat8(numbers[RULE_EXACT_ROUNDS]);
+    rules->max_pending_offers = trip->max_pending_offers;
+    rules->favourites_first = DatumGetBool(column(COL_FAVOURITES_FIRST));
+    trip->recent_span_us = DatumGetInt64(column(COL_RECENT_SPAN));
+    trip->wallet_floor = DatumGetInt64(column(COL_WALLET_FLOOR));
+}
+
+static void load_policy(MatchTrip *trip)
+{
+    Datum *radii;
+
+    trip->policy_id = DatumGetInt32(column(COL_POLICY));
     trip->max_pending_offers = DatumGetInt32(column(COL_MAX_PENDING));
     trip->candidates = DatumGetInt32(column(COL_CANDIDATES));
     trip->retry_after_us = DatumGetInt64(column(COL_RETRY));
@@ -175,17 +225,31 @@ static void load_policy(MatchTrip *trip)
     };
     if (trip->strategy.kind == STRATEGY_COUNT)
         elog(ERROR, "trip has an unknown strategy");
+    load_rules(trip);
+}
+
+static int load_drivers(int col, pg_uuid_t **drivers)
+{
+    Datum *ids;
+    int count = uuid_elements(col, &ids);
+
+    *drivers = palloc(sizeof(pg_uuid_t) * (count + 1));
+    for (int i = 0; i < count; i++)
+        (*drivers)[i] = *DatumGetUUIDP(ids[i]);
+    return count;
 }
 
 bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
 {
-    Datum *repeat;
-
     if (hail_execute(&load_trip, (Datum[]){UUIDPGetDatum(trip_id)}, NULL, false, 1) == 0)
         return false;
     memset(trip, 0, sizeof(*trip));
     trip->id = *trip_id;
+    trip->now = hail_now();
     trip->customer_id = *DatumGetUUIDP(column(COL_CUSTOMER));
+    trip->higher_classes = DatumGetInt64(column(COL_HIGHER));
+    trip->cash_due = DatumGetInt64(column(COL_CASH_DUE));
+    trip->currency = TextDatumGetCString(column(COL_CURRENCY));
     trip->pickup_lat = DatumGetFloat8(column(COL_LAT));
     trip->pickup_lng = DatumGetFloat8(column(COL_LNG));
     trip->class_id = DatumGetInt32(column(COL_CLASS));
@@ -198,10 +262,8 @@ bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
     trip->speed_kmh = DatumGetFloat8(column(COL_SPEED));
     load_policy(trip);
     load_exclusions(trip);
-    trip->repeat_count = uuid_elements(COL_REPEAT, &repeat);
-    trip->repeat = palloc(sizeof(pg_uuid_t) * (trip->repeat_count + 1));
-    for (int i = 0; i < trip->repeat_count; i++)
-        trip->repeat[i] = *DatumGetUUIDP(repeat[i]);
+    trip->repeat_count = load_drivers(COL_REPEAT, &trip->repeat);
+    trip->favourite_count = load_drivers(COL_FAVOURITES, &trip->favourites);
     if (!geofence_airport_at(trip->pickup_lat, trip->pickup_lng, &trip->airport, &trip->queue_offers))
         trip->airport = 0; /* asked last: its statements replace the row read above */
     return true;
@@ -214,38 +276,108 @@ static bool exclusion_holds(const MatchTrip *trip, const MatchExclusion *exclusi
            exclusion->round - trip->rounds_before >= strategy_plan(trip, round).pass_start;
 }
 
-static MatchGate gate_of(const MatchTrip *trip, const LiveHit *hit, int round)
+/* The first exclusion that holds for this driver in this round. */
+static MatchGate exclusion_of(const MatchTrip *trip, const pg_uuid_t *driver_id, int round)
 {
     for (int i = 0; i < trip->exclusion_count; i++) {
         const MatchExclusion *exclusion = &trip->exclusions[i];
 
-        if (memcmp(&exclusion->driver_id, &hit->driver_id, UUID_LEN) == 0 &&
+        if (memcmp(&exclusion->driver_id, driver_id, UUID_LEN) == 0 &&
             exclusion_holds(trip, exclusion, round))
             return exclusion->gate;
     }
-    if (hit->area_mask != 0 && (hit->area_mask & trip->area_mask) == 0)
-        return GATE_AREA;
-    return hit->pending_offers >= trip->max_pending_offers ? GATE_OFFERS : GATE_NONE;
+    return GATE_NONE;
 }
 
-static bool drove_before(const MatchTrip *trip, const pg_uuid_t *driver_id)
+static bool is_among(const pg_uuid_t *drivers, int count, const pg_uuid_t *driver_id)
 {
-    for (int i = 0; i < trip->repeat_count; i++)
-        if (memcmp(&trip->repeat[i], driver_id, UUID_LEN) == 0)
+    for (int i = 0; i < count; i++)
+        if (memcmp(&drivers[i], driver_id, UUID_LEN) == 0)
             return true;
     return false;
 }
 
-static int by_score(const void *left, const void *right)
+/* What a hit tells of the driver; excluded, queue_place, recent_trips and the wallet come from elsewhere. */
+static void facts_of(const MatchTrip *trip, const LiveHit *hit, DriverFacts *facts)
+{
+    memcpy(facts->driver_id, hit->driver_id.data, UUID_LEN);
+    facts->distance_m = (float)hit->distance_m;
+    facts->rating = facts_rating(hit->rating);
+    facts->acceptance = facts_share(hit->acceptance);
+    facts->completion = facts_share(hit->completion);
+    facts->vehicle = facts_share(hit->vehicle_score);
+    facts->idle_s =
+        facts_idle(hit->idle_since != 0 ? (double)(trip->now - hit->idle_since) / USECS_PER_SEC : -1);
+    facts->recent_trips = FACTS_UNKNOWN;
+    facts->pending_offers = (uint8)Min(hit->pending_offers, PG_UINT8_MAX);
+    if (is_among(trip->repeat, trip->repeat_count, &hit->driver_id))
+        facts->flags |= FACT_REPEAT;
+    if (is_among(trip->favourites, trip->favourite_count, &hit->driver_id))
+        facts->flags |= FACT_FAVOURITE;
+    if (hit->area_mask != 0 && (hit->area_mask & trip->area_mask) == 0)
+        facts->flags |= FACT_OTHER_AREA;
+    if (hit->class_mask & trip->higher_classes)
+        facts->flags |= FACT_HIGHER_TIER;
+}
+
+/* What only rows tell, asked for all candidates at once, and only where a rule needs it. */
+static void facts_from_rows(const MatchTrip *trip, MatchField *field)
+{
+    bool recent = trip->rules.weights.weight[SCORE_RECENT] != 0, isnull;
+    Datum *ids, drivers;
+    uint64 rows;
+
+    if (field->count == 0 || (trip->cash_due < 0 && !recent))
+        return;
+    ids = palloc(sizeof(Datum) * field->count);
+    for (int i = 0; i < field->count; i++)
+        ids[i] = UUIDPGetDatum(&field->candidates[i].hit.driver_id);
+    drivers = PointerGetDatum(construct_array(ids, field->count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+    if (trip->cash_due >= 0) {
+        rows = hail_execute(&short_wallets,
+                            (Datum[]){drivers, CStringGetTextDatum(trip->currency),
+                                      Int64GetDatum(trip->cash_due), Int64GetDatum(trip->wallet_floor)},
+                            trip->wallet_floor == PG_INT64_MIN ? "   n" : NULL, false, 0);
+        for (uint64 r = 0; r < rows; r++) {
+            pg_uuid_t *driver = DatumGetUUIDP(hail_result(r, 1, &isnull));
+
+            for (int i = 0; i < field->count; i++)
+                if (memcmp(driver, &field->candidates[i].hit.driver_id, UUID_LEN) == 0)
+                    field->candidates[i].facts.flags |= FACT_WALLET_SHORT;
+        }
+    }
+    if (recent) {
+        rows = hail_execute(&recent_trips,
+                            (Datum[]){drivers, TimestampTzGetDatum(trip->now - trip->recent_span_us)}, NULL,
+                            false, 0);
+        for (uint64 r = 0; r < rows; r++)
+            field->candidates[r].facts.recent_trips =
+                (uint8)Min(DatumGetInt32(hail_result(r, 1, &isnull)), FACTS_UNKNOWN - 1);
+    }
+}
+
+static int by_decision(const void *left, const void *right)
 {
     const MatchCandidate *a = left, *b = right;
 
-    if ((a->gate == GATE_NONE) != (b->gate == GATE_NONE))
-        return a->gate == GATE_NONE ? -1 : 1;
-    if (a->queue_place != b->queue_place)
-        return a->queue_place > 0 && (b->queue_place == 0 || a->queue_place < b->queue_place) ? -1 : 1;
-    return score_order(a->score.total, a->hit.distance_m, a->hit.driver_id.data, b->score.total,
-                       b->hit.distance_m, b->hit.driver_id.data);
+    return decide_order(&a->facts, &a->verdict, &b->facts, &b->verdict);
+}
+
+void match_decide(const MatchTrip *trip, int round, MatchField *field)
+{
+    DecideContext rules = trip->rules;
+
+    rules.round = round;
+    rules.radius_m = field->radius_m;
+    for (int i = 0; i < field->count; i++)
+        facts_of(trip, &field->candidates[i].hit, &field->candidates[i].facts);
+    facts_from_rows(trip, field);
+    field->eligible = 0;
+    for (int i = 0; i < field->count; i++) {
+        field->candidates[i].verdict = decide_driver(&rules, &field->candidates[i].facts);
+        field->eligible += field->candidates[i].verdict.gate == GATE_NONE;
+    }
+    qsort(field->candidates, field->count, sizeof(MatchCandidate), by_decision);
 }
 
 /*
@@ -303,44 +435,36 @@ static int gather(const MatchTrip *trip, const LiveSearch *search, bool all, Liv
     return count;
 }
 
-int match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchCandidate **candidates)
+void match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchField *field)
 {
-    double radius = trip->radius_m[strategy_plan(trip, round).radius_index];
     pg_uuid_t *excluded = palloc(sizeof(pg_uuid_t) * (trip->exclusion_count + 1));
     LiveHit *hits = palloc(sizeof(LiveHit) * 2 * trip->candidates);
     LiveSearch search = {.lat = trip->pickup_lat,
                          .lng = trip->pickup_lng,
-                         .radius_m = radius,
                          .max_results = trip->candidates,
                          .class_id = trip->class_id,
                          .max_pending_offers = with_gated ? 0 : trip->max_pending_offers,
                          .area_mask = with_gated ? LIVE_ANY_AREA : trip->area_mask,
-                         .excluded = excluded};
-    int found, queued;
+                         .excluded = excluded,
+                         .passed = &field->passed};
+    int queued;
 
+    memset(field, 0, sizeof(*field));
+    field->radius_m = search.radius_m = trip->radius_m[strategy_plan(trip, round).radius_index];
     for (int i = 0; i < trip->exclusion_count && !with_gated; i++)
         if (exclusion_holds(trip, &trip->exclusions[i], round))
             excluded[search.excluded_count++] = trip->exclusions[i].driver_id;
-    found = gather(trip, &search, with_gated, hits, &queued);
-    *candidates = palloc(sizeof(MatchCandidate) * (found + 1));
-    for (int i = 0; i < found; i++) {
-        ScoreInput input = {hits[i].distance_m,
-                            radius,
-                            hits[i].rating,
-                            hits[i].acceptance,
-                            hits[i].completion,
-                            hits[i].vehicle_score,
-                            drove_before(trip, &hits[i].driver_id)};
-
-        (*candidates)[i].hit = hits[i];
-        (*candidates)[i].score = score_driver(&trip->weights, &input);
-        (*candidates)[i].queue_place = i < queued ? i + 1 : 0;
-        (*candidates)[i].gate = with_gated ? gate_of(trip, &hits[i], round) : GATE_NONE;
+    field->count = gather(trip, &search, with_gated, hits, &queued);
+    field->candidates = palloc0(sizeof(MatchCandidate) * (field->count + 1));
+    for (int i = 0; i < field->count; i++) {
+        field->candidates[i].hit = hits[i];
+        field->candidates[i].facts.queue_place = i < queued ? i + 1 : 0;
+        field->candidates[i].facts.excluded =
+            with_gated ? exclusion_of(trip, &hits[i].driver_id, round) : GATE_NONE;
     }
     pfree(hits);
     pfree(excluded);
-    qsort(*candidates, found, sizeof(MatchCandidate), by_score);
-    return found;
+    match_decide(trip, round, field);
 }
 
 /* Somebody was asked in the pass that this round belongs to. */
@@ -357,37 +481,40 @@ static bool asked_in_pass(const MatchTrip *trip, int round)
  * a pass at the widest; a new pass asks again who let offers go by. Ends: the passes skipped to have asked
  * nobody.
  */
-static int next_candidates(const MatchTrip *trip, int *round, MatchCandidate **candidates)
+static void next_candidates(const MatchTrip *trip, int *round, MatchField *field)
 {
     *round = trip->round - trip->rounds_before + 1;
     for (;;) {
-        int found = match_candidates(trip, *round, false, candidates);
         RoundPlan plan = strategy_plan(trip, *round);
         bool widest = plan.radius_index == trip->radius_count - 1;
 
-        if (found > 0 || (widest && !asked_in_pass(trip, *round)))
-            return found;
+        match_candidates(trip, *round, false, field);
+        if (field->eligible > 0 || (widest && !asked_in_pass(trip, *round)))
+            return;
         *round = plan.next_group;
     }
 }
 
 /*
- * The same, but -1 while the live index is being rebuilt: the request stands, the trip is looked at again.
+ * The same, but false while the live index is being rebuilt: the request stands, the trip is looked at again.
  * The price of a subtransaction is paid only when there may be an error to catch.
  */
-static int try_next_candidates(const MatchTrip *trip, int *round, MatchCandidate **candidates)
+static bool try_next_candidates(const MatchTrip *trip, int *round, MatchField *field)
 {
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
-    volatile int found = -1;
+    volatile bool found = false;
 
-    if (live_ready())
-        return next_candidates(trip, round, candidates);
+    if (live_ready()) {
+        next_candidates(trip, round, field);
+        return true;
+    }
     BeginInternalSubTransaction(NULL);
     MemoryContextSwitchTo(context);
     PG_TRY();
     {
-        found = next_candidates(trip, round, candidates);
+        next_candidates(trip, round, field);
+        found = true;
         ReleaseCurrentSubTransaction();
     }
     PG_CATCH();
@@ -410,26 +537,25 @@ static int try_next_candidates(const MatchTrip *trip, int *round, MatchCandidate
 int match_round(const pg_uuid_t *trip_id, TimestampTz now)
 {
     MatchTrip trip;
-    MatchCandidate *candidates;
+    MatchField field = {0};
     OfferTerms terms = {.now = now};
     RoundPlan plan;
-    int found, number, wanted;
+    int number, wanted;
+    bool searched;
 
     if (!match_load(trip_id, &trip))
         elog(ERROR, "trip to be matched is gone");
-    found = try_next_candidates(&trip, &number, &candidates);
-    terms.round = found < 0 ? trip.round : trip.rounds_before + number;
+    searched = try_next_candidates(&trip, &number, &field);
+    terms.round = searched ? trip.rounds_before + number : trip.round;
     plan = strategy_plan(&trip, number);
     terms.expires_at = Min(now + plan.ttl_us, trip.search_until);
     terms.retry_at = Min(now + trip.retry_after_us, trip.search_until);
     terms.slots = trip.max_pending_offers;
+    terms.radius_m = field.radius_m;
     wanted = plan.offers;
-    if (found > 0) {
-        terms.radius_m = trip.radius_m[plan.radius_index];
-        if (candidates[0].queue_place > 0) {
-            wanted = Min(wanted, trip.queue_offers);
-            terms.slots = 1;
-        }
+    if (field.eligible > 0 && field.candidates[0].facts.queue_place > 0) {
+        wanted = Min(wanted, trip.queue_offers);
+        terms.slots = 1;
     }
-    return offers_send(&trip, candidates, Max(found, 0), wanted, &terms);
+    return offers_send(&trip, field.candidates, field.eligible, wanted, &terms);
 }

@@ -12,27 +12,11 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
-#include "dispatch/score.h"
+#include "dispatch/decide.h"
 #include "dispatch/strategy.h"
 #include "live/live.h"
 
 #define MATCH_MAX_RADII 20
-
-/* Why a driver near the pickup is passed over. Approval, presence, class and freshness are the index's gates.
- */
-typedef enum MatchGate {
-    GATE_NONE,
-    GATE_SELF,      /* the driver is the customer */
-    GATE_GAVE_BACK, /* took this trip and cancelled, or was excluded by hand */
-    GATE_BLOCKED,   /* by the customer */
-    GATE_DECLINED,  /* this trip */
-    GATE_ASKED,     /* has had an offer in this pass over the radii */
-    GATE_AREA,      /* prefers areas the pickup is not in */
-    GATE_OFFERS,    /* holds as many pending offers as the policy allows */
-    GATE_COUNT
-} MatchGate;
-
-extern const char *const match_gate_names[GATE_COUNT];
 
 typedef struct MatchExclusion {
     pg_uuid_t driver_id;
@@ -43,14 +27,21 @@ typedef struct MatchExclusion {
 /* Everything a round decides by; the trip's row is locked while it is used for offers. */
 typedef struct MatchTrip {
     pg_uuid_t id, customer_id;
+    TimestampTz now; /* when it was read */
     double pickup_lat, pickup_lng;
     int class_id;
+    int64 higher_classes; /* bits of the higher classes of the same ladder */
+    int64 cash_due; /* commission a cash trip takes from its driver's wallet, minor units; -1: not cash */
+    const char *currency;
     uint64 area_mask;         /* preferred areas the pickup is in */
     int round, rounds_before; /* newest round so far; rounds of searches before this one */
     int event_version;
     TimestampTz search_until;
     /* policy */
-    ScoreWeights weights;
+    int policy_id;
+    DecideContext rules;  /* all of it but round and radius_m */
+    int64 recent_span_us; /* trips completed within it are recent */
+    int64 wallet_floor;   /* of drivers' wallets, minor units; PG_INT64_MIN: none but the account's own */
     int airport,
         queue_offers;       /* the pickup lies in this airport, whose queue is asked so many at a time; 0 */
     StrategyTerms strategy; /* of the trip, with what of the policy it goes by */
@@ -65,14 +56,23 @@ typedef struct MatchTrip {
     int exclusion_count;
     pg_uuid_t *repeat; /* drivers who have driven the customer, and favourites */
     int repeat_count;
+    pg_uuid_t *favourites;
+    int favourite_count;
 } MatchTrip;
 
 typedef struct MatchCandidate {
     LiveHit hit;
-    Score score;
-    MatchGate gate;  /* GATE_NONE: can be offered the trip */
-    int queue_place; /* in the airport's queue, from 1; 0: not from there */
+    DriverFacts facts;
+    Verdict verdict; /* gate GATE_NONE: can be offered the trip */
 } MatchCandidate;
+
+/* Who was looked at in a round. */
+typedef struct MatchField {
+    double radius_m;
+    MatchCandidate *candidates; /* best first; those that a gate shuts out behind the others */
+    int count, eligible;        /* candidates; how many of them no gate shuts out */
+    LivePassed passed;          /* whom the index passed over */
+} MatchField;
 
 /* What a round (counted from 1 within the search) of the trip is; pure. */
 static inline RoundPlan strategy_plan(const MatchTrip *trip, int round_in_search)
@@ -84,15 +84,18 @@ static inline RoundPlan strategy_plan(const MatchTrip *trip, int round_in_search
 extern bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip);
 
 /*
- * The candidates of a round (counted from 1 within the search), best score first; `with_gated` keeps those
- * who are passed over, marked, behind the others. Returns how many, in *candidates (palloc'd). Errors:
- * warming.
+ * Gather, gate and score the drivers for a round (counted from 1 within the search). `with_gated`: also those
+ * whom the index alone would pass over for their offers, areas and earlier dealings with this trip. Palloc'd.
+ * Inside SPI. Errors: warming.
  *
  * For a pickup in an airport they are the drivers in its queue, in order, each once in a search and one offer
  * at a time; only when none is left to ask, the nearest. `with_gated` shows both, the queue first.
  */
-extern int match_candidates(const MatchTrip *trip, int round_in_search, bool with_gated,
-                            MatchCandidate **candidates);
+extern void match_candidates(const MatchTrip *trip, int round_in_search, bool with_gated, MatchField *field);
+
+/* The facts of drivers found for a trip, and what the rules make of them: for those who find them in their
+ * own way. facts.excluded and queue_place are the caller's; hits farther than radius_m are gated. Sorts. */
+extern void match_decide(const MatchTrip *trip, int round_in_search, MatchField *field);
 
 /*
  * Run the next round of a searching trip whose row the caller has locked: offers, trip row, event. Returns

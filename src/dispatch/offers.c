@@ -98,7 +98,7 @@ static int send_offers(Sending *sending, const MatchCandidate *candidates, int c
         if (!try_offer_lock(&hit->driver_id))
             continue;
         drivers[taken] = UUIDPGetDatum(&hit->driver_id);
-        scores[taken] = Float4GetDatum((float4)candidates[next].score.total);
+        scores[taken] = Float4GetDatum((float4)candidates[next].verdict.score.total);
         distances[taken] = Int32GetDatum((int32)rint(hit->distance_m));
         etas[taken] =
             Int32GetDatum((int32)rint(eta_seconds(hit->distance_m, trip->distance_factor, trip->speed_kmh)));

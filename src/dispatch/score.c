@@ -3,6 +3,17 @@
 
 #include <string.h>
 
+const char *const score_term_names[SCORE_TERMS] = {
+    [SCORE_DISTANCE] = "distance",
+    [SCORE_RATING] = "rating",
+    [SCORE_ACCEPTANCE] = "acceptance",
+    [SCORE_COMPLETION] = "completion",
+    [SCORE_VEHICLE] = "vehicle",
+    [SCORE_REPEAT] = "repeat",
+    [SCORE_IDLE] = "idle",
+    [SCORE_RECENT] = "recent",
+};
+
 /* NaN compares false with everything: it ends as 0. */
 static double clamp01(double value)
 {
@@ -20,6 +31,8 @@ Score score_driver(const ScoreWeights *weights, const ScoreInput *input)
         [SCORE_COMPLETION] = clamp01(input->completion),
         [SCORE_VEHICLE] = clamp01(input->vehicle),
         [SCORE_REPEAT] = input->repeat ? 1 : 0,
+        [SCORE_IDLE] = clamp01(input->idle_s / input->idle_span_s),
+        [SCORE_RECENT] = clamp01(1 - input->recent_trips / input->recent_trips_max),
     };
     Score score = {.total = 0};
 

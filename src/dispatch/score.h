@@ -1,9 +1,10 @@
 /*
  * score.h
- *    How well a driver suits a trip: a weighted sum of six terms, each from 0 (worst) to 1 (best).
+ *    How well a driver suits a trip: a weighted sum of terms, each from 0 (worst) to 1 (best).
  *
  * Pure: no SPI, no locks, no clock. Weights come from hail.dispatch_policies (shipped: distance .40, rating
- * .20, acceptance .15, completion .10, vehicle .10, repeat .05); they need not add up to 1.
+ * .20, acceptance .15, completion .10, vehicle .10, repeat .05, and none for fairness: idle, recent); they
+ * need not add up to 1. A term whose weight is 0 counts nothing, whatever its input.
  */
 #ifndef HAIL_DISPATCH_SCORE_H
 #define HAIL_DISPATCH_SCORE_H
@@ -17,6 +18,8 @@ typedef enum ScoreTerm {
     SCORE_COMPLETION, /* trips completed of trips taken */
     SCORE_VEHICLE,    /* the vehicle's score */
     SCORE_REPEAT,     /* 1: has driven this customer before, or is a favourite */
+    SCORE_IDLE,       /* time without a trip / idle_span */
+    SCORE_RECENT,     /* 1 - trips completed lately / recent_trips */
     SCORE_TERMS
 } ScoreTerm;
 
@@ -29,12 +32,17 @@ typedef struct ScoreInput {
     double rating;                          /* 1-5 */
     double acceptance, completion, vehicle; /* 0-1 */
     bool repeat;
+    double idle_s, idle_span_s;            /* waited for a trip so long; the span that counts as 1 */
+    double recent_trips, recent_trips_max; /* completed in the policy's span; so many count as 0 */
 } ScoreInput;
 
 typedef struct Score {
     double term[SCORE_TERMS]; /* each already multiplied by its weight */
     double total;             /* their sum */
 } Score;
+
+/* Names as in the columns of hail.rank_drivers, without "_term". */
+extern const char *const score_term_names[SCORE_TERMS];
 
 /* Score one driver. Inputs out of range (NaN too) count as the nearer bound, NaN as the worst. */
 extern Score score_driver(const ScoreWeights *weights, const ScoreInput *input);

@@ -13,6 +13,34 @@ typedef enum LiveState { LIVE_OFFLINE, LIVE_AVAILABLE, LIVE_OFFERED, LIVE_BUSY, 
 
 #define LIVE_ANY_AREA PG_UINT64_MAX
 
+/* Why a search passed over a driver within its radius. */
+typedef enum LivePass {
+    LIVE_PASS_STALE,    /* not heard of for hail.presence_ttl */
+    LIVE_PASS_BUSY,     /* on a trip */
+    LIVE_PASS_COOLDOWN, /* has just ended one */
+    LIVE_PASS_CLASS,    /* does not serve the class; counted, not noted */
+    LIVE_PASS_OFFERS,
+    LIVE_PASS_RATING,
+    LIVE_PASS_AREA,
+    LIVE_PASS_EXCLUDED,
+    LIVE_PASSES
+} LivePass;
+
+#define LIVE_PASSED_MAX 64
+
+/* Drivers that a search met and passed over: how many, and the first ones noted, the nearer roughly first.
+ * Those it had no need to look at, being farther than its results, are not in it, nor are drivers who are
+ * offline. */
+typedef struct LivePassed {
+    int count[LIVE_PASSES];
+    int noted;
+    struct {
+        pg_uuid_t driver_id;
+        float distance_m;
+        LivePass why;
+    } drivers[LIVE_PASSED_MAX];
+} LivePassed;
+
 typedef struct LiveSearch {
     double lat, lng, radius_m;
     int max_results;
@@ -25,6 +53,7 @@ typedef struct LiveSearch {
     bool brief;                /* only driver_id, lat, lng and distance_m of a hit are asked for */
     const pg_uuid_t *excluded; /* drivers never to return */
     int excluded_count;
+    LivePassed *passed; /* filled in; NULL: not asked. Without preload it stays empty */
 } LiveSearch;
 
 /* A driver found; copied out of the index, valid at the moment of the copy. */

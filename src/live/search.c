@@ -169,22 +169,34 @@ static void keep_hit(SearchRun *run, int32 slot, double chord2)
         run->limit = Min(run->limit, run->found[0].chord2);
 }
 
-/* What findable() leaves to ask. */
-static bool wanted(const SearchRun *run, int32 slot)
+/* Cell lock held: no errors, no allocation. */
+static void note_passed(LivePassed *passed, int32 slot, double chord2, LivePass why)
+{
+    passed->count[why]++;
+    if (why == LIVE_PASS_CLASS || passed->noted == LIVE_PASSED_MAX)
+        return;
+    passed->drivers[passed->noted].driver_id = live_index->hot[slot].driver_id;
+    passed->drivers[passed->noted].distance_m = (float)geo_chord2_to_m(chord2);
+    passed->drivers[passed->noted++].why = why;
+}
+
+/* What findable() leaves to ask; LIVE_PASSES: nothing is against it. */
+static LivePass unwanted(const SearchRun *run, int32 slot)
 {
     const LiveSearch *search = run->search;
 
     if (run->needs_cold) {
         const LiveCold *cold = &live_index->cold[slot];
 
-        if (cold->rating < search->min_rating ||
-            (cold->area_mask != 0 && (cold->area_mask & search->area_mask) == 0))
-            return false;
+        if (cold->rating < search->min_rating)
+            return LIVE_PASS_RATING;
+        if (cold->area_mask != 0 && (cold->area_mask & search->area_mask) == 0)
+            return LIVE_PASS_AREA;
     }
     for (int i = 0; i < search->excluded_count; i++)
         if (live_uuid_cmp(&search->excluded[i], &live_index->hot[slot].driver_id) == 0)
-            return false;
-    return true;
+            return LIVE_PASS_EXCLUDED;
+    return LIVE_PASSES;
 }
 
 /* Candidates of a cell wait until this many are there: their other cache lines are fetched meanwhile. */
@@ -198,9 +210,17 @@ typedef struct Candidates {
 
 static void keep_candidates(SearchRun *run, Candidates *candidates)
 {
-    for (int i = 0; i < candidates->count; i++)
-        if (candidates->chord2[i] <= run->limit && wanted(run, candidates->slots[i]))
+    for (int i = 0; i < candidates->count; i++) {
+        LivePass why;
+
+        if (candidates->chord2[i] > run->limit)
+            continue;
+        why = unwanted(run, candidates->slots[i]);
+        if (why == LIVE_PASSES)
             keep_hit(run, candidates->slots[i], candidates->chord2[i]);
+        else if (run->search->passed != NULL)
+            note_passed(run->search->passed, candidates->slots[i], candidates->chord2[i], why);
+    }
     candidates->count = 0;
 }
 
@@ -227,6 +247,18 @@ static inline bool findable(const SearchRun *run, const LiveHot *hot)
            hot->pending_offers < run->max_pending;
 }
 
+/* Why findable() says no. */
+static LivePass why_not_findable(const SearchRun *run, const LiveHot *hot)
+{
+    if (run->class_bit != 0 && (hot->class_mask & run->class_bit) == 0)
+        return LIVE_PASS_CLASS;
+    if (hot->fresh_at < run->oldest)
+        return LIVE_PASS_STALE;
+    if (hot->on_trip && !run->with_room)
+        return LIVE_PASS_BUSY;
+    return !hot->on_trip && hot->cooldown_until > run->now ? LIVE_PASS_COOLDOWN : LIVE_PASS_OFFERS;
+}
+
 /* Drivers of a bucket, whatever their cells: no cell has this key. */
 #define ANY_CELL PG_UINT64_MAX
 
@@ -234,14 +266,20 @@ static inline void read_slot(SearchRun *run, Candidates *candidates, CellsKey ce
 {
     const LiveHot *hot = &live_index->hot[slot];
     double chord2;
+    bool found;
 
     run->drivers_visited++;
-    if (!findable(run, hot))
+    found = findable(run, hot);
+    if (!found && run->search->passed == NULL)
         return;
     chord2 = geo_chord2_from(&run->origin, hot->lat, hot->lng);
     /* other cells may share the bucket */
-    if (chord2 <= run->limit && (cell == ANY_CELL || cells_key(hot->lat, hot->lng) == cell))
+    if (chord2 > run->limit || (cell != ANY_CELL && cells_key(hot->lat, hot->lng) != cell))
+        return;
+    if (found)
         add_candidate(run, candidates, slot, chord2);
+    else
+        note_passed(run->search->passed, slot, chord2, why_not_findable(run, hot));
 }
 
 /* Fetch this block's drivers and the block after it: they are read after the block before it. */
@@ -438,6 +476,8 @@ static int64 patience(void)
 static void start_over(SearchRun *run)
 {
     run->queued = run->count = 0;
+    if (run->search->passed != NULL)
+        memset(run->search->passed, 0, offsetof(LivePassed, drivers));
     run->limit = geo_m_to_chord2(run->radius_m);
 }
 

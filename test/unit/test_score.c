@@ -14,21 +14,21 @@ static int near(double actual, double expected)
 
 static void best_driver_scores_one(void)
 {
-    ScoreInput input = {0, 5000, 5, 1, 1, 1, true};
+    ScoreInput input = {0, 5000, 5, 1, 1, 1, true, 0, 1, 0, 1};
 
     CHECK(near(score_driver(&shipped, &input).total, 1));
 }
 
 static void worst_driver_scores_zero(void)
 {
-    ScoreInput input = {5000, 5000, 1, 0, 0, 0, false};
+    ScoreInput input = {5000, 5000, 1, 0, 0, 0, false, 0, 1, 0, 1};
 
     CHECK(near(score_driver(&shipped, &input).total, 0));
 }
 
 static void terms_are_weighted_and_add_up(void)
 {
-    ScoreInput input = {1250, 5000, 4, .8, .5, .5, true};
+    ScoreInput input = {1250, 5000, 4, .8, .5, .5, true, 0, 1, 0, 1};
     Score score = score_driver(&shipped, &input);
     double sum = 0;
 
@@ -45,8 +45,8 @@ static void terms_are_weighted_and_add_up(void)
 
 static void values_out_of_range_count_as_the_bound(void)
 {
-    ScoreInput beyond = {9000, 5000, 9, 2, 2, 2, false};
-    ScoreInput unknown = {NAN, 5000, NAN, NAN, NAN, NAN, false};
+    ScoreInput beyond = {9000, 5000, 9, 2, 2, 2, false, 0, 1, 0, 1};
+    ScoreInput unknown = {NAN, 5000, NAN, NAN, NAN, NAN, false, 0, 1, 0, 1};
 
     CHECK(near(score_driver(&shipped, &beyond).total, .20 + .15 + .10 + .10));
     CHECK(near(score_driver(&shipped, &unknown).total, 0));
