@@ -8,6 +8,7 @@
 #include "base/guc.h"
 #include "base/shmem.h"
 #include "dispatch/overload.h"
+#include "dispatch/codes.h"
 #include "history/history.h"
 #include "identity/rate.h"
 #include "identity/session.h"
@@ -25,6 +26,7 @@ void _PG_init(void)
     hail_clock_init();
     hail_session_init();
     hail_rate_init();
+    code_tries_init();
     live_init();
     history_init();
     ledger_init();

@@ -13,11 +13,13 @@ CREATE TABLE hail.fares (
     commission_bp     integer NOT NULL CHECK (commission_bp BETWEEN 0 AND 10000),
     rounding          bigint NOT NULL DEFAULT 50 CHECK (rounding >= 1),
     effective         tstzrange NOT NULL DEFAULT tstzrange('-infinity', 'infinity'),
+    stop_fee          bigint NOT NULL DEFAULT 0 CHECK (stop_fee >= 0),
     EXCLUDE USING gist (region_id WITH =, service_class WITH =, effective WITH &&)
 );
 COMMENT ON TABLE hail.fares IS
 'Price list per region and class, in minor units of the region''s currency; no two versions overlap in time.';
 COMMENT ON COLUMN hail.fares.commission_bp IS 'Commission in basis points (1500 = 15 %).';
+COMMENT ON COLUMN hail.fares.stop_fee IS 'What each stop of a job beyond the first two costs, beside the way to it; quotes have it in booking_fee.';
 COMMENT ON COLUMN hail.fares.rounding IS 'Totals are rounded half up to a multiple of this many minor units.';
 
 CREATE TABLE hail.fare_time_rules (
@@ -95,12 +97,15 @@ CREATE TABLE hail.quotes (
     created_at        timestamptz NOT NULL,
     expires_at        timestamptz NOT NULL,
     used_at           timestamptz,
+    stops             float8[],
     -- what was added adds up: to the last minor unit
     CHECK (total = base_amount + distance_amount + time_amount + multiplier_amount + minimum_amount + booking_fee + rounding_amount)
 );
 CREATE INDEX quotes_customer ON hail.quotes (customer_id, created_at);
 COMMENT ON TABLE hail.quotes IS 'Prices promised to a customer until expires_at, with everything that made them. A trip uses a quote once.';
 COMMENT ON COLUMN hail.quotes.multiplier_amount IS 'What surge, time of day and events add to base, distance and time.';
+COMMENT ON COLUMN hail.quotes.stops IS
+'Quotes of jobs: latitude and longitude of every stop in its order, the first the pickup and the last the dropoff; distance and time are those of all legs.';
 COMMENT ON COLUMN hail.quotes.minimum_amount IS 'What the minimum fare adds.';
 
 -- Who may read the tables
@@ -197,7 +202,7 @@ COMMENT ON FUNCTION hail.check_fare_amounts(bigint, bigint, bigint, bigint, bigi
 CREATE FUNCTION hail.set_fare(region text, service_class text, base bigint, per_km bigint, per_minute bigint,
                               minimum bigint, commission_bp integer, booking_fee bigint DEFAULT 0,
                               cancellation_fee bigint DEFAULT 0, rounding bigint DEFAULT 50,
-                              effective_from timestamptz DEFAULT NULL) RETURNS hail.fares
+                              effective_from timestamptz DEFAULT NULL, stop_fee bigint DEFAULT 0) RETURNS hail.fares
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -215,6 +220,9 @@ BEGIN
     END IF;
     IF rounding IS NULL OR rounding NOT BETWEEN 1 AND 1000000 THEN
         PERFORM hail.fail('invalid_value', 'rounding must be between 1 and 1000000', 'rounding');
+    END IF;
+    IF stop_fee IS NULL OR stop_fee NOT BETWEEN 0 AND 1000000000 THEN
+        PERFORM hail.fail('invalid_value', 'stop_fee must be between 0 and 1000000000', 'stop_fee');
     END IF;
     IF NOT isfinite(start) THEN
         PERFORM hail.fail('invalid_value', 'effective_from must be finite', 'effective_from');
@@ -235,16 +243,16 @@ BEGIN
     UPDATE hail.fares f SET effective = tstzrange(lower(f.effective), start)
     WHERE f.region_id = place.id AND f.service_class = set_fare.service_class AND f.effective @> start;
     INSERT INTO hail.fares AS f (region_id, service_class, base, per_km, per_minute, minimum, booking_fee,
-                                 cancellation_fee, commission_bp, rounding, effective)
+                                 cancellation_fee, commission_bp, rounding, effective, stop_fee)
     VALUES (place.id, set_fare.service_class, set_fare.base, set_fare.per_km, set_fare.per_minute, set_fare.minimum,
             set_fare.booking_fee, set_fare.cancellation_fee, set_fare.commission_bp, set_fare.rounding,
-            tstzrange(start, until))
+            tstzrange(start, until), set_fare.stop_fee)
     RETURNING f.* INTO stored;
     RETURN stored;
 END
 $$;
-COMMENT ON FUNCTION hail.set_fare(text, text, bigint, bigint, bigint, bigint, integer, bigint, bigint, bigint, timestamptz) IS
-'New price list of a class in a region, from effective_from (now) until the next one that is already planned. Amounts in minor units, commission in basis points. Quotes keep the price they were made with. Administrators.';
+COMMENT ON FUNCTION hail.set_fare(text, text, bigint, bigint, bigint, bigint, integer, bigint, bigint, bigint, timestamptz, bigint) IS
+'New price list of a class in a region, from effective_from (now) until the next one that is already planned. Amounts in minor units, commission in basis points; stop_fee for each stop of a job beyond two. Quotes keep the price they were made with. Administrators.';
 
 CREATE FUNCTION hail.load_sample_fares(region text) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -272,7 +280,7 @@ COMMENT ON FUNCTION hail.load_sample_fares(text) IS
 'Give a region the sample price list (economy, comfort, premium, xl) and time-of-day rules; returns the number of fares. Administrators.';
 
 GRANT EXECUTE ON FUNCTION hail.load_sample_fares(text),
-        hail.set_fare(text, text, bigint, bigint, bigint, bigint, integer, bigint, bigint, bigint, timestamptz)
+        hail.set_fare(text, text, bigint, bigint, bigint, bigint, integer, bigint, bigint, bigint, timestamptz, bigint)
     TO hail_admin;
 
 -- Prices
@@ -305,6 +313,11 @@ RETURNS float8
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_trip_metres';
 COMMENT ON FUNCTION hail.trip_metres(float8, float8, float8, float8) IS
 'Great-circle metres of a trip; error that names the coordinate at fault, and when pickup and dropoff are one place or too far apart. Internal.';
+
+CREATE FUNCTION hail.route_metres(places float8[]) RETURNS float8
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_route_metres';
+COMMENT ON FUNCTION hail.route_metres(float8[]) IS
+'Great-circle metres of a route over places in order (latitude, longitude of each, valid ones); error when all of it is one place or too far. Internal.';
 
 CREATE FUNCTION hail.road_estimate(metres float8, distance_factor float8, speed_kmh float8,
                                    OUT distance_m integer, OUT duration_s integer) RETURNS record
@@ -371,7 +384,7 @@ COMMENT ON FUNCTION hail.surge_multiplier(hail.regions, float8, float8) IS
 'Surge of a region at a point; 1 where there is none. Internal.';
 
 CREATE FUNCTION hail.price_classes(region hail.regions, pickup_lat float8, pickup_lng float8, metres float8,
-                                   classes text[]) RETURNS SETOF hail.fare
+                                   classes text[], more_stops integer DEFAULT 0) RETURNS SETOF hail.fare
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -384,29 +397,29 @@ BEGIN
     SELECT * INTO road FROM hail.road_estimate(metres, region.distance_factor, region.speed_kmh);
     RETURN QUERY
     SELECT region.code, f.service_class, road.distance_m, road.duration_s, f.base, a.distance_amount, a.time_amount,
-           surge, by_time, by_event, a.multiplier_amount, a.minimum_amount, f.booking_fee, a.rounding_amount, a.total,
-           f.cancellation_fee, f.commission_bp, region.currency
+           surge, by_time, by_event, a.multiplier_amount, a.minimum_amount, f.booking_fee + f.stop_fee * more_stops,
+           a.rounding_amount, a.total, f.cancellation_fee, f.commission_bp, region.currency
     FROM hail.fares f
          JOIN hail.service_classes c ON c.code = f.service_class,
-         LATERAL hail.fare_amounts(f.base, f.per_km, f.per_minute, f.minimum, f.booking_fee, f.rounding,
+         LATERAL hail.fare_amounts(f.base, f.per_km, f.per_minute, f.minimum, f.booking_fee + f.stop_fee * more_stops, f.rounding,
                                    road.distance_m, road.duration_s, (surge * 100)::integer,
                                    (by_time * 100)::integer, (by_event * 100)::integer) a
     WHERE f.region_id = region.id AND f.effective @> at AND (classes IS NULL OR f.service_class = ANY (classes))
     ORDER BY c.id;
 END
 $$;
-COMMENT ON FUNCTION hail.price_classes(hail.regions, float8, float8, float8, text[]) IS
-'Fares of a trip of so many great-circle metres from a point of a region, for these classes (NULL: every one that has a fare). Internal.';
+COMMENT ON FUNCTION hail.price_classes(hail.regions, float8, float8, float8, text[], integer) IS
+'Fares of a trip of so many great-circle metres from a point of a region, for these classes (NULL: every one that has a fare); more_stops: those beyond pickup and dropoff. Internal.';
 
 CREATE FUNCTION hail.price_class(region hail.regions, pickup_lat float8, pickup_lng float8, metres float8,
-                                 service_class text) RETURNS hail.fare
+                                 service_class text, more_stops integer DEFAULT 0) RETURNS hail.fare
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     price hail.fare;
 BEGIN
     SELECT p.* INTO price
-    FROM hail.price_classes(region, pickup_lat, pickup_lng, metres, ARRAY[service_class]) p;
+    FROM hail.price_classes(region, pickup_lat, pickup_lng, metres, ARRAY[service_class], more_stops) p;
     IF price.total IS NOT NULL THEN
         RETURN price;
     END IF;
@@ -417,7 +430,7 @@ BEGIN
     PERFORM hail.fail('unknown_class', 'service class does not exist', 'service_class');
 END
 $$;
-COMMENT ON FUNCTION hail.price_class(hail.regions, float8, float8, float8, text) IS
+COMMENT ON FUNCTION hail.price_class(hail.regions, float8, float8, float8, text, integer) IS
 'The one fare of hail.price_classes(), or unknown_class. Internal.';
 
 CREATE FUNCTION hail.require_anybody() RETURNS void
@@ -514,6 +527,34 @@ $$;
 COMMENT ON FUNCTION hail.estimate_fares(float8, float8, float8, float8, text[]) IS
 'hail.estimate_fare() for several classes at once (NULL: every class that has a fare), in the region at the pickup; with pickup_eta_s, the seconds until the nearest available driver within 10 km could be there (NULL: none).';
 
+CREATE FUNCTION hail.store_quote(customer_id uuid, region_id smallint, price hail.fare, pickup_lat float8, pickup_lng float8,
+                                 dropoff_lat float8, dropoff_lng float8, stops float8[] DEFAULT NULL) RETURNS hail.quotes
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    at timestamptz := hail.clock();
+    quote hail.quotes;
+BEGIN
+    INSERT INTO hail.quotes AS q
+        (customer_id, region_id, service_class, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s,
+         base_amount, distance_amount, time_amount, surge, time_multiplier, event_multiplier, multiplier_amount,
+         minimum_amount, booking_fee, rounding_amount, total, cancellation_fee, commission_bp, currency, created_at,
+         expires_at, stops)
+    VALUES
+        (store_quote.customer_id, store_quote.region_id, price.service_class, store_quote.pickup_lat, store_quote.pickup_lng,
+         store_quote.dropoff_lat, store_quote.dropoff_lng, price.distance_m, price.duration_s, price.base_amount,
+         price.distance_amount, price.time_amount, price.surge, price.time_multiplier, price.event_multiplier,
+         price.multiplier_amount, price.minimum_amount, price.booking_fee, price.rounding_amount, price.total,
+         price.cancellation_fee, price.commission_bp, price.currency, at,
+         at + current_setting('hail.quote_ttl')::interval, store_quote.stops)
+    RETURNING q.* INTO quote;
+    RETURN quote;
+END
+$$;
+COMMENT ON FUNCTION hail.store_quote(uuid, smallint, hail.fare, float8, float8, float8, float8, float8[]) IS
+'Promise a price to a customer for hail.quote_ttl. Internal.';
+
 CREATE FUNCTION hail.create_quote(customer_id uuid, pickup_lat float8, pickup_lng float8, dropoff_lat float8,
                                   dropoff_lng float8, service_class text) RETURNS hail.quotes
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -523,8 +564,6 @@ DECLARE
     metres float8;
     place hail.regions;
     price hail.fare;
-    at timestamptz := hail.clock();
-    quote hail.quotes;
 BEGIN
     PERFORM hail.require_self('customer', create_quote.customer_id);
     metres := hail.trip_metres(create_quote.pickup_lat, create_quote.pickup_lng, create_quote.dropoff_lat,
@@ -538,20 +577,8 @@ BEGIN
                    WHERE u.id = create_quote.customer_id AND u.role = 'customer' AND u.active) THEN
         PERFORM hail.fail('not_found', 'customer does not exist', 'customer_id');
     END IF;
-    INSERT INTO hail.quotes AS q
-        (customer_id, region_id, service_class, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s,
-         base_amount, distance_amount, time_amount, surge, time_multiplier, event_multiplier, multiplier_amount,
-         minimum_amount, booking_fee, rounding_amount, total, cancellation_fee, commission_bp, currency, created_at,
-         expires_at)
-    VALUES
-        (create_quote.customer_id, place.id, price.service_class, create_quote.pickup_lat, create_quote.pickup_lng,
-         create_quote.dropoff_lat, create_quote.dropoff_lng, price.distance_m, price.duration_s, price.base_amount,
-         price.distance_amount, price.time_amount, price.surge, price.time_multiplier, price.event_multiplier,
-         price.multiplier_amount, price.minimum_amount, price.booking_fee, price.rounding_amount, price.total,
-         price.cancellation_fee, price.commission_bp, price.currency, at,
-         at + current_setting('hail.quote_ttl')::interval)
-    RETURNING q.* INTO quote;
-    RETURN quote;
+    RETURN hail.store_quote(create_quote.customer_id, place.id, price, create_quote.pickup_lat, create_quote.pickup_lng,
+                            create_quote.dropoff_lat, create_quote.dropoff_lng);
 END
 $$;
 COMMENT ON FUNCTION hail.create_quote(uuid, float8, float8, float8, float8, text) IS

@@ -13,6 +13,7 @@ BEGIN
     UPDATE hail.trips t SET state = hail.next_state(trip.state, 'give_up', 'system'), no_drivers_reason = reason,
            next_round_at = NULL, event_version = t.event_version + 1
     WHERE t.id = trip.id RETURNING * INTO trip;
+    PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
     PERFORM hail.trip_event(trip, 'TripNoDrivers', jsonb_build_object('rounds', trip.round, 'reason', reason));
 END
 $$;

@@ -152,7 +152,7 @@ DECLARE
     trip hail.trips;
 BEGIN
     SELECT * INTO trip FROM hail.trips t WHERE t.id = get_trip.trip_id
-       AND (role = 'admin' OR role = 'customer' AND t.customer_id = subject
+       AND (role = 'admin' OR role IN ('customer', 'partner') AND t.customer_id = subject
             OR role = 'driver' AND (t.driver_id = subject OR EXISTS (SELECT FROM hail.offers o
                 WHERE o.trip_id = t.id AND o.driver_id = subject AND o.status = 'pending')));
     IF trip.id IS NULL THEN
@@ -180,6 +180,7 @@ DECLARE
 BEGIN
     UPDATE hail.trips t SET state = hail.next_state(trip.state, 'arrive', 'driver'), arrived_at = hail.clock(),
            event_version = t.event_version + 1 WHERE t.id = trip.id RETURNING * INTO trip;
+    PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
     PERFORM hail.trip_event(trip, 'DriverArrived');
     RETURN hail.trip_for_caller(trip);
 END
@@ -193,17 +194,17 @@ DECLARE
     trip hail.trips := hail.lock_driven_trip(trip_id);
     to_state text := hail.next_state(trip.state, 'start', 'driver');
 BEGIN
-    IF trip.pickup_code IS DISTINCT FROM start_trip.pickup_code THEN
-        PERFORM hail.fail('wrong_pickup_code', 'the pickup code is not right', 'pickup_code', 'The customer has the code.');
-    END IF;
-    UPDATE hail.trips t SET state = to_state, started_at = hail.clock(), event_version = t.event_version + 1
+    PERFORM hail.check_code(trip.id, 0, trip.pickup_code, start_trip.pickup_code, 'pickup_code', 'The customer has the code.');
+    UPDATE hail.trips t SET state = to_state, started_at = hail.clock(), event_version = t.event_version + 1,
+           code_attempts = t.code_attempts + hail.code_tries(t.id, 0, t.pickup_code)
     WHERE t.id = trip.id RETURNING * INTO trip;
+    PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
     PERFORM hail.trip_event(trip, 'TripStarted');
     RETURN hail.trip_for_caller(trip);
 END
 $$;
 COMMENT ON FUNCTION hail.start_trip(uuid, text) IS
-'The driver (itself or admin) starts the trip with the code the customer shows. Errors: not_found, wrong_state, wrong_pickup_code.';
+'The driver (itself or admin) starts the trip with the code the customer shows. Errors: not_found, wrong_state, wrong_pickup_code, code_blocked (hail.code_tries wrong ones: the customer renews it with hail.renew_pickup_code()).';
 GRANT EXECUTE ON FUNCTION hail.start_trip(uuid, text) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.complete_trip(trip_id uuid, idempotency_key text DEFAULT NULL) RETURNS hail.trips
@@ -217,12 +218,10 @@ BEGIN
         RETURN hail.trip_for_caller(trip);
     END IF;
     to_state := hail.next_state(trip.state, 'complete', hail.current_role_name());
+    PERFORM hail.check_stops_closed(trip) WHERE trip.service <> 'ride';
     UPDATE hail.trips t SET state = to_state, completed_at = moment, event_version = t.event_version + 1
     WHERE t.id = trip.id RETURNING * INTO trip;
-    UPDATE hail.drivers d SET trip_id = NULL, idle_since = moment, trips_total = d.trips_total + 1,
-           trips_completed = d.trips_completed + 1,
-           cooldown_until = moment + (SELECT r.cooldown FROM hail.regions r WHERE r.id = trip.region_id)
-    WHERE d.id = trip.driver_id;
+    PERFORM hail.end_job(trip.driver_id, moment, 1, 1, (SELECT r.cooldown FROM hail.regions r WHERE r.id = trip.region_id));
     INSERT INTO hail.customer_drivers AS c (customer_id, driver_id, trips) VALUES (trip.customer_id, trip.driver_id, 1)
         ON CONFLICT (customer_id, driver_id) DO UPDATE SET trips = c.trips + 1;
     PERFORM hail.settle_trip(trip);
@@ -232,13 +231,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.complete_trip(uuid, text) IS
-'The trip has ended (its driver or admin): the fare is captured and split, the driver cools down and is free. Again: the same trip. Errors: not_found, wrong_state.';
+'The trip has ended (its driver or admin): the fare is captured and split, the driver cools down and is free once no other job is left. Again: the same trip. Errors: not_found, wrong_state (stops are open).';
 GRANT EXECUTE ON FUNCTION hail.complete_trip(uuid, text) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.cancel_actor(actor text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    role text := hail.caller_role();
+    role text := replace(hail.caller_role(), 'partner', 'customer'); -- a partner is the customer of what it ordered
 BEGIN
     IF role NOT IN ('customer', 'driver', 'admin') OR role <> 'admin' AND actor <> role
        OR actor NOT IN ('customer', 'driver', 'admin') THEN
@@ -256,7 +255,7 @@ DECLARE
     role text := hail.current_role_name();
     trip hail.trips := hail.lock_trip(trip_id);
 BEGIN
-    IF NOT coalesce(role = 'admin' OR role = 'customer' AND trip.customer_id = hail.current_subject()
+    IF NOT coalesce(role = 'admin' OR role IN ('customer', 'partner') AND trip.customer_id = hail.current_subject()
                     OR role = 'driver' AND trip.driver_id = hail.current_subject(), false) THEN
         PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
     END IF;
@@ -299,13 +298,12 @@ BEGIN
                next_round_at = NULL, event_version = t.event_version + 1
         WHERE t.id = old.id RETURNING * INTO trip;
     END IF;
+    PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
     IF to_state = 'searching' THEN
         PERFORM hail.wake_dispatcher();
     END IF;
     IF old.driver_id IS NOT NULL THEN
-        UPDATE hail.drivers d SET trip_id = NULL, idle_since = moment,
-               trips_total = d.trips_total + CASE WHEN who = 'driver' THEN 1 ELSE 0 END
-        WHERE d.id = old.driver_id;
+        PERFORM hail.end_job(old.driver_id, moment, CASE WHEN who = 'driver' THEN 1 ELSE 0 END, 0, NULL);
     END IF;
     IF fee > 0 THEN
         PERFORM hail.charge_cancellation(old, fee);
@@ -319,7 +317,7 @@ END
 $$;
 COMMENT ON FUNCTION hail.cancel_trip(uuid, text, text) IS
 'Cancel as customer, driver or admin (default: the caller''s role; administrators may act for either). A driver''s cancellation sends the trip back to searching without that driver. A customer pays the cancellation fee once the driver has arrived. Errors: not_found, forbidden, wrong_state.';
-GRANT EXECUTE ON FUNCTION hail.cancel_trip(uuid, text, text) TO hail_customer, hail_driver, hail_admin;
+GRANT EXECUTE ON FUNCTION hail.cancel_trip(uuid, text, text) TO hail_customer, hail_driver, hail_admin, hail_partner;
 
 CREATE FUNCTION hail.decline_offer(trip_id uuid, driver_id uuid, reason text DEFAULT NULL) RETURNS hail.offers
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -20,6 +20,7 @@
     X(HAIL_UNAUTHENTICATED,         "UH010", "unauthenticated",         401) \
     X(HAIL_TOKEN_EXPIRED,           "UH011", "token_expired",           401) \
     X(HAIL_FORBIDDEN,               "UH012", "forbidden",               403) \
+    X(HAIL_INVALID_SIGNATURE,       "UH013", "invalid_signature",       401) \
     X(HAIL_NOT_FOUND,               "UH020", "not_found",               404) \
     X(HAIL_ALREADY_EXISTS,          "UH021", "already_exists",          409) \
     X(HAIL_WRONG_STATE,             "UH030", "wrong_state",             409) \
@@ -30,6 +31,8 @@
     X(HAIL_DRIVER_NOT_ELIGIBLE,     "UH035", "driver_not_eligible",     409) \
     X(HAIL_WRONG_PICKUP_CODE,       "UH036", "wrong_pickup_code",       409) \
     X(HAIL_ACTIVE_TRIP_EXISTS,      "UH037", "active_trip_exists",      409) \
+    X(HAIL_NO_ROOM,                 "UH039", "no_room",                 409) \
+    X(HAIL_CODE_BLOCKED,            "UH03A", "code_blocked",            409) \
     X(HAIL_QUOTE_EXPIRED,           "UH040", "quote_expired",           409) \
     X(HAIL_QUOTE_USED,              "UH041", "quote_used",              409) \
     X(HAIL_QUOTE_CHANGED,           "UH042", "quote_changed",           409) \

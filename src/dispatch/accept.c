@@ -62,12 +62,13 @@ static HailStatement close_offers = {"UPDATE hail.offers SET status = CASE WHEN 
                                      3,
                                      {UUIDARRAYOID, UUIDOID, TIMESTAMPTZOID}};
 
-static HailStatement take_driver = {"UPDATE hail.drivers SET trip_id = $2, offers_total = offers_total + 1, "
-                                    "offers_accepted = offers_accepted + 1"
-                                    " WHERE id = $1 AND status = 'approved' AND online AND trip_id IS NULL "
-                                    "AND coalesce(cooldown_until <= $3, true)",
-                                    3,
-                                    {UUIDOID, UUIDOID, TIMESTAMPTZOID}};
+static HailStatement take_driver = {
+    "UPDATE hail.drivers SET trip_id = $2, active_jobs = 1, offers_total = offers_total + 1, "
+    "offers_accepted = offers_accepted + 1"
+    " WHERE id = $1 AND status = 'approved' AND online AND trip_id IS NULL "
+    "AND coalesce(cooldown_until <= $3, true)",
+    3,
+    {UUIDOID, UUIDOID, TIMESTAMPTZOID}};
 
 static HailStatement read_driver = {
     "SELECT d.status = 'approved' AND d.online, d.trip_id IS NOT NULL FROM hail.drivers d WHERE d.id = $1"
@@ -256,7 +257,7 @@ Datum trip_for_caller(Datum trip)
     bool nulls[lengthof(hidden)];
     Datum result;
 
-    if (role == HAIL_ROLE_CUSTOMER || role == HAIL_ROLE_ADMIN)
+    if (role == HAIL_ROLE_CUSTOMER || role == HAIL_ROLE_PARTNER || role == HAIL_ROLE_ADMIN)
         return trip;
     desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
     for (int i = 0; i < (int)lengthof(hidden); i++) {

@@ -8,6 +8,7 @@
 
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/array.h"
 
 #include "base/error.h"
 #include "base/guc.h"
@@ -17,6 +18,7 @@
 #include "pricing/fare.h"
 
 PG_FUNCTION_INFO_V1(hail_trip_metres);
+PG_FUNCTION_INFO_V1(hail_route_metres);
 PG_FUNCTION_INFO_V1(hail_road_estimate);
 PG_FUNCTION_INFO_V1(hail_pickup_eta);
 PG_FUNCTION_INFO_V1(hail_fare_amounts);
@@ -61,6 +63,29 @@ Datum hail_trip_metres(PG_FUNCTION_ARGS)
     if (metres > hail_max_trip_km * 1000.0)
         ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("pickup and dropoff are too far apart"),
                 hail_field("dropoff_lat"), errhint("They may be at most %d km apart.", hail_max_trip_km));
+    PG_RETURN_FLOAT8(metres);
+}
+
+/* hail.route_metres(places): the sum of the legs; stops may share a place, the whole route may not. Strict.
+ */
+Datum hail_route_metres(PG_FUNCTION_ARGS)
+{
+    ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
+    int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+    const double *places = (const double *)ARR_DATA_PTR(array);
+    double metres = 0;
+
+    if (array_contains_nulls(array) || count % 2 != 0)
+        elog(ERROR, "places must be pairs of numbers");
+    for (int i = 2; i < count; i += 2)
+        metres += geo_distance_m(places[i - 2], places[i - 1], places[i], places[i + 1]);
+    if (metres < hail_min_trip_m)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("all stops are the same place"),
+                hail_field("stops"),
+                errhint("The way over them must be at least %d m long.", hail_min_trip_m));
+    if (metres > hail_max_trip_km * 1000.0)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("the way over the stops is too long"),
+                hail_field("stops"), errhint("It may be at most %d km long.", hail_max_trip_km));
     PG_RETURN_FLOAT8(metres);
 }
 
