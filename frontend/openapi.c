@@ -71,6 +71,7 @@ static void add_schema(Buffer *out, const Route *route, const Param *param)
         add_limits(out, param, "minimum", "maximum");
         break;
     case TYPE_STRING:
+    case TYPE_KEY:
         buffer_text(out, "{\"type\":\"string\"");
         add_limits(out, param, "minLength", "maxLength");
         break;
@@ -210,7 +211,8 @@ static void add_parameters(Buffer *out, int first, int variants)
         for (int i = 0; i < route_param_count(router.routes[r]); i++) {
             const Param *param = &router.routes[r]->params[i];
 
-            if (param->source == IN_BODY || in_earlier_variant(first, r, param->name))
+            if (param->source == IN_BODY || param->source == IN_RAW_BODY ||
+                in_earlier_variant(first, r, param->name))
                 continue;
             item(out);
             buffer_format(out, "{\"name\":\"%s\",\"in\":\"%s\",\"required\":%s,\"schema\":", param->name,
@@ -222,8 +224,19 @@ static void add_parameters(Buffer *out, int first, int variants)
     end_list(out, "]");
 }
 
+static bool has_raw_body(const Route *route)
+{
+    for (int i = 0; i < route_param_count(route); i++)
+        if (route->params[i].source == IN_RAW_BODY)
+            return true;
+    return false;
+}
+
 static void add_request_body(Buffer *out, int first, int variants)
 {
+    if (has_raw_body(router.routes[first]))
+        buffer_text(out, ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":"
+                         "{\"type\":\"object\"}}}}");
     if (!has_body(router.routes[first]))
         return;
     buffer_text(out, ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":");
@@ -240,10 +253,33 @@ static void add_request_body(Buffer *out, int first, int variants)
     buffer_text(out, "}}}");
 }
 
+static void add_header(Buffer *out, const char *name, const char *about)
+{
+    item(out);
+    buffer_format(out, "\"%s\":{\"schema\":{\"type\":\"string\"},\"description\":\"%s\"}", name, about);
+}
+
+/* What an answer's headers tell, beside what every answer has. */
+static void add_success_headers(Buffer *out, const Route *route)
+{
+    if (!route->keyed && !route->etag && !route->paged)
+        return;
+    begin_list(out, ",\"headers\":{");
+    if (route->keyed)
+        add_header(out, "Idempotency-Replayed", "true: the answer to an earlier request with this key");
+    if (route->etag)
+        add_header(out, "ETag",
+                   "of the data; with If-None-Match the answer is 304 as long as it is the same");
+    if (route->paged)
+        add_header(out, "Link", "rel=next: the next page, when there is one");
+    end_list(out, "}");
+}
+
 static void add_success(Buffer *out, const Route *route)
 {
     buffer_format(out, ",\"responses\":{\"%d\":{\"description\":\"Success\"",
                   route->status ? route->status : 200);
+    add_success_headers(out, route);
     if (route->sql != NULL) {
         buffer_text(
             out,
@@ -252,7 +288,10 @@ static void add_success(Buffer *out, const Route *route)
             buffer_text(out, ",\"application/geo+json\":{\"schema\":{\"type\":\"object\"}}");
         buffer_text(out, "}");
     }
-    buffer_text(out, "},\"default\":{\"$ref\":\"#/components/responses/Error\"}}");
+    buffer_text(out, "},");
+    if (route->etag)
+        buffer_text(out, "\"304\":{\"description\":\"Not modified\"},");
+    buffer_text(out, "\"default\":{\"$ref\":\"#/components/responses/Error\"}}");
 }
 
 static void add_operation(Buffer *out, int first, int variants)

@@ -148,6 +148,14 @@ static BodyResult read_body(Request *request, size_t length)
     return BODY_OK;
 }
 
+static bool takes_raw_body(const Route *route)
+{
+    for (int i = 0; i < route_param_count(route); i++)
+        if (route->params[i].source == IN_RAW_BODY)
+            return true;
+    return false;
+}
+
 BodyResult request_take_body(Request *request)
 {
     long long length = request->info->content_length;
@@ -161,6 +169,12 @@ BodyResult request_take_body(Request *request)
         return BODY_NOT_JSON_TYPE;
     if (read_body(request, (size_t)length) != BODY_OK)
         return BODY_INCOMPLETE;
+    if (takes_raw_body(request->route)) {
+        if (strlen(request->body_in->data) == (size_t)length)
+            return BODY_OK;
+        request_error(request, "", "contains a zero byte");
+        return BODY_INVALID;
+    }
     if (!json_nests_within(request->body_in->data, (size_t)length, MAX_NESTING)) {
         request_error(request, "", "nested deeper than %d levels", MAX_NESTING);
         return BODY_INVALID;
@@ -299,16 +313,11 @@ static char *url_decode(Arena *arena, const char *text, size_t length)
     return copy;
 }
 
-typedef struct QueryPair {
-    const char *name, *value;
-} QueryPair;
-
-#define MAX_QUERY_PAIRS 32
-
-/* Split the query; faults become errors. Returns the number of pairs. */
-static int take_query(Request *request, QueryPair *pairs)
+/* Split the query; faults become errors. */
+static void take_query(Request *request)
 {
     const char *at = request->info->query_string;
+    QueryPair *pairs = request->query;
     int count = 0;
 
     while (at != NULL && *at != '\0') {
@@ -318,7 +327,7 @@ static int take_query(Request *request, QueryPair *pairs)
                           ? url_decode(request->arena, at + name_length + 1, length - name_length - 1)
                           : arena_copy(request->arena, "", 0);
 
-        if (name == NULL || value == NULL || count == MAX_QUERY_PAIRS) {
+        if (name == NULL || value == NULL || count == REQUEST_MAX_QUERY_PAIRS) {
             request_error(request, name ? name : "",
                           name && value ? "is one too many" : "has a broken escape");
         } else if (length > 0) {
@@ -331,12 +340,14 @@ static int take_query(Request *request, QueryPair *pairs)
         at += length;
         at += *at == '&';
     }
-    return count;
+    request->query_count = count;
 }
 
-static void refuse_unknown_query(Request *request, const QueryPair *pairs, int count)
+static void refuse_unknown_query(Request *request)
 {
-    for (int i = 0; i < count; i++) {
+    const QueryPair *pairs = request->query;
+
+    for (int i = 0; i < request->query_count; i++) {
         bool known = false;
 
         for (int p = 0; p < route_param_count(request->route); p++)
@@ -347,15 +358,11 @@ static void refuse_unknown_query(Request *request, const QueryPair *pairs, int c
     }
 }
 
-/* A header's value, bare or as a quoted string. */
 static const char *header_value(Request *request, const char *name)
 {
     const char *value = mg_get_header(request->connection, name);
-    size_t length = value != NULL ? strlen(value) : 0;
 
-    if (length >= 2 && value[0] == '"' && value[length - 1] == '"')
-        return arena_copy(request->arena, value + 1, length - 2);
-    return length > 0 ? value : NULL;
+    return value != NULL && *value != '\0' ? value : NULL;
 }
 
 static const char *path_value(Request *request, const char *name)
@@ -443,8 +450,7 @@ static const char *bind_body(Request *request, const Param *param, const char **
 }
 
 /* The text to bind; `*reason` is set when there is a value and it is wrong. */
-static const char *bind_param(Request *request, const Param *param, const QueryPair *pairs, int count,
-                              const char **reason)
+static const char *bind_param(Request *request, const Param *param, const char **reason)
 {
     const char *text = NULL;
 
@@ -453,9 +459,9 @@ static const char *bind_param(Request *request, const Param *param, const QueryP
     case IN_BODY:
         return bind_body(request, param, reason);
     case IN_QUERY:
-        for (int i = 0; i < count; i++)
-            if (strcmp(pairs[i].name, param->name) == 0)
-                text = pairs[i].value;
+        for (int i = 0; i < request->query_count; i++)
+            if (strcmp(request->query[i].name, param->name) == 0)
+                text = request->query[i].value;
         break;
     case IN_PATH:
         text = path_value(request, param->name);
@@ -463,6 +469,9 @@ static const char *bind_param(Request *request, const Param *param, const QueryP
     case IN_HEADER:
         text = header_value(request, param->name);
         break;
+    case IN_RAW_BODY:
+        /* Bytes count, not values: the database says whether they are signed, and what they mean. */
+        return request->body_in->length > 0 ? request->body_in->data : NULL;
     }
     if (text == NULL)
         return NULL;
@@ -474,10 +483,8 @@ static const char *bind_param(Request *request, const Param *param, const QueryP
 
 bool request_bind(Request *request)
 {
-    QueryPair pairs[MAX_QUERY_PAIRS];
-    int pair_count = take_query(request, pairs);
-
-    refuse_unknown_query(request, pairs, pair_count);
+    take_query(request);
+    refuse_unknown_query(request);
     if (request->body != NULL)
         refuse_unknown_members(request, request->body, "");
     request->value_count = 0;
@@ -494,7 +501,7 @@ bool request_bind(Request *request)
             request->values[request->value_count++] = bind_column(request, param);
             continue;
         }
-        text = bind_param(request, param, pairs, pair_count, &reason);
+        text = bind_param(request, param, &reason);
         if (text == NULL && reason != NULL)
             request_error(request, param->name, "%s", reason);
         else if (text == NULL && param->required)

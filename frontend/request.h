@@ -24,6 +24,13 @@ typedef struct FieldError {
     const char *field, *message; /* arena */
 } FieldError;
 
+/* A parameter of the query, decoded. */
+typedef struct QueryPair {
+    const char *name, *value; /* arena */
+} QueryPair;
+
+#define REQUEST_MAX_QUERY_PAIRS 32
+
 typedef struct Request {
     struct mg_connection *connection;
     const struct mg_request_info *info;
@@ -38,8 +45,11 @@ typedef struct Request {
     json_t *body;    /* an object, or NULL */
     int route_index; /* of the row being served; -1: none found */
     const Route *route;
+    QueryPair query[REQUEST_MAX_QUERY_PAIRS];
+    int query_count;
     const char *values[ROUTE_MAX_PARAMS];
     int value_count;
+    const char *cache_control; /* of the answer; NULL: no-store */
     FieldError errors[REQUEST_MAX_FIELD_ERRORS];
     int error_count;
     bool close; /* the connection can't be used for another request */

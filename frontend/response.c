@@ -1,6 +1,7 @@
 /* Answers; see response.h. */
 #include "response.h"
 
+#include <ctype.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,32 +50,34 @@ static bool keeps_alive(const Request *request)
 static void send_answer(Request *request, int status, const char *content_type, const char *extra)
 {
     Buffer *head = request->head_out, *body = request->body_out;
-    bool alive = keeps_alive(request);
+    bool alive = keeps_alive(request), has_content = status != 204 && status != 304;
 
     buffer_reset(head);
     buffer_format(head, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
-    if (status != 204)
+    if (has_content)
         buffer_format(head, "Content-Type: %s\r\nContent-Length: %zu\r\n", content_type, body->length);
     buffer_text(head, alive ? "Connection: keep-alive\r\nRequest-Id: " : "Connection: close\r\nRequest-Id: ");
     buffer_text(head, request->id);
     buffer_text(head, "\r\n"
-                      "Cache-Control: no-store\r\n"
                       "X-Content-Type-Options: nosniff\r\n"
                       "X-Frame-Options: DENY\r\n"
                       "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n");
+    buffer_format(head, "Cache-Control: %s\r\n",
+                  request->cache_control != NULL ? request->cache_control : "no-store");
     if (request->config->origin_count > 0)
         buffer_text(head, "Vary: Origin\r\n");
     if (origin_is_allowed(request))
         buffer_format(
             head,
             "Access-Control-Allow-Origin: %s\r\n"
-            "Access-Control-Expose-Headers: Request-Id, Retry-After, RateLimit, RateLimit-Policy, Allow\r\n",
+            "Access-Control-Expose-Headers: Request-Id, Retry-After, RateLimit, RateLimit-Policy, Allow, "
+            "Idempotency-Replayed, ETag, Link\r\n",
             mg_get_header(request->connection, "Origin"));
     buffer_text(head, extra);
     buffer_text(head, "\r\n");
     if (!alive)
         mg_disable_connection_keep_alive(request->connection);
-    if (status != 204 && strcmp(request->info->request_method, "HEAD") != 0)
+    if (has_content && strcmp(request->info->request_method, "HEAD") != 0)
         buffer_add(head, body->data ? body->data : "", body->length);
     mg_write(request->connection, head->data, head->length);
     request->status = status;
@@ -124,36 +127,148 @@ static void add_value(Buffer *out, const PGresult *rows, int row)
         json_camel_case(out, PQgetvalue(rows, row, 0), (size_t)PQgetlength(rows, row, 0));
 }
 
-void respond_rows(Request *request, const PGresult *rows)
+/* A column's text in a row; NULL when there is no such row, or SQL NULL. */
+static const char *column_text(const PGresult *rows, int row, const char *column)
+{
+    int number = PQfnumber(rows, column);
+
+    if (row < 0 || row >= PQntuples(rows) || number < 0 || PQgetisnull(rows, row, number))
+        return NULL;
+    return PQgetvalue(rows, row, number);
+}
+
+/* RFC 9110: a list of entity tags, compared weakly (W/ counts for nothing), or * for any. */
+static bool tag_is_listed(const char *list, const char *tag)
+{
+    size_t length = strlen(tag);
+
+    while (list != NULL && *list != '\0') {
+        size_t name;
+
+        list += strspn(list, " \t,");
+        if (*list == '*')
+            return true;
+        if (strncmp(list, "W/", 2) == 0)
+            list += 2;
+        if (*list != '"')
+            return false;
+        name = strcspn(++list, "\"");
+        if (list[name] == '"' && name == length && memcmp(list, tag, length) == 0)
+            return true;
+        list += name;
+        list += *list == '"';
+    }
+    return false;
+}
+
+static void add_query_text(Buffer *out, const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+
+    for (; *text; text++) {
+        if (strchr(plain, *text) != NULL)
+            buffer_add(out, text, 1);
+        else
+            buffer_format(out, "%%%02X", (unsigned char)*text);
+    }
+}
+
+/* RFC 8288: the same request with another cursor. */
+static void add_next_link(Request *request, Buffer *headers, const char *cursor)
+{
+    buffer_format(headers, "Link: <%s?", request->info->local_uri_raw);
+    for (int i = 0; i < request->query_count; i++) {
+        if (strcmp(request->query[i].name, "cursor") == 0)
+            continue;
+        add_query_text(headers, request->query[i].name);
+        buffer_text(headers, "=");
+        add_query_text(headers, request->query[i].value);
+        buffer_text(headers, "&");
+    }
+    buffer_format(headers, "cursor=%s>; rel=\"next\"\r\n", cursor);
+}
+
+/* The headers that columns of the rows stand for; see Route. Returns false after answering 304. */
+static bool add_column_headers(Request *request, const PGresult *rows, Buffer *headers)
+{
+    const Route *route = request->route;
+    const char *replayed = route->keyed ? column_text(rows, 0, "replayed") : NULL;
+    const char *tag = route->etag ? column_text(rows, 0, "etag") : NULL;
+    const char *next = route->paged ? column_text(rows, PQntuples(rows) - 1, "next_cursor") : NULL;
+
+    if (replayed != NULL && replayed[0] == 't')
+        buffer_text(headers, "Idempotency-Replayed: true\r\n");
+    if (next != NULL)
+        add_next_link(request, headers, next);
+    if (tag == NULL)
+        return true;
+    /* Kept by its reader alone, and asked for again each time. */
+    request->cache_control = "private, no-cache";
+    buffer_format(headers, "ETag: \"%s\"\r\n", tag);
+    if (!tag_is_listed(mg_get_header(request->connection, "If-None-Match"), tag))
+        return true;
+    buffer_reset(request->body_out);
+    send_answer(request, 304, "", headers->data);
+    return false;
+}
+
+static void add_list(Request *request, const PGresult *rows)
 {
     const Route *route = request->route;
     Buffer *out = request->body_out;
-    int count = PQntuples(rows), status = route->status ? route->status : 200;
+    int count = PQntuples(rows);
 
-    if (route->shape != RESULT_LIST && count == 0) {
-        respond_error(request, error_registry(HAIL_NOT_FOUND), "not found", NULL);
-        return;
+    buffer_format(out, "{\"%s\":[", route->list_name);
+    for (int i = 0; i < count; i++) {
+        if (i > 0)
+            buffer_add(out, ",", 1);
+        add_value(out, rows, i);
     }
+    buffer_text(out, "]");
+    if (route->paged) {
+        const char *next = column_text(rows, count - 1, "next_cursor");
+
+        buffer_format(out, ",\"hasMore\":%s,\"nextCursor\":", next != NULL ? "true" : "false");
+        if (next != NULL)
+            buffer_json_string(out, next);
+        else
+            buffer_text(out, "null");
+    }
+    buffer_text(out, "}");
+}
+
+static void send_rows(Request *request, const PGresult *rows, const char *headers)
+{
+    const Route *route = request->route;
+    Buffer *out = request->body_out;
+    int status = route->status ? route->status : 200;
+
     buffer_reset(out);
     if (route->shape == RESULT_GEOJSON && request_accepts(request, "application/geo+json")) {
         add_value(out, rows, 0);
-        send_answer(request, status, "application/geo+json", "");
+        send_answer(request, status, "application/geo+json", headers);
         return;
     }
     buffer_text(out, "{\"success\":true,\"data\":");
-    if (route->shape == RESULT_LIST) {
-        buffer_format(out, "{\"%s\":[", route->list_name);
-        for (int i = 0; i < count; i++) {
-            if (i > 0)
-                buffer_add(out, ",", 1);
-            add_value(out, rows, i);
-        }
-        buffer_text(out, "]}");
-    } else {
+    if (route->shape == RESULT_LIST)
+        add_list(request, rows);
+    else
         add_value(out, rows, 0);
-    }
     add_meta(request);
-    send_answer(request, status, "application/json", "");
+    send_answer(request, status, "application/json", headers);
+}
+
+void respond_rows(Request *request, const PGresult *rows)
+{
+    Buffer headers = {0};
+
+    if (request->route->shape != RESULT_LIST && PQntuples(rows) == 0) {
+        respond_error(request, error_registry(HAIL_NOT_FOUND), "not found", NULL);
+        return;
+    }
+    if (add_column_headers(request, rows, &headers))
+        send_rows(request, rows, headers.data != NULL ? headers.data : "");
+    buffer_free(&headers);
 }
 
 /* A column's value as JSON: numbers and truth as such, all else as text. */
@@ -293,12 +408,32 @@ void respond_error(Request *request, ErrorKind kind, const char *message, const 
     respond_failure(request, kind, message, hint, 1);
 }
 
+/* An argument that came as a header goes by the header's name: idempotency_key, Idempotency-Key. */
+static const char *header_of_argument(const Route *route, const char *argument)
+{
+    for (int i = 0; route != NULL && i < route_param_count(route); i++) {
+        const char *name = route->params[i].name, *at = argument;
+
+        if (route->params[i].source != IN_HEADER)
+            continue;
+        while (*at != '\0' && (tolower((unsigned char)*name) == *at || (*name == '-' && *at == '_')))
+            name++, at++;
+        if (*name == '\0' && *at == '\0')
+            return route->params[i].name;
+    }
+    return NULL;
+}
+
 void respond_db_error(Request *request, const DbReply *reply)
 {
     if (reply->field[0] != '\0') {
+        const char *header = header_of_argument(request->route, reply->field);
         Buffer field = {0};
 
-        json_camel_name(&field, reply->field, strlen(reply->field));
+        if (header != NULL)
+            buffer_text(&field, header);
+        else
+            json_camel_name(&field, reply->field, strlen(reply->field));
         request_error(request, field.data, "%s", reply->message[0] ? reply->message : reply->error.message);
         buffer_free(&field);
     }
@@ -325,7 +460,8 @@ void respond_options(Request *request, const char *allow)
     } else if (origin_is_allowed(request)) {
         snprintf(extra, sizeof(extra),
                  "Access-Control-Allow-Methods: %s\r\n"
-                 "Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, Request-Id\r\n"
+                 "Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, If-None-Match, "
+                 "Request-Id\r\n"
                  "Access-Control-Max-Age: 600\r\n",
                  allow);
     } else {

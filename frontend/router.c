@@ -54,6 +54,12 @@ static bool sql_matches_params(const Route *route)
     return strstr(route->sql, name) == NULL;
 }
 
+/* A column that the row promises. */
+static bool has_column(const Route *route, const char *name)
+{
+    return route->sql != NULL && strstr(route->sql, name) != NULL;
+}
+
 static bool row_is_sound(const Route *route, const Route *before)
 {
     if ((route->sql == NULL) == (route->handler == NULL))
@@ -63,6 +69,9 @@ static bool row_is_sound(const Route *route, const Route *before)
     if (route->shape == RESULT_LIST && route->list_name == NULL)
         return false;
     if ((route->choice == NULL) != (route->chosen == NULL))
+        return false;
+    if ((route->keyed && !has_column(route, "replayed")) || (route->etag && !has_column(route, "etag")) ||
+        (route->paged && (!has_column(route, "next_cursor") || route->shape != RESULT_LIST)))
         return false;
     if (route->merged && (route->shape != RESULT_ROW || !route->repeatable || route->choice != NULL))
         return false;

@@ -6,8 +6,9 @@
  * A row's parameters bind to $1, $2, ... of its SQL in the order they are declared; one that the request
  * doesn't give is NULL. Names are those of the JSON: "pickup.lat" is a member of an object, "locations[].lat"
  * a member of each object of an array (bound as one SQL array). Everything that isn't declared is refused by
- * name. The SQL returns one column of JSON with snake_case keys (see json_case.h), under the caller's own
- * role: whether it may is decided in the database, `roles` is documentation.
+ * name. The SQL returns JSON with snake_case keys in its first column (see json_case.h), under the caller's
+ * own role: whether it may is decided in the database, `roles` is documentation. Columns after it, by name,
+ * become headers: `replayed`, `etag` and `next_cursor` (see Route).
  *
  * Several rows may share method and path: then each names a `choice` parameter (an enum of the body) and the
  * value that selects the row.
@@ -18,7 +19,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef enum ParamSource { IN_BODY, IN_QUERY, IN_PATH, IN_HEADER } ParamSource;
+typedef enum ParamSource {
+    IN_BODY,
+    IN_QUERY,
+    IN_PATH,
+    IN_HEADER,
+    IN_RAW_BODY /* the whole body as it came, for signatures; no other parameter is in the body then */
+} ParamSource;
 
 typedef enum ParamType {
     TYPE_NUMBER,  /* min, max: limits of the value */
@@ -28,6 +35,7 @@ typedef enum ParamType {
     TYPE_BOOLEAN,
     TYPE_ENUM,      /* values: "wallet|cash" */
     TYPE_TIMESTAMP, /* RFC 3339 */
+    TYPE_KEY,       /* Idempotency-Key: visible ASCII, bare or a quoted string; min, max: length in bytes */
     TYPE_STRINGS,   /* array of strings; min, max: how many, each of at most 200 bytes */
     TYPE_GEOJSON,   /* a JSON object, bound as its text */
     TYPE_OBJECTS    /* array of objects, whose members are declared as "name[].member"; not bound itself */
@@ -66,10 +74,13 @@ typedef struct Route {
     ResultShape shape;
     const char *list_name;
     int status;        /* on success; 0: 200 */
-    const char *roles; /* "customer driver admin"; NULL: no token needed */
+    const char *roles; /* "customer driver admin"; NULL: no token needed (hail_front's own rights) */
     bool read_only;    /* runs in a read-only transaction */
     bool repeatable;   /* safe to send again when the connection broke (true of every read_only row) */
     TimeoutClass timeout;
+    bool keyed; /* column replayed: true adds the header Idempotency-Replayed: true */
+    bool etag;  /* column etag: ETag of the data; If-None-Match is answered with 304 */
+    bool paged; /* column next_cursor of the last row: data gets hasMore and nextCursor, the answer Link */
     /*
      * Requests that wait at the same time share one call (merge.h). $1 of the SQL is then an array of their
      * tokens, $2 ... arrays of the parameters; it gives a row per request, in order: sqlstate (NULL: none),

@@ -131,7 +131,7 @@ static void serve_route(Request *request, int first, int variants)
         request->route->handler(request);
         return;
     }
-    if (!request_take_token(request)) {
+    if (request->route->roles != NULL && !request_take_token(request)) {
         request->close = request->info->content_length > 0;
         respond_error(request, error_registry(HAIL_UNAUTHENTICATED), "a bearer token is needed", NULL);
         return;

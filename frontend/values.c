@@ -174,6 +174,27 @@ static const char *check_string(const Param *param, const char *text, Arena *are
     return text;
 }
 
+/* Visible ASCII as it is, or a quoted string of RFC 8941 (spaces, \" and \\ too): both mean the same key. */
+static const char *check_key(const Param *param, const char *text, Arena *arena, const char **reason)
+{
+    bool quoted = text[0] == '"';
+    char *key = arena_alloc(arena, strlen(text) + 1), *to = key;
+    const char *s = text + quoted;
+
+    *reason = "must be visible ASCII characters, bare or in double quotes";
+    for (; *s != '\0' && !(quoted && *s == '"'); s++) {
+        if (quoted && *s == '\\' && *++s != '"' && *s != '\\')
+            return NULL;
+        if (*s < (quoted ? 0x20 : 0x21) || *s > 0x7E || (!quoted && *s == '"'))
+            return NULL;
+        *to++ = *s;
+    }
+    if (quoted && (s[0] != '"' || s[1] != '\0'))
+        return NULL;
+    *to = '\0';
+    return check_string(param, key, arena, reason);
+}
+
 const char *value_from_text(const Param *param, const char *text, Arena *arena, const char **reason)
 {
     double number;
@@ -189,6 +210,8 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
         return check_number(param, number, text, arena, reason);
     case TYPE_STRING:
         return check_string(param, text, arena, reason);
+    case TYPE_KEY:
+        return check_key(param, text, arena, reason);
     case TYPE_UUID:
         *reason = "must be a UUID";
         return text_is_uuid(text) ? text : NULL;

@@ -129,7 +129,8 @@ CREATE UNIQUE INDEX trips_customer_ride ON hail.trips (customer_id)
 CREATE INDEX trips_next_round ON hail.trips (next_round_at) WHERE next_round_at IS NOT NULL;
 -- Those whom batched matching looks at together, per region.
 CREATE INDEX trips_pool ON hail.trips (region_id, pooled_at) WHERE state = 'searching' AND pooled_at IS NOT NULL;
-CREATE INDEX trips_requested ON hail.trips USING brin (requested_at);
+-- Lists of all trips by time, and pages along them.
+CREATE INDEX trips_requested ON hail.trips (requested_at, id);
 CREATE INDEX trips_customer ON hail.trips (customer_id, id);
 CREATE INDEX trips_driver ON hail.trips (driver_id, id) WHERE driver_id IS NOT NULL;
 CREATE INDEX trips_completed ON hail.trips (driver_id, completed_at) WHERE state = 'completed';

@@ -239,7 +239,13 @@ def _(w):
     body = {"quoteId": w.quote(c)["id"], "paymentMethod": "cash"}
     refused(c.post("trips/request", body), 400, "idempotency_key_required")
     refused(c.post("trips/request", body, Idempotency_Key='""'), 400, "invalid_value", "Idempotency-Key")
-    refused(c.post("trips/request", body, Idempotency_Key="x" * 201), 400, "invalid_value", "Idempotency-Key")
+    for key in ("x" * 201, '"' + "x" * 201 + '"', '"', '"open', 'shut"', 'a b', 'a"b', '"a"b', '"a\\b"', "k\u00e9y"):
+        refused(c.post("trips/request", body, Idempotency_Key=key), 400, "invalid_value", "Idempotency-Key")
+    for key in ("x" * 200, '"' + "y" * 200 + '"'):
+        trip = c.post("trips/request", body, Idempotency_Key=key)
+        equal(trip.status, 201, trip)
+        equal(c.post(f"trips/{trip.data['id']}/cancel-search").status, 200)
+        body["quoteId"] = w.quote(c)["id"]
 
 
 @test("the same key gives the same trip, bare or quoted; with another body it is 422")
@@ -247,8 +253,9 @@ def _(w):
     c = w.customer()
     quote = w.quote(c)
     first = w.request_trip(c, quote, key="key-1")
-    equal(first.status, 201, first)
-    equal(w.request_trip(c, quote, key='"key-1"').data["id"], first.data["id"])
+    equal((first.status, first.headers["Idempotency-Replayed"]), (201, None), first)
+    again = w.request_trip(c, quote, key='"key-1"')
+    equal((again.status, again.data["id"], again.headers["Idempotency-Replayed"]), (201, first.data["id"], "true"), again)
     refused(w.request_trip(c, quote, method="wallet", key="key-1"), 422, "idempotency_mismatch")
     refused(w.request_trip(c, w.quote(c), key="key-1"), 422, "idempotency_mismatch")
     equal(w.psql(f"SELECT count(*) FROM hail.trips WHERE customer_id = '{c.id}'"), "1")

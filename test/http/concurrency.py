@@ -33,14 +33,33 @@ def _(w):
         equal(c.post(f"trips/{trip}/status", {"status": "cancelled"}).status, 200)
 
 
-@test("the same request eight times at once makes one trip")
+@test("the same request eight times at once makes one trip; who comes while it runs is told so")
 def _(w):
     c = w.customer()
     quote = w.quote(c)
     answers = at_once([lambda: w.request_trip(c, quote, key="once")] * 8)
-    equal({a.status for a in answers}, {201}, *answers)
-    equal(len({a.data["id"] for a in answers}), 1)
-    equal(c.post(f"trips/{answers[0].data['id']}/cancel-search").status, 200)
+    made = [a for a in answers if a.status == 201]
+    equal({(a.status, a.error["code"]) for a in answers if a.status != 201} - {(409, "in_flight")}, set(), *answers)
+    equal(len({a.data["id"] for a in made}), 1)
+    equal([a.headers["Idempotency-Replayed"] for a in made].count(None), 1, "one made it, the others got it again")
+    equal(w.psql(f"SELECT count(*) FROM hail.trips WHERE customer_id = '{c.id}'"), "1")
+    equal(c.post(f"trips/{made[0].data['id']}/cancel-search").status, 200)
+
+
+@test("a key in use elsewhere is 409 in_flight at once, and free afterwards")
+def _(w):
+    c = w.customer()
+    quote = w.quote(c)
+    holder = subprocess.Popen(["psql", "-qXAt", "-d", "hail"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder.stdin.write(f"BEGIN; SELECT replayed FROM hail.claim_trip_key('held', '{quote['id']}');\n")
+    holder.stdin.flush()
+    equal(holder.stdout.readline().strip(), "f")
+    answer = w.request_trip(c, quote, key="held")
+    equal((answer.status, answer.error["code"], answer.fields), (409, "in_flight", ["Idempotency-Key"]), answer)
+    holder.communicate("ROLLBACK;\n")
+    again = w.request_trip(c, quote, key="held")
+    equal((again.status, again.headers["Idempotency-Replayed"]), (201, None), again)
+    equal(c.post(f"trips/{again.data['id']}/cancel-search").status, 200)
 
 
 QUOTE = {"pickup": PICKUP, "dropoff": DROPOFF, "serviceClass": "economy"}

@@ -25,6 +25,31 @@ static void numbers_are_written_as_json_writes_them(void)
     CHECK(text_is_number("12.5", &value) && value == 12.5);
 }
 
+static const char *key_of(const char *text)
+{
+    static const Param key = {.type = TYPE_KEY, .min = 1, .max = 8};
+    const char *reason;
+
+    return value_from_text(&key, text, &arena, &reason);
+}
+
+static void a_key_is_the_same_bare_and_quoted(void)
+{
+    CHECK(strcmp(key_of("k-1"), "k-1") == 0);
+    CHECK(strcmp(key_of("\"k-1\""), "k-1") == 0);
+    CHECK(strcmp(key_of("\"a b\""), "a b") == 0);
+    CHECK(strcmp(key_of("\"a\\\"\\\\b\""), "a\"\\b") == 0);
+    CHECK(strcmp(key_of("12345678"), "12345678") == 0);
+    CHECK(strcmp(key_of("\"12345678\""), "12345678") == 0);
+    static const char *const bad[] = {
+        "",     "\"\"",   "\"",        "\"open",        "shut\"",    "a b",
+        "a\"b", "\"a\"b", "\"a\\b\"",  "\"a\\",         "k\xC3\xA9", "\"k\xC3\xA9\"",
+        "\x7F", "a\tb",   "123456789", "\"123456789\"", "\"a\" "};
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        CHECK(key_of(bad[i]) == NULL);
+}
+
 static void a_uuid_has_36_characters_in_their_places(void)
 {
     CHECK(text_is_uuid("01a1fc38-7d63-7660-b0b0-bf77061180de"));
@@ -178,6 +203,7 @@ static void arrays_become_array_literals(void)
 int main(void)
 {
     RUN(numbers_are_written_as_json_writes_them);
+    RUN(a_key_is_the_same_bare_and_quoted);
     RUN(a_uuid_has_36_characters_in_their_places);
     RUN(a_time_says_its_zone);
     RUN(an_enum_takes_whole_words_only);
