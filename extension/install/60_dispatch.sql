@@ -186,6 +186,7 @@ CREATE TABLE hail.trip_transitions (
 COMMENT ON TABLE hail.trip_transitions IS 'The only moves a trip can make: from a state, by an action of an actor, to a state.';
 INSERT INTO hail.trip_transitions (from_state, action, actor, to_state) VALUES
     ('searching', 'accept',   'driver',   'matched'),
+    ('searching', 'accept',   'customer', 'matched'),
     ('searching', 'cancel',   'customer', 'cancelled'),
     ('searching', 'cancel',   'admin',    'cancelled'),
     ('searching', 'give_up',  'system',   'no_drivers'),
@@ -216,6 +217,7 @@ CREATE TABLE hail.offers (
     pickup_distance_m integer NOT NULL,
     pickup_eta_s integer NOT NULL,
     reason      text,
+    bid_id      uuid,
     created_at  timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     responded_at timestamptz
@@ -227,6 +229,7 @@ CREATE UNIQUE INDEX offers_pending_slots ON hail.offers (driver_id, slot) WHERE 
 CREATE INDEX offers_expiry ON hail.offers (expires_at) WHERE status = 'pending';
 COMMENT ON TABLE hail.offers IS
 'A trip offered to a driver. pending -> accepted | declined | expired | withdrawn (someone else won, or the trip ended); accepted -> cancelled when the driver gives the trip back.';
+COMMENT ON COLUMN hail.offers.bid_id IS 'The driver''s newest bid (hail.bids), for trips that take bids.';
 
 CREATE FUNCTION hail.offers_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'hail_offers_changed';

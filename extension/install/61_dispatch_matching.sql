@@ -137,13 +137,20 @@ GRANT EXECUTE ON FUNCTION hail.rank_drivers(uuid, integer) TO hail_admin;
 CREATE TYPE hail.trip_matching AS (trip_id uuid, state text, status text, round integer, radius_m float8,
     offers_pending bigint, offers_made bigint, driver_id uuid, search_until timestamptz);
 
+CREATE FUNCTION hail.radius_index(strategy text, round integer, rounds_per_radius integer, sequential_offers integer, radii integer)
+RETURNS integer
+LANGUAGE c STRICT IMMUTABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_radius_index';
+COMMENT ON FUNCTION hail.radius_index(text, integer, integer, integer, integer) IS
+'Index from 0 of the radius that a round of a search has, by strategy. Internal.';
+
 CREATE FUNCTION hail.search_radius(trip hail.trips) RETURNS float8
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN (
-    SELECT p.radius_m[least(cardinality(p.radius_m), (greatest((trip).round - (trip).rounds_before, 1) - 1) / p.rounds_per_radius + 1)]
+    SELECT p.radius_m[1 + hail.radius_index((trip).strategy, (trip).round - (trip).rounds_before, p.rounds_per_radius::integer,
+                                            p.sequential_offers::integer, cardinality(p.radius_m))]
     FROM hail.dispatch_policies p WHERE p.id = (trip).policy_id);
 COMMENT ON FUNCTION hail.search_radius(hail.trips) IS
-'Metres around the pickup that the trip''s newest round searched: rounds_per_radius rounds for each radius of the policy, then the widest. Internal.';
+'Metres around the pickup that the trip''s newest round searched. Internal.';
 
 CREATE FUNCTION hail.matching_status(trip_id uuid) RETURNS hail.trip_matching
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

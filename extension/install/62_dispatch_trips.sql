@@ -288,7 +288,8 @@ BEGIN
     IF to_state = 'searching' THEN
         UPDATE hail.offers o SET status = 'cancelled', reason = cancel_trip.reason WHERE o.trip_id = old.id AND o.status = 'accepted';
         UPDATE hail.trips t SET state = to_state, driver_id = NULL, pickup_code = NULL, hold_id = NULL, matched_at = NULL,
-               arrived_at = NULL, excluded_drivers = t.excluded_drivers || old.driver_id, rounds_before = t.round,
+               price = CASE t.strategy WHEN 'broadcast_bid' THEN (SELECT q.total FROM hail.quotes q WHERE q.id = t.quote_id)
+                       ELSE t.price END, arrived_at = NULL, excluded_drivers = t.excluded_drivers || old.driver_id, rounds_before = t.round,
                next_round_at = moment, event_version = t.event_version + 1,
                search_until = moment + (SELECT p.patience FROM hail.dispatch_policies p WHERE p.id = t.policy_id)
         WHERE t.id = old.id RETURNING * INTO trip;
@@ -364,21 +365,24 @@ CREATE FUNCTION hail.driver_offers(driver_id uuid)
 RETURNS TABLE (offer_id uuid, trip_id uuid, service_class text, pickup_lat float8, pickup_lng float8, dropoff_lat float8,
                dropoff_lng float8, distance_m integer, duration_s integer, price bigint, earning bigint, currency text,
                payment_method text, pickup_distance_m integer, pickup_eta_s integer, created_at timestamptz,
-               expires_at timestamptz)
+               expires_at timestamptz, strategy text, scheduled_for timestamptz, lowest_bid bigint, highest_bid bigint, bid bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM hail.require_self('driver', driver_offers.driver_id);
     RETURN QUERY
         SELECT o.id, t.id, t.service_class, t.pickup_lat, t.pickup_lng, t.dropoff_lat, t.dropoff_lng, t.distance_m, t.duration_s,
                t.price, t.price - hail.commission(t.price, t.commission_bp), t.currency, t.payment_method,
-               o.pickup_distance_m, o.pickup_eta_s, o.created_at, o.expires_at
+               o.pickup_distance_m, o.pickup_eta_s, o.created_at, o.expires_at, t.strategy, t.scheduled_for,
+               CASE WHEN t.strategy = 'broadcast_bid' THEN (SELECT l.lowest FROM hail.bid_limits(t) l) END,
+               CASE WHEN t.strategy = 'broadcast_bid' THEN (SELECT l.highest FROM hail.bid_limits(t) l) END,
+               (SELECT b.amount FROM hail.bids b WHERE b.id = o.bid_id AND b.status = 'open')
         FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id
         WHERE o.driver_id = driver_offers.driver_id AND o.status = 'pending' AND o.expires_at > hail.clock()
         ORDER BY o.id;
 END
 $$;
 COMMENT ON FUNCTION hail.driver_offers(uuid) IS
-'What is offered to a driver now (itself or admin): trip, fare and its share, distance and seconds to the pickup, expiry.';
+'What is offered to a driver now (itself or admin): trip, fare and its share, distance and seconds to the pickup, expiry; for broadcast_bid what it may bid (minor units) and its live bid.';
 GRANT EXECUTE ON FUNCTION hail.driver_offers(uuid) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.check_dispatch() RETURNS TABLE (area text, status text, detail text, hint text)

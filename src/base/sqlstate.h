@@ -31,6 +31,7 @@
     X(HAIL_DRIVER_NOT_ELIGIBLE,     "UH035", "driver_not_eligible",     409) \
     X(HAIL_WRONG_PICKUP_CODE,       "UH036", "wrong_pickup_code",       409) \
     X(HAIL_ACTIVE_TRIP_EXISTS,      "UH037", "active_trip_exists",      409) \
+    X(HAIL_BID_OUT_OF_BOUNDS,       "UH038", "bid_out_of_bounds",       409) \
     X(HAIL_NO_ROOM,                 "UH039", "no_room",                 409) \
     X(HAIL_CODE_BLOCKED,            "UH03A", "code_blocked",            409) \
     X(HAIL_QUOTE_EXPIRED,           "UH040", "quote_expired",           409) \

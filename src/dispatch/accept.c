@@ -35,7 +35,8 @@
 /* Statements run under the function's search_path = pg_catalog, pg_temp. */
 
 static HailStatement lock_trip = {
-    "SELECT t.state, t.driver_id, t.payment_method, t.customer_id, t.event_version, t FROM hail.trips t"
+    "SELECT t.state, t.driver_id, t.payment_method, t.customer_id, t.event_version, t,"
+    " t.strategy = 'broadcast_bid' FROM hail.trips t"
     " WHERE t.id = $1 FOR NO KEY UPDATE",
     1,
     {UUIDOID}};
@@ -95,6 +96,7 @@ typedef struct Accept {
     char *state;
     bool has_driver, own_trip; /* the trip has a driver; it is this one */
     bool wallet;
+    bool takes_bids; /* its customer chooses: no driver accepts by itself */
     int event_version;
     Datum trip; /* hail.trips */
 } Accept;
@@ -119,6 +121,7 @@ static void load_trip(Accept *accept)
     accept->customer_id = *DatumGetUUIDP(hail_result(0, 4, &isnull));
     accept->event_version = DatumGetInt32(hail_result(0, 5, &isnull));
     accept->trip = hail_result(0, 6, &isnull);
+    accept->takes_bids = DatumGetBool(hail_result(0, 7, &isnull));
 }
 
 /* Why there is no pending offer to accept, or none that counts any more. */
@@ -165,6 +168,9 @@ static void win_offer(Accept *accept)
     }
     if (!found)
         refuse_offer(accept);
+    if (accept->takes_bids && strcmp(accept->actor, "driver") == 0)
+        ereport(ERROR, hail_error(HAIL_WRONG_STATE), errmsg("the customer of this trip chooses among bids"),
+                hail_field("trip_id"), errhint("Place a bid with hail.place_bid()."));
     hail_execute(
         &close_offers,
         (Datum[]){PointerGetDatum(construct_array(ids, (int)count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)),

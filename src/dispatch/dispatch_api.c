@@ -8,10 +8,12 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "dispatch/accept.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/matching.h"
 #include "identity/session.h"
@@ -23,6 +25,8 @@ PG_FUNCTION_INFO_V1(hail_match_trip);
 PG_FUNCTION_INFO_V1(hail_rank_drivers);
 PG_FUNCTION_INFO_V1(hail_wake_dispatcher);
 PG_FUNCTION_INFO_V1(hail_offers_changed);
+PG_FUNCTION_INFO_V1(hail_accept_for);
+PG_FUNCTION_INFO_V1(hail_radius_index);
 
 /* Values past the last whole 10,000 are redrawn. */
 char *make_pickup_code(void)
@@ -45,6 +49,38 @@ Datum hail_match_trip(PG_FUNCTION_ARGS)
     made = match_round(PG_GETARG_UUID_P(0), hail_now());
     SPI_finish();
     PG_RETURN_INT32(made);
+}
+
+/* hail.accept_for(trip_id, driver_id, actor, price): hail.trips; the caller has authorised. */
+Datum hail_accept_for(PG_FUNCTION_ARGS)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    AcceptRequest request = {.trip_id = *PG_GETARG_UUID_P(0),
+                             .driver_id = *PG_GETARG_UUID_P(1),
+                             .actor = text_to_cstring(PG_GETARG_TEXT_PP(2)),
+                             .price = PG_GETARG_INT64(3)};
+    bool already;
+    Datum trip;
+
+    SPI_connect();
+    trip = dispatch_accept(&request, &already);
+    MemoryContextSwitchTo(caller);
+    trip = datumCopy(trip, false, -1);
+    SPI_finish();
+    PG_RETURN_DATUM(trip);
+}
+
+/* hail.radius_index(strategy, round, rounds_per_radius, sequential_offers, radii): index from 0 */
+Datum hail_radius_index(PG_FUNCTION_ARGS)
+{
+    StrategyTerms terms = {.kind = strategy_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0))),
+                           .rounds_per_radius = PG_GETARG_INT32(2),
+                           .sequential_offers = PG_GETARG_INT32(3),
+                           .radius_count = PG_GETARG_INT32(4)};
+
+    if (terms.kind == STRATEGY_COUNT || terms.rounds_per_radius < 1 || terms.radius_count < 1)
+        elog(ERROR, "no such strategy or policy");
+    PG_RETURN_INT32(strategy_round(&terms, Max(PG_GETARG_INT32(1), 1)).radius_index);
 }
 
 /* hail.wake_dispatcher() */

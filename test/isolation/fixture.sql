@@ -54,7 +54,7 @@ $$ SELECT hail.request_trip(fixture.quote_of(customer), 'cash', 'first_accept', 
 CREATE FUNCTION fixture.close() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM hail.cancel_trip(t.id, 'admin') FROM hail.trips t JOIN fixture.people p ON p.id = t.customer_id
-    WHERE t.state IN ('searching', 'matched', 'arrived');
+    WHERE t.state IN ('scheduled', 'searching', 'matched', 'arrived');
     PERFORM hail.set_availability(id, false) FROM fixture.people WHERE place IS NOT NULL;
     DELETE FROM fixture.people;
 END $$;
@@ -73,3 +73,19 @@ LANGUAGE sql STABLE AS $$
            d.offers_accepted
     FROM hail.drivers d JOIN fixture.people p ON p.id = d.id ORDER BY 1
 $$;
+
+-- Other strategies: bids, scheduled trips.
+CREATE FUNCTION fixture.request_as(customer text, strategy text, at timestamptz DEFAULT NULL) RETURNS hail.trips LANGUAGE sql AS
+$$ SELECT hail.request_trip(fixture.quote_of(customer), 'cash', strategy, 'key', at) $$;
+CREATE FUNCTION fixture.bid(customer text, driver text, amount bigint) RETURNS hail.bids LANGUAGE sql AS
+$$ SELECT hail.place_bid(fixture.trip_of(customer), fixture.who(driver), amount) $$;
+CREATE FUNCTION fixture.choose(customer text, driver text) RETURNS hail.trips LANGUAGE sql AS $$
+    SELECT hail.choose_bid(fixture.trip_of(customer), (SELECT b.id FROM hail.bids b
+        WHERE b.trip_id = fixture.trip_of(customer) AND b.driver_id = fixture.who(driver) ORDER BY b.id DESC LIMIT 1))
+$$;
+CREATE FUNCTION fixture.bids() RETURNS TABLE (customer text, driver text, amount bigint, status text) LANGUAGE sql STABLE AS $$
+    SELECT p.name, fixture.name_of(b.driver_id), b.amount, b.status
+    FROM hail.bids b JOIN hail.trips t ON t.id = b.trip_id JOIN fixture.people p ON p.id = t.customer_id ORDER BY 1, 2, 3
+$$;
+CREATE FUNCTION fixture.event_types(customer text) RETURNS text LANGUAGE sql STABLE AS
+$$ SELECT string_agg(e.type, ' ' ORDER BY e.version) FROM hail.events e WHERE e.aggregate_id = fixture.trip_of(customer) $$;
