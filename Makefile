@@ -41,8 +41,9 @@ check: packages-test install ## build and run every test suite on private cluste
 $(SUITES:%=check-%): check-%: packages-test install
 	@scripts/check.sh $*
 
-storm: packages-test install ## 10,000 races of 64 drivers over SQL, 500 over HTTP; report in storm.json
-	@STORM_RACES=$${STORM_RACES:-10000} STORM_HTTP=$${STORM_HTTP:-500} STORM_JSON=$${STORM_JSON:-storm.json} test/storm/run
+storm: packages-test install ## 10,000 races of 64 drivers, 500 over HTTP, 200 kills; report in storm.json
+	@STORM_RACES=$${STORM_RACES:-10000} STORM_HTTP=$${STORM_HTTP:-500} STORM_KILLS=$${STORM_KILLS:-200} \
+		STORM_JSON=$${STORM_JSON:-storm.json} test/storm/run
 
 bench: packages-bench install ## benchmarks against peers (BENCH=live runs one group)
 	@test/bench/run $(BENCH)

@@ -73,12 +73,15 @@ int main(int argc, char **argv)
     clock_start(0, 1);
     world_connect();
     world_make("test/storm/world.sql");
+    if (world.options.kills > 0)
+        crashes_run(world.options.kills);
     if (world.options.races > 0)
         races_run(world.options.races, false);
     if (world.options.http_races > 0) {
         http_init(&(HttpOptions){.base_url = world.options.url, .connections = 2 * SEATS});
         races_run(world.options.http_races, true);
     }
-    report_rules("after all races", TEST_ROWS, true);
+    if (world.options.races + world.options.http_races > 0)
+        report_rules("after all races", TEST_ROWS, true);
     return report_end();
 }

@@ -14,9 +14,11 @@
 #include "call.h"
 #include "http.h"
 
-#define CALLS        (SEATS + 8) /* of a race: the accepts, and what else the kind wants */
-#define BARRIER_WAIT 10          /* s until all calls stand at the barrier */
-#define ANSWERS_WAIT 60          /* s until all are answered */
+#define CALLS         (SEATS + 8) /* of a race: the accepts, and what else the kind wants */
+#define FRONT         6           /* calls that may come first */
+#define HEAD_START_US 3000
+#define BARRIER_WAIT  10 /* s until all calls stand at the barrier */
+#define ANSWERS_WAIT  60 /* s until all are answered */
 
 typedef enum Kind { PLAIN, CANCELLED, TWO_TRIPS, UNAVAILABLE, EXPIRED, DECLINED, KIND_COUNT } Kind;
 
@@ -27,7 +29,7 @@ typedef struct Race {
     const Person *winner[2];
     bool cancelled;
     Call calls[CALLS];
-    int count;
+    int count, front; /* the first `front` calls do not stop at the barrier */
 } Race;
 
 /* What is right besides trip_taken for an accept that did not win. */
@@ -107,16 +109,15 @@ static void swap_calls(Race *race, int i, int k)
 /* Any order; in half of the races what is special to the kind comes first. */
 static void shuffle_calls(Race *race)
 {
-    int front = 0;
-
+    race->front = 0;
     for (int i = race->count - 1; i > 0; i--)
         swap_calls(race, i, random_below(i + 1));
     if (random_chance(0.5))
         return;
     for (int accepts = 0; accepts < 2; accepts++)
-        for (int i = front; i < race->count && front < 8; i++)
+        for (int i = race->front; i < race->count && race->front < FRONT; i++)
             if ((race->calls[i].verb == ACCEPT) == accepts && is_special(race, &race->calls[i]))
-                swap_calls(race, i, front++);
+                swap_calls(race, i, race->front++);
 }
 
 /* Who does what. Every race has a few drivers whose accept is sent twice, on two connections at once. */
@@ -142,7 +143,7 @@ static void plan_race(Race *race)
                             (const char *[]){race->trip[0]}));
         add_call(race, TICK, &world.admin, NULL, NULL);
     }
-    for (int i = 0; i < 6 && race->kind == UNAVAILABLE; i++) {
+    for (int i = 0; i < 3 && race->kind == UNAVAILABLE; i++) {
         const Person *driver = &drivers[random_below(SEATS)];
 
         add_call(race, i % 2 ? SUSPEND : OFFLINE, i % 2 ? &world.admin : driver, driver->id, NULL);
@@ -175,7 +176,7 @@ static void await_barrier(int count)
 }
 
 /* Over SQL, each call on a line of its own; over HTTP only those that haild has no endpoint for. */
-static int send_calls(Call *calls, int count, bool http, bool barrier)
+static int send_calls(Call *calls, int count, bool http)
 {
     int used = 0;
 
@@ -183,7 +184,7 @@ static int send_calls(Call *calls, int count, bool http, bool barrier)
         if (http && call_has_http(calls[i].verb))
             call_send_http(&calls[i]);
         else
-            line_send(&lines[used++], &calls[i], barrier);
+            line_send(&lines[used++], &calls[i], false);
     }
     return used;
 }
@@ -205,32 +206,41 @@ static void await_answers(int used)
     }
 }
 
-/* All calls at once; returns the wall second at which they were let go. */
-static double send_at_once(Call *calls, int count, bool http)
+/* Over SQL: all calls but the front stand at the barrier, the front sets out, the barrier is let go. */
+static double run_sql(Race *race)
+{
+    double started;
+
+    PQclear(world_query("SELECT pg_advisory_lock(7)", 0, NULL));
+    for (int i = race->front; i < race->count; i++)
+        line_send(&lines[i], &race->calls[i], true);
+    await_barrier(race->count - race->front);
+    started = wall_now();
+    for (int i = 0; i < race->front; i++)
+        line_send(&lines[i], &race->calls[i], false);
+    if (race->front > 0)
+        usleep((useconds_t)(random_unit() * HEAD_START_US));
+    PQclear(world_query("SELECT pg_advisory_unlock(7)", 0, NULL));
+    await_answers(race->count);
+    return started;
+}
+
+static double run_http(Race *race)
 {
     double started = wall_now();
 
-    if (http) {
-        await_answers(send_calls(calls, count, http, false));
-    } else {
-        PQclear(world_query("SELECT pg_advisory_lock(7)", 0, NULL));
-        send_calls(calls, count, http, true);
-        await_barrier(count);
-        started = wall_now();
-        PQclear(world_query("SELECT pg_advisory_unlock(7)", 0, NULL));
-        await_answers(count);
-    }
+    await_answers(send_calls(race->calls, race->count, true));
     return started;
 }
 
 static void run_race(Race *race, bool http)
 {
-    double started = send_at_once(race->calls, race->count, http);
+    double started = http ? run_http(race) : run_sql(race);
 
     for (int i = 0; i < race->count; i++) {
         const Call *call = &race->calls[i];
 
-        report_answer(http, verb_name(call->verb),
+        report_answer(http ? "HTTP" : "SQL", verb_name(call->verb),
                       call->state == CALL_DONE ? (call->already ? "already_accepted" : "done") : call->code);
         if (call->verb == ACCEPT)
             report_latency(http, (call->answered - started) * 1000);
@@ -322,7 +332,7 @@ static void retry_later(Race *race, bool http)
             calls[i].args[0] = race->trip[trip];
             calls[i].args[1] = calls[i].by->id;
         }
-        await_answers(send_calls(calls, 2, http, false));
+        await_answers(send_calls(calls, 2, http));
         report_count("later retries of winners", 1);
         if (calls[0].state != CALL_DONE || !calls[0].already || strcmp(calls[0].value, winner->id) != 0)
             report_problem(TEST_RETRIES, "the winner's later accept of trip %s got '%s%s'", race->trip[trip],

@@ -73,12 +73,12 @@ typedef enum Test {
 } Test;
 
 extern void report_problem(Test test, const char *format, ...) __attribute__((format(printf, 2, 3)));
-extern void report_answer(bool http, const char *verb, const char *code); /* counted by code word */
-extern void report_latency(bool http, double ms);                         /* from the start of a race */
-extern void report_race(bool http, const char *kind);                     /* a race is over */
-extern void report_kill(const char *victim, double recovery_s);           /* a recovery is over */
-extern void report_count(const char *what, long count);                   /* adds up */
-extern bool report_rules(const char *when, Test test, bool print);        /* storm.check(); true: all hold */
-extern int report_end(void);                                              /* prints, writes; exit status */
+extern void report_answer(const char *where, const char *verb, const char *code); /* counted by code word */
+extern void report_latency(bool http, double ms);                  /* from the start of a race */
+extern void report_race(bool http, const char *kind);              /* a race is over */
+extern void report_kill(const char *victim, double recovery_s);    /* a recovery is over */
+extern void report_count(const char *what, long count);            /* adds up */
+extern void report_rules(const char *when, Test test, bool print); /* storm.check(); with a line each */
+extern int report_end(void);                                       /* prints, writes; exit status */
 
 #endif

@@ -74,6 +74,24 @@ static Person *person_at(const char *role, const char *region, int group, int se
     return storm ? &world.customers[group - 1][seat - 1] : &world.crash_customers[seat - 1];
 }
 
+/* Whoever is online must be found again after a crash: until each position has reached its table. */
+static void go_online(void)
+{
+    bool written = false;
+
+    PQclear(world_query("SELECT storm.go_online()", 0, NULL));
+    while (!written) {
+        PGresult *r =
+            world_query("SELECT count(*) = (SELECT count(*) FROM storm.people WHERE role = 'driver')"
+                        " FROM hail.driver_positions",
+                        0, NULL);
+
+        written = PQgetvalue(r, 0, 0)[0] == 't';
+        PQclear(r);
+        usleep(20 * 1000);
+    }
+}
+
 void world_make(const char *file)
 {
     char *sql = read_file(file);
@@ -98,6 +116,5 @@ void world_make(const char *file)
         person->token = xstrdup(PQgetvalue(r, i, 5));
     }
     PQclear(r);
-    /* Who is online must be found again after a crash: positions reach their table within a second. */
-    PQclear(world_query("SELECT hail.keep()", 0, NULL));
+    go_online();
 }
