@@ -36,29 +36,43 @@ INSERT INTO hail.service_classes (id, code, service, ladder, tier, seats) VALUES
     (8, 'bicycle', 'delivery', 'courier', 1, 0), (9, 'motorcycle', 'delivery', 'courier', 2, 1),
     (16, 'van', 'porter', 'cargo', 1, 2), (17, 'truck', 'porter', 'cargo', 2, 2);
 
+-- Domains are checked when their column is written, the table's CHECKs by every statement that writes a row.
+CREATE DOMAIN hail.driver_status AS text CHECK (VALUE IN ('pending', 'approved', 'rejected', 'suspended'));
+COMMENT ON DOMAIN hail.driver_status IS 'Where a driver stands with the platform.';
+CREATE DOMAIN hail.class_list AS text[] CHECK (cardinality(VALUE) BETWEEN 1 AND 16);
+COMMENT ON DOMAIN hail.class_list IS '1 to 16 service classes.';
+CREATE DOMAIN hail.stars AS real CHECK (VALUE BETWEEN 1 AND 5);
+COMMENT ON DOMAIN hail.stars IS 'A rating, 1 to 5.';
+CREATE DOMAIN hail.share AS real CHECK (VALUE BETWEEN 0 AND 1);
+COMMENT ON DOMAIN hail.share IS 'A part of a whole, 0 to 1.';
+CREATE DOMAIN hail.capacity AS smallint CHECK (VALUE BETWEEN 1 AND 20);
+COMMENT ON DOMAIN hail.capacity IS 'Jobs that a driver can have at once.';
+CREATE DOMAIN hail.job_count AS smallint CHECK (VALUE BETWEEN 0 AND 255);
+COMMENT ON DOMAIN hail.job_count IS 'Jobs that a driver has.';
+
 CREATE TABLE hail.drivers (
     id              uuid PRIMARY KEY REFERENCES hail.users (id),
     region_id       smallint NOT NULL REFERENCES hail.regions (id),
-    service_classes text[] NOT NULL CHECK (cardinality(service_classes) BETWEEN 1 AND 16),
+    service_classes hail.class_list NOT NULL,
     class_mask      bigint NOT NULL,
-    status          text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'approved', 'rejected', 'suspended')),
+    status          hail.driver_status NOT NULL DEFAULT 'pending',
     status_reason   text,
     online          boolean NOT NULL DEFAULT false CHECK (NOT online OR status = 'approved'),
     trip_id         uuid,
     cooldown_until  timestamptz,
-    rating          real NOT NULL DEFAULT 5 CHECK (rating BETWEEN 1 AND 5),
+    rating          hail.stars NOT NULL DEFAULT 5,
     rating_count    integer NOT NULL DEFAULT 0,
     offers_total    integer NOT NULL DEFAULT 0,
     offers_accepted integer NOT NULL DEFAULT 0,
     trips_total     integer NOT NULL DEFAULT 0,
     trips_completed integer NOT NULL DEFAULT 0,
-    vehicle_score   real NOT NULL DEFAULT 0.5 CHECK (vehicle_score BETWEEN 0 AND 1),
+    vehicle_score   hail.share NOT NULL DEFAULT 0.5,
     idle_since      timestamptz,
     version         bigint NOT NULL DEFAULT 1,
     event_version   integer NOT NULL DEFAULT 0,
     created_at      timestamptz NOT NULL DEFAULT hail.clock(),
-    job_capacity    smallint NOT NULL DEFAULT 1 CHECK (job_capacity BETWEEN 1 AND 20),
-    active_jobs     smallint NOT NULL DEFAULT 0 CHECK (active_jobs BETWEEN 0 AND 255),
+    job_capacity    hail.capacity NOT NULL DEFAULT 1,
+    active_jobs     hail.job_count NOT NULL DEFAULT 0,
     area_mask       bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE hail.drivers IS

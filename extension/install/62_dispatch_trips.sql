@@ -371,8 +371,8 @@ BEGIN
     PERFORM hail.require_self('driver', driver_offers.driver_id);
     RETURN QUERY
         SELECT o.id, t.id, t.service_class, t.pickup_lat, t.pickup_lng, t.dropoff_lat, t.dropoff_lng, t.distance_m, t.duration_s,
-               t.price, t.price - hail.commission(t.price, t.commission_bp), t.currency, t.payment_method,
-               o.pickup_distance_m, o.pickup_eta_s, o.created_at, o.expires_at, t.strategy, t.scheduled_for,
+               t.price, t.price - hail.commission(t.price, t.commission_bp), t.currency, t.payment_method::text,
+               o.pickup_distance_m, o.pickup_eta_s, o.created_at, o.expires_at, t.strategy::text, t.scheduled_for,
                CASE WHEN t.strategy = 'broadcast_bid' THEN (SELECT l.lowest FROM hail.bid_limits(t) l) END,
                CASE WHEN t.strategy = 'broadcast_bid' THEN (SELECT l.highest FROM hail.bid_limits(t) l) END,
                (SELECT b.amount FROM hail.bids b WHERE b.id = o.bid_id AND b.status = 'open')

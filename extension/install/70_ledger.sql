@@ -85,23 +85,30 @@ COMMENT ON COLUMN hail.ledger_entries.account_id IS
 'No foreign key: accounts are never deleted, the posting has read the account, and the share lock of a foreign key on a busy system account would be taken by every posting.';
 COMMENT ON COLUMN hail.ledger_entries.balance_after IS 'Posted balance of the wallet after this entry; NULL for system accounts.';
 
+CREATE DOMAIN hail.held_amount AS bigint CHECK (VALUE > 0);
+COMMENT ON DOMAIN hail.held_amount IS 'Minor units of a hold.';
+CREATE DOMAIN hail.hold_status AS text CHECK (VALUE IN ('held', 'captured', 'released', 'expired'));
+COMMENT ON DOMAIN hail.hold_status IS 'What has become of a hold.';
+CREATE DOMAIN hail.hold_ttl AS interval CHECK (VALUE > '0');
+COMMENT ON DOMAIN hail.hold_ttl IS 'The life asked for.';
+
 CREATE TABLE hail.holds (
     id              uuid PRIMARY KEY DEFAULT hail.uuid7(),
-    account_id      uuid NOT NULL REFERENCES hail.accounts (id),
-    amount          bigint NOT NULL CHECK (amount > 0),
-    captured        bigint NOT NULL DEFAULT 0 CHECK (captured BETWEEN 0 AND amount),
-    status          text NOT NULL DEFAULT 'held' CHECK (status IN ('held', 'captured', 'released', 'expired')),
+    account_id      uuid NOT NULL,
+    amount          hail.held_amount NOT NULL,
+    captured        bigint NOT NULL DEFAULT 0,
+    status          hail.hold_status NOT NULL DEFAULT 'held',
     principal       text NOT NULL,
     idempotency_key text NOT NULL,
     reference_type  text,
     reference_id    uuid,
-    ttl             interval CHECK (ttl > '0'),
+    ttl             hail.hold_ttl,
     expires_at      timestamptz,
     created_at      timestamptz NOT NULL,
     resolved_at     timestamptz,
     UNIQUE (principal, idempotency_key),
-    CHECK ((ttl IS NULL) = (expires_at IS NULL)),
-    CHECK ((status = 'held') = (resolved_at IS NULL))
+    CHECK (captured BETWEEN 0 AND amount AND (ttl IS NULL) = (expires_at IS NULL)
+           AND (status = 'held') = (resolved_at IS NULL))
 ) WITH (fillfactor = 70);
 -- Law 3: a trip has at most one open hold.
 CREATE UNIQUE INDEX holds_one_per_trip ON hail.holds (reference_id) WHERE status = 'held' AND reference_type = 'trip';
@@ -109,6 +116,8 @@ CREATE INDEX holds_expiry ON hail.holds (expires_at) WHERE status = 'held' AND e
 CREATE INDEX holds_open ON hail.holds (account_id) WHERE status = 'held';
 CREATE INDEX holds_reference ON hail.holds (reference_id) WHERE reference_id IS NOT NULL;
 COMMENT ON TABLE hail.holds IS 'Amounts reserved on a wallet: held -> captured (whole or part) | released | expired.';
+COMMENT ON COLUMN hail.holds.account_id IS
+'No foreign key: accounts are never deleted, a hold is placed under its account''s lock, and must agree with the account''s held before commit.';
 COMMENT ON COLUMN hail.holds.ttl IS 'The life asked for; NULL: until captured or released.';
 
 CREATE TYPE hail.entry_input AS (account_id uuid, direction text, amount bigint);

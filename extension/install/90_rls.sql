@@ -26,6 +26,10 @@ BEGIN
                AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c') LOOP
         EXECUTE pg_catalog.format('ALTER TYPE %s OWNER TO hail_owner', o.name);
     END LOOP;
+    FOR o IN SELECT t.oid::pg_catalog.regtype AS name FROM pg_catalog.pg_type t
+             WHERE t.typnamespace = 'hail'::pg_catalog.regnamespace AND t.typtype = 'd' LOOP
+        EXECUTE pg_catalog.format('ALTER DOMAIN %s OWNER TO hail_owner', o.name);
+    END LOOP;
     ALTER SCHEMA hail OWNER TO hail_owner;
     GRANT USAGE ON SCHEMA public TO hail_owner;
 END

@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "optimizer/cost.h"
 
 #include "base/statement.h"
 
@@ -11,10 +12,30 @@ static void prepare(HailStatement *statement)
 
     if (statement->plan != NULL)
         return;
-    plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes, statement->options);
+    plan = SPI_prepare_cursor(statement->sql, statement->nargs, statement->argtypes,
+                              statement->options & ~HAIL_KEY_BIT);
     if (plan == NULL || SPI_keepplan(plan) != 0)
         elog(ERROR, "could not prepare \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
     statement->plan = plan;
+}
+
+/* Plans made on the way, those of foreign keys too, are made of indexes. */
+static int execute_by_key(SPIPlanPtr plan, Datum *args, const char *nulls, bool read_only, long limit)
+{
+    bool scans = enable_seqscan;
+    volatile int status = 0;
+
+    enable_seqscan = false;
+    PG_TRY();
+    {
+        status = SPI_execute_plan(plan, args, nulls, read_only, limit);
+    }
+    PG_FINALLY();
+    {
+        enable_seqscan = scans;
+    }
+    PG_END_TRY();
+    return status;
 }
 
 uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bool read_only, long limit)
@@ -22,7 +43,9 @@ uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bo
     int status;
 
     prepare(statement);
-    status = SPI_execute_plan(statement->plan, args, nulls, read_only, limit);
+    status = statement->options & HAIL_KEY_BIT
+                 ? execute_by_key(statement->plan, args, nulls, read_only, limit)
+                 : SPI_execute_plan(statement->plan, args, nulls, read_only, limit);
     if (status < 0)
         elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(status));
     return SPI_processed;

@@ -13,13 +13,21 @@
 #include "postgres.h"
 #include "executor/spi.h"
 
-#define HAIL_MAX_ARGS 24
+#define HAIL_MAX_ARGS 48
+
+/*
+ * Option of statements that find their rows by key: one plan for all arguments, kept, and of indexes whatever
+ * the statistics say. A plan made while a table was empty would else read all of it, for as long as the
+ * backend lives or until the table is analysed.
+ */
+#define HAIL_KEY_BIT 0x40000000
+#define HAIL_BY_KEY  (CURSOR_OPT_GENERIC_PLAN | HAIL_KEY_BIT)
 
 typedef struct HailStatement {
     const char *sql;
     int nargs;
     Oid argtypes[HAIL_MAX_ARGS];
-    int options;     /* cursor options to prepare with, as CURSOR_OPT_GENERIC_PLAN; 0: none */
+    int options;     /* cursor options to prepare with, as HAIL_BY_KEY; 0: none */
     SPIPlanPtr plan; /* leave out: set on first use */
 } HailStatement;
 

@@ -5,8 +5,28 @@
 #include <time.h>
 
 #include "fmgr.h"
+#include "miscadmin.h"
 
 #include "base/uuid7.h"
+
+#define RANDOM_BYTES 8 /* of an id */
+
+/* From the system's strong source, so much at a time: asking it costs more than all the rest of an id. */
+static void take_random(unsigned char *out)
+{
+    static unsigned char pool[64 * RANDOM_BYTES];
+    static int used = sizeof(pool);
+    static pid_t owner = 0; /* a forked process must not hand out its parent's bytes again */
+
+    if (used == sizeof(pool) || owner != MyProcPid) {
+        if (!pg_strong_random(pool, sizeof(pool)))
+            ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes"));
+        owner = MyProcPid;
+        used = 0;
+    }
+    memcpy(out, pool + used, RANDOM_BYTES);
+    used += RANDOM_BYTES;
+}
 
 void hail_uuid7(pg_uuid_t *out)
 {
@@ -22,8 +42,7 @@ void hail_uuid7(pg_uuid_t *out)
     ms = ns / 1000000;
     sub_ms = (ns % 1000000) * 4096 / 1000000;
 
-    if (!pg_strong_random(out->data + 8, 8))
-        ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not get random bytes"));
+    take_random(out->data + 8);
     for (int i = 0; i < 6; i++)
         out->data[i] = (unsigned char)(ms >> (40 - 8 * i));
     out->data[6] = (unsigned char)(0x70 | (sub_ms >> 8));

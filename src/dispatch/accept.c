@@ -6,8 +6,8 @@
  * the last statement is undone by any error, so a refusal leaves nothing behind. Should all of it be wrong,
  * the unique indexes offers_one_accepted and trips_driver_busy still refuse the second winner.
  *
- * Statements of a first accept, cash: lock the trip, lock the offers, close the offers, take the driver,
- * match the trip, write the event: six. A wallet adds the hold (src/ledger/README.md counts those).
+ * Statements of a first accept: lock the trip, lock and close the offers, take the driver, match the trip,
+ * write the event; by wallet three more: lock the wallet, place the hold, move what the wallet holds.
  */
 #include "postgres.h"
 
@@ -16,7 +16,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
@@ -31,37 +30,41 @@
 #include "dispatch/transitions.h"
 #include "events/events.h"
 #include "identity/session.h"
+#include "ledger/trip_payment.h"
 
 /* Statements run under the function's search_path = pg_catalog, pg_temp. */
 
 static HailStatement lock_trip = {
-    "SELECT t.state, t.driver_id, t.payment_method, t.customer_id, t.event_version, t,"
-    " t.strategy = 'broadcast_bid' FROM hail.trips t"
-    " WHERE t.id = $1 FOR NO KEY UPDATE",
+    "SELECT t.state, t.driver_id, t.payment_method::text, t.customer_id, t.event_version, t.price,"
+    " t.currency, t.strategy = 'broadcast_bid' FROM hail.trips t WHERE t.id = $1 FOR NO KEY UPDATE",
     1,
-    {UUIDOID}};
+    {UUIDOID},
+    HAIL_BY_KEY};
 
-/* Pending offers of the trip, and of the driver for whichever trips, in the order of their ids. */
-static HailStatement lock_offers = {
-    "SELECT o.id, o.trip_id = $1 AND o.driver_id = $2, o.expires_at FROM hail.offers o"
-    " WHERE o.status = 'pending' AND o.id = ANY (ARRAY("
-    "   SELECT p.id FROM hail.offers p WHERE p.trip_id = $1 AND p.status = 'pending'"
-    "   UNION ALL SELECT p.id FROM hail.offers p WHERE p.driver_id = $2 AND p.status = 'pending'))"
-    " ORDER BY o.id FOR NO KEY UPDATE",
+static HailStatement read_trip = {"SELECT t FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
+
+/*
+ * Pending offers of the trip, and of the driver for whichever trips: all locked in the order of their ids,
+ * then all closed. Whether the driver's own was still good is decided by what comes back.
+ */
+static HailStatement close_offers = {
+    "UPDATE hail.offers o SET status = CASE WHEN l.own THEN 'accepted' ELSE 'withdrawn' END,"
+    " responded_at = hail.clock() FROM (SELECT p.id, p.trip_id = $1 AND p.driver_id = $2 AS own"
+    "   FROM hail.offers p WHERE p.id = ANY (ARRAY("
+    "       SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status = 'pending'"
+    "       UNION ALL SELECT b.id FROM hail.offers b WHERE b.driver_id = $2 AND b.status = 'pending'))"
+    "     AND p.status = 'pending' ORDER BY p.id FOR NO KEY UPDATE) l"
+    " WHERE o.id = l.id RETURNING l.own, o.id, o.expires_at",
     2,
-    {UUIDOID, UUIDOID}};
+    {UUIDOID, UUIDOID},
+    HAIL_BY_KEY};
 
 static HailStatement newest_offer = {
-    "SELECT o.status FROM hail.offers o WHERE o.trip_id = $1 AND o.driver_id = $2"
+    "SELECT o.status::text FROM hail.offers o WHERE o.trip_id = $1 AND o.driver_id = $2"
     " ORDER BY o.round DESC LIMIT 1",
     2,
-    {UUIDOID, UUIDOID}};
-
-static HailStatement close_offers = {"UPDATE hail.offers SET status = CASE WHEN id = $2 THEN 'accepted' ELSE "
-                                     "'withdrawn' END, responded_at = $3"
-                                     " WHERE id = ANY ($1)",
-                                     3,
-                                     {UUIDARRAYOID, UUIDOID, TIMESTAMPTZOID}};
+    {UUIDOID, UUIDOID},
+    HAIL_BY_KEY};
 
 static HailStatement take_driver = {
     "UPDATE hail.drivers SET trip_id = $2, active_jobs = 1, offers_total = offers_total + 1, "
@@ -69,34 +72,32 @@ static HailStatement take_driver = {
     " WHERE id = $1 AND status = 'approved' AND online AND trip_id IS NULL "
     "AND coalesce(cooldown_until <= $3, true)",
     3,
-    {UUIDOID, UUIDOID, TIMESTAMPTZOID}};
+    {UUIDOID, UUIDOID, TIMESTAMPTZOID},
+    HAIL_BY_KEY};
 
 static HailStatement read_driver = {
     "SELECT d.status = 'approved' AND d.online, d.trip_id IS NOT NULL FROM hail.drivers d WHERE d.id = $1"
     " FOR NO KEY UPDATE",
     1,
-    {UUIDOID}};
-
-static HailStatement hold_fare = {
-    "SELECT hail.hold_trip_fare(t) FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}};
+    {UUIDOID},
+    HAIL_BY_KEY};
 
 static HailStatement match_trip = {
     "UPDATE hail.trips t SET state = $2, driver_id = $3, matched_at = $4, pickup_code = $5, hold_id = $6,"
-    " next_round_at = NULL, event_version = $7 WHERE t.id = $1 RETURNING t",
-    7,
-    {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT4OID}};
-
-static HailStatement set_price = {"UPDATE hail.trips SET price = $2 WHERE id = $1", 2, {UUIDOID, INT8OID}};
+    " price = $7, next_round_at = NULL, event_version = $8 WHERE t.id = $1 RETURNING t",
+    8,
+    {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT8OID, INT4OID},
+    HAIL_BY_KEY};
 
 typedef struct Accept {
     const char *actor;
-    int64 price;
     pg_uuid_t trip_id, driver_id, customer_id, offer_id;
     TimestampTz now;
-    char *state;
+    char *state, *currency;
     bool has_driver, own_trip; /* the trip has a driver; it is this one */
     bool wallet;
     bool takes_bids; /* its customer chooses: no driver accepts by itself */
+    int64 price;
     int event_version;
     Datum trip; /* hail.trips */
 } Accept;
@@ -120,8 +121,19 @@ static void load_trip(Accept *accept)
     accept->wallet = strcmp(TextDatumGetCString(hail_result(0, 3, &isnull)), "wallet") == 0;
     accept->customer_id = *DatumGetUUIDP(hail_result(0, 4, &isnull));
     accept->event_version = DatumGetInt32(hail_result(0, 5, &isnull));
-    accept->trip = hail_result(0, 6, &isnull);
-    accept->takes_bids = DatumGetBool(hail_result(0, 7, &isnull));
+    if (accept->price == ACCEPT_AS_QUOTED)
+        accept->price = DatumGetInt64(hail_result(0, 6, &isnull));
+    accept->currency = TextDatumGetCString(hail_result(0, 7, &isnull));
+    accept->takes_bids = DatumGetBool(hail_result(0, 8, &isnull));
+}
+
+/* The driver had it before: the answer is the trip as it is. */
+static void read_own_trip(Accept *accept)
+{
+    bool isnull;
+
+    hail_execute(&read_trip, (Datum[]){UUIDPGetDatum(&accept->trip_id)}, NULL, false, 1);
+    accept->trip = hail_result(0, 1, &isnull);
 }
 
 /* Why there is no pending offer to accept, or none that counts any more. */
@@ -150,19 +162,17 @@ static void refuse_offer(const Accept *accept)
 
 static void win_offer(Accept *accept)
 {
-    uint64 count = hail_execute(&lock_offers,
+    uint64 count = hail_execute(&close_offers,
                                 (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id)},
                                 NULL, false, 0);
-    Datum *ids = palloc(sizeof(Datum) * (count + 1));
     bool isnull, found = false;
 
     accept->now = hail_now(); /* whoever waited for a lock may have waited too long */
     for (uint64 i = 0; i < count; i++) {
-        ids[i] = hail_result(i, 1, &isnull);
-        if (!DatumGetBool(hail_result(i, 2, &isnull)))
+        if (!DatumGetBool(hail_result(i, 1, &isnull)))
             continue;
         found = true;
-        accept->offer_id = *DatumGetUUIDP(ids[i]);
+        accept->offer_id = *DatumGetUUIDP(hail_result(i, 2, &isnull));
         if (DatumGetTimestampTz(hail_result(i, 3, &isnull)) <= accept->now)
             refuse(HAIL_OFFER_EXPIRED, "this offer has expired", "trip_id");
     }
@@ -171,11 +181,6 @@ static void win_offer(Accept *accept)
     if (accept->takes_bids && strcmp(accept->actor, "driver") == 0)
         ereport(ERROR, hail_error(HAIL_WRONG_STATE), errmsg("the customer of this trip chooses among bids"),
                 hail_field("trip_id"), errhint("Place a bid with hail.place_bid()."));
-    hail_execute(
-        &close_offers,
-        (Datum[]){PointerGetDatum(construct_array(ids, (int)count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)),
-                  UUIDPGetDatum(&accept->offer_id), TimestampTzGetDatum(accept->now)},
-        NULL, false, 0);
 }
 
 static void win_driver(const Accept *accept)
@@ -194,18 +199,22 @@ static void win_driver(const Accept *accept)
 }
 
 /* The trips row as it becomes; the unique index on busy drivers has the last word. */
-static void write_trip(Accept *accept, const char *to_state, Datum hold, bool no_hold)
+static void write_trip(Accept *accept, const char *to_state, const pg_uuid_t *hold)
 {
     MemoryContext context = CurrentMemoryContext;
-    Datum args[7] = {UUIDPGetDatum(&accept->trip_id),         CStringGetTextDatum(to_state),
-                     UUIDPGetDatum(&accept->driver_id),       TimestampTzGetDatum(accept->now),
-                     CStringGetTextDatum(make_pickup_code()), hold,
+    Datum args[8] = {UUIDPGetDatum(&accept->trip_id),
+                     CStringGetTextDatum(to_state),
+                     UUIDPGetDatum(&accept->driver_id),
+                     TimestampTzGetDatum(accept->now),
+                     CStringGetTextDatum(make_pickup_code()),
+                     UUIDPGetDatum(hold),
+                     Int64GetDatum(accept->price),
                      Int32GetDatum(accept->event_version + 1)};
     bool isnull;
 
     PG_TRY();
     {
-        hail_execute(&match_trip, args, no_hold ? "     n " : NULL, false, 0);
+        hail_execute(&match_trip, args, hold == NULL ? "     n  " : NULL, false, 0);
     }
     PG_CATCH();
     {
@@ -230,21 +239,16 @@ static char *uuid_text(const pg_uuid_t *id)
 
 static void accept_trip(Accept *accept)
 {
-    Datum hold = (Datum)0;
-    bool no_hold = true;
     const char *to_state;
+    pg_uuid_t hold;
+    bool held;
 
     win_offer(accept);
     to_state = transition_next(accept->state, "accept", accept->actor);
     win_driver(accept);
-    if (accept->price >= 0)
-        hail_execute(&set_price, (Datum[]){UUIDPGetDatum(&accept->trip_id), Int64GetDatum(accept->price)},
-                     NULL, false, 0);
-    if (accept->wallet) {
-        hail_execute(&hold_fare, (Datum[]){UUIDPGetDatum(&accept->trip_id)}, NULL, false, 0);
-        hold = hail_result(0, 1, &no_hold);
-    }
-    write_trip(accept, to_state, hold, no_hold);
+    held = accept->wallet && ledger_hold_trip_fare(&accept->trip_id, &accept->customer_id, accept->price,
+                                                   accept->currency, &hold);
+    write_trip(accept, to_state, held ? &hold : NULL);
     event_write("trip", &accept->trip_id, accept->event_version + 1, "TripMatched",
                 psprintf("{\"state\":\"%s\",\"customer_id\":\"%s\",\"driver_id\":\"%s\",\"offer_id\":\"%s\"}",
                          to_state, uuid_text(&accept->customer_id), uuid_text(&accept->driver_id),
@@ -287,7 +291,9 @@ Datum dispatch_accept(const AcceptRequest *request, bool *already)
     *already =
         accept.own_trip && (strcmp(accept.state, "matched") == 0 || strcmp(accept.state, "arrived") == 0 ||
                             strcmp(accept.state, "started") == 0);
-    if (!*already)
+    if (*already)
+        read_own_trip(&accept);
+    else
         accept_trip(&accept);
     return accept.trip;
 }

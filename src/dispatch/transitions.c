@@ -5,6 +5,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -113,19 +114,26 @@ Datum hail_next_state(PG_FUNCTION_ARGS)
     PG_RETURN_TEXT_P(cstring_to_text(to_state));
 }
 
-/* Trigger before update of a trip whose state changes: there must be such a move, whoever writes. */
+/* Trigger before update of a trip: when its state changes there must be such a move, whoever writes. */
 Datum hail_guard_trip_state(PG_FUNCTION_ARGS)
 {
     TriggerData *trigger = (TriggerData *)fcinfo->context;
     TupleDesc desc;
+    Datum old_state, new_state;
     char *before, *after;
-    bool possible;
+    bool old_null, new_null, possible;
+    int column;
 
     if (!CALLED_AS_TRIGGER(fcinfo))
         elog(ERROR, "hail_guard_trip_state is a trigger");
     desc = RelationGetDescr(trigger->tg_relation);
-    before = SPI_getvalue(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "state"));
-    after = SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "state"));
+    column = SPI_fnumber(desc, "state");
+    old_state = SPI_getbinval(trigger->tg_trigtuple, desc, column, &old_null);
+    new_state = SPI_getbinval(trigger->tg_newtuple, desc, column, &new_null);
+    if (!new_null && datum_image_eq(old_state, new_state, false, -1))
+        return PointerGetDatum(trigger->tg_newtuple);
+    before = TextDatumGetCString(old_state);
+    after = new_null ? NULL : TextDatumGetCString(new_state);
     SPI_connect();
     possible = after != NULL && find(before, NULL, NULL, after) != NULL;
     SPI_finish();

@@ -20,7 +20,7 @@ static HailStatement insert_event = {
     " occurred_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     9,
     {TEXTOID, UUIDOID, INT4OID, TEXTOID, JSONBOID, TEXTOID, UUIDOID, TEXTOID, TIMESTAMPTZOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 /* Workers are superusers without a subject: what they do is done by "system", as is what nobody asked for. */
 static void write_row(Datum aggregate_type, Datum aggregate_id, Datum version, Datum type, Datum payload)

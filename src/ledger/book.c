@@ -84,13 +84,13 @@ static HailStatement insert_transaction = {
     " ON CONFLICT (principal, idempotency_key) DO NOTHING RETURNING t",
     10,
     {UUIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, UUIDOID, UUIDOID, JSONBOID, TIMESTAMPTZOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static HailStatement find_transaction = {"SELECT t.id, t.request = $3, t FROM hail.ledger_transactions t"
                                          " WHERE t.principal = $1 AND t.idempotency_key = $2",
                                          3,
                                          {TEXTOID, TEXTOID, JSONBOID},
-                                         CURSOR_OPT_GENERIC_PLAN};
+                                         HAIL_BY_KEY};
 
 static LedgerClaim first_claim(Datum principal, Datum key, Datum request)
 {
@@ -137,30 +137,37 @@ static HailStatement lock_wallet = {"SELECT " ACCOUNT_COLUMNS
                                     " FROM hail.accounts WHERE id = $1 AND NOT is_system FOR NO KEY UPDATE",
                                     1,
                                     {UUIDOID},
-                                    CURSOR_OPT_GENERIC_PLAN};
+                                    HAIL_BY_KEY};
 
 static HailStatement read_system = {
-    "SELECT currency FROM hail.accounts WHERE id = $1 AND is_system", 1, {UUIDOID}, CURSOR_OPT_GENERIC_PLAN};
+    "SELECT currency FROM hail.accounts WHERE id = $1 AND is_system", 1, {UUIDOID}, HAIL_BY_KEY};
 
 static HailStatement find_account = {
     "SELECT id FROM hail.accounts WHERE kind = $1 AND owner_id = $2 AND currency = $3",
     3,
     {TEXTOID, UUIDOID, TEXTOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static HailStatement find_system_account = {
     "SELECT id FROM hail.accounts WHERE kind = $1 AND owner_id IS NULL AND currency = $2",
     2,
     {TEXTOID, TEXTOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
+
+static HailStatement lock_owners_wallet = {
+    "SELECT " ACCOUNT_COLUMNS ", id FROM hail.accounts WHERE kind = $1 AND owner_id = $2 AND currency = $3"
+    " AND NOT is_system FOR NO KEY UPDATE",
+    3,
+    {TEXTOID, UUIDOID, TEXTOID},
+    HAIL_BY_KEY};
 
 static HailStatement open_account = {
-    "SELECT (hail.ensure_account($1, $2, $3)).id", 3, {TEXTOID, UUIDOID, TEXTOID}, CURSOR_OPT_GENERIC_PLAN};
+    "SELECT (hail.ensure_account($1, $2, $3)).id", 3, {TEXTOID, UUIDOID, TEXTOID}, HAIL_BY_KEY};
 
 static HailStatement update_wallet = {"UPDATE hail.accounts SET posted = $2, held = $3 WHERE id = $1",
                                       3,
                                       {UUIDOID, INT8OID, INT8OID},
-                                      CURSOR_OPT_GENERIC_PLAN};
+                                      HAIL_BY_KEY};
 
 /*
  * System accounts met by this backend. What a posting must know of them never changes (they are not closed,
@@ -185,12 +192,11 @@ static void read_currency(PostingAccount *account)
     strlcpy(account->currency, TextDatumGetCString(hail_result(0, 1, &isnull)), sizeof(account->currency));
 }
 
-static bool lock_wallet_row(PostingAccount *account)
+/* ACCOUNT_COLUMNS of the last result. */
+static void read_wallet(PostingAccount *account)
 {
     bool isnull;
 
-    if (hail_execute(&lock_wallet, (Datum[]){PointerGetDatum(account->id)}, NULL, false, 1) != 1)
-        return false;
     read_currency(account);
     (void)hail_result(0, 2, &isnull);
     account->has_floor = !isnull;
@@ -198,6 +204,13 @@ static bool lock_wallet_row(PostingAccount *account)
     account->posted = result_int64(0, 3);
     account->held = result_int64(0, 4);
     account->closed = result_bool(0, 5);
+}
+
+static bool lock_wallet_row(PostingAccount *account)
+{
+    if (hail_execute(&lock_wallet, (Datum[]){PointerGetDatum(account->id)}, NULL, false, 1) != 1)
+        return false;
+    read_wallet(account);
     return true;
 }
 
@@ -271,6 +284,22 @@ pg_uuid_t ledger_account(const char *kind, const pg_uuid_t *owner, const char *c
     return result_uuid(0, 1);
 }
 
+PostingAccount *ledger_lock_wallet(const char *kind, const pg_uuid_t *owner, const char *currency)
+{
+    Datum args[3] = {CStringGetTextDatum(kind), UUIDPGetDatum(owner), CStringGetTextDatum(currency)};
+    PostingAccount *account = palloc0(sizeof(PostingAccount));
+    pg_uuid_t id;
+
+    if (hail_execute(&lock_owners_wallet, args, NULL, false, 1) != 1) {
+        id = ledger_account(kind, owner, currency);
+        return ledger_lock_accounts(&id, 1);
+    }
+    read_wallet(account);
+    id = result_uuid(0, 6);
+    memcpy(account->id, id.data, POSTING_ID_BYTES);
+    return account;
+}
+
 static void store_wallet(const PostingAccount *account)
 {
     Datum args[3] = {PointerGetDatum(account->id), Int64GetDatum(account->posted),
@@ -302,7 +331,7 @@ static HailStatement insert_entries = {
     " AS e (account_id, amount, credit, currency, balance_after)",
     7,
     {UUIDOID, UUIDARRAYOID, INT8ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static void store_entries(const pg_uuid_t *transaction_id, const Posting *posting)
 {
@@ -353,14 +382,14 @@ static HailStatement lock_hold = {
     " FOR NO KEY UPDATE",
     1,
     {UUIDOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static HailStatement find_trip_hold = {
     "SELECT id, account_id, amount, true FROM hail.holds"
-    " WHERE reference_id = $1 AND reference_type = 'trip' AND status = 'held' ORDER BY id LIMIT 1",
+    " WHERE reference_id = $1 AND reference_type = 'trip' AND status = 'held'", /* one at most: unique */
     1,
     {UUIDOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static HailStatement insert_hold = {
     "INSERT INTO hail.holds (id, account_id, amount, principal, idempotency_key, reference_type, "
@@ -369,7 +398,15 @@ static HailStatement insert_hold = {
     " ON CONFLICT (principal, idempotency_key) DO NOTHING",
     9,
     {UUIDOID, UUIDOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INTERVALOID, TIMESTAMPTZOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
+
+/* Without a target: the unique index of open holds of trips decides as well. */
+static HailStatement insert_trip_hold = {
+    "INSERT INTO hail.holds (id, account_id, amount, principal, idempotency_key, reference_type, "
+    "reference_id, created_at) VALUES ($1, $2, $3, $4, $5, 'trip', $6, $7) ON CONFLICT DO NOTHING",
+    7,
+    {UUIDOID, UUIDOID, INT8OID, TEXTOID, TEXTOID, UUIDOID, TIMESTAMPTZOID},
+    HAIL_BY_KEY};
 
 static HailStatement find_hold = {
     "SELECT id, account_id = $2 AND amount = $3 AND reference_type IS NOT DISTINCT FROM $6"
@@ -377,13 +414,13 @@ static HailStatement find_hold = {
     " FROM hail.holds WHERE principal = $4 AND idempotency_key = $5 AND $1 IS NOT NULL",
     8,
     {UUIDOID, UUIDOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, UUIDOID, INTERVALOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static HailStatement close_hold = {
     "UPDATE hail.holds SET status = $2, captured = $3, resolved_at = $4 WHERE id = $1 AND status = 'held'",
     4,
     {UUIDOID, TEXTOID, INT8OID, TIMESTAMPTZOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static LedgerHold read_hold(void)
 {
@@ -423,6 +460,25 @@ static pg_uuid_t first_hold(Datum *args, const char *nulls)
                 errmsg("a concurrent transaction has used the same idempotency key"));
     require_same(result_bool(0, 2));
     return result_uuid(0, 1);
+}
+
+bool ledger_place_trip_hold(PostingAccount *account, const HoldDraft *draft, pg_uuid_t *id)
+{
+    Datum args[7] = {UUIDPGetDatum(id),
+                     PointerGetDatum(account->id),
+                     Int64GetDatum(draft->amount),
+                     CStringGetTextDatum(draft->principal),
+                     CStringGetTextDatum(draft->key),
+                     UUIDPGetDatum(draft->reference_id),
+                     TimestampTzGetDatum(hail_now())};
+
+    ledger_require(check_amount(draft->amount));
+    hail_uuid7(id);
+    if (ledger_execute(&insert_trip_hold, args, NULL) == 0)
+        return false;
+    ledger_require(check_hold(account, draft->amount));
+    store_wallet(account);
+    return true;
 }
 
 pg_uuid_t ledger_place_hold(PostingAccount *account, const HoldDraft *draft)

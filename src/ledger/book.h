@@ -70,6 +70,9 @@ extern pg_uuid_t ledger_account(const char *kind, const pg_uuid_t *owner, const 
 extern bool ledger_find_account(const char *kind, const pg_uuid_t *owner, const char *currency,
                                 pg_uuid_t *id);
 
+/* Lock and read somebody's wallet; palloc'd; opened when there is none. One wallet: no order to keep. */
+extern PostingAccount *ledger_lock_wallet(const char *kind, const pg_uuid_t *owner, const char *currency);
+
 /* Check the posting, then write its entries and move its wallets. Errors: as check_posting. */
 extern void ledger_write(const pg_uuid_t *transaction_id, Posting *posting);
 
@@ -87,6 +90,12 @@ extern void ledger_close_hold(const LedgerHold *hold, const char *status, int64 
  * Errors: idempotency_mismatch, and as check_hold.
  */
 extern pg_uuid_t ledger_place_hold(PostingAccount *account, const HoldDraft *draft);
+
+/*
+ * The same for a trip's hold, without a life of its own. False: the trip has an open hold already, or the key
+ * has been used; nothing was done.
+ */
+extern bool ledger_place_trip_hold(PostingAccount *account, const HoldDraft *draft, pg_uuid_t *id);
 
 /* Give an open hold's amount back to its locked account. */
 extern void ledger_release_hold(PostingAccount *account, const LedgerHold *hold, const char *status);

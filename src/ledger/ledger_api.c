@@ -103,7 +103,7 @@ static void json_raw(StringInfo out, const char *name, const char *value)
 /* ---- results ---- */
 
 static HailStatement read_hold_row = {
-    "SELECT h FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}, CURSOR_OPT_GENERIC_PLAN};
+    "SELECT h FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
 
 static Datum hold_row(const pg_uuid_t *id)
 {
@@ -265,20 +265,20 @@ static HailStatement lock_transaction = {
     "SELECT t.reverses IS NOT NULL FROM hail.ledger_transactions t WHERE t.id = $1 FOR NO KEY UPDATE",
     1,
     {UUIDOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static HailStatement find_reversal = {
     "SELECT r.principal, r.idempotency_key FROM hail.ledger_transactions r WHERE r.reverses = $1",
     1,
     {UUIDOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 static HailStatement read_opposite = {
     "SELECT e.account_id, e.direction = 'debit', e.amount FROM hail.ledger_entries e"
     " WHERE e.transaction_id = $1 ORDER BY e.id",
     1,
     {UUIDOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 /* Locks the transaction's row, so that it is reversed once; errors when it has been, by another request. */
 static void require_reversible(const pg_uuid_t *id, const char *principal, const char *key)
@@ -340,7 +340,7 @@ Datum hail_reverse_transaction(PG_FUNCTION_ARGS)
 /* ---- holds ---- */
 
 static HailStatement hold_account = {
-    "SELECT h.account_id FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}, CURSOR_OPT_GENERIC_PLAN};
+    "SELECT h.account_id FROM hail.holds h WHERE h.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
 
 /* The account of a hold never changes: it may be read before its lock is taken. */
 static pg_uuid_t account_of_hold(const pg_uuid_t *hold_id)
@@ -438,7 +438,7 @@ static HailStatement hold_status = {
     "SELECT h.status IN ('released', 'expired') FROM hail.holds h WHERE h.id = $1",
     1,
     {UUIDOID},
-    CURSOR_OPT_GENERIC_PLAN};
+    HAIL_BY_KEY};
 
 /* hail.release(hold_id): releasing what is released already is no error. */
 Datum hail_release(PG_FUNCTION_ARGS)

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/uuid7.h"
 #include "ledger/book.h"
+#include "ledger/trip_payment.h"
 
 typedef struct LedgerTrip {
     pg_uuid_t id, customer_id, driver_id;
@@ -154,30 +155,50 @@ PG_FUNCTION_INFO_V1(hail_release_trip_fare);
 PG_FUNCTION_INFO_V1(hail_charge_cancellation);
 PG_FUNCTION_INFO_V1(hail_commission);
 
+static pg_uuid_t hold_fare(const pg_uuid_t *trip_id, const pg_uuid_t *customer_id, int64 price,
+                           const char *currency)
+{
+    PostingAccount *account = ledger_lock_wallet("CUSTOMER_WALLET", customer_id, currency);
+    HoldDraft draft = {
+        .principal = "system", .amount = price, .reference_type = "trip", .reference_id = trip_id};
+    pg_uuid_t unique, id;
+    LedgerHold hold;
+
+    hail_uuid7(&unique);
+    draft.key = psprintf("trip:%s:%s", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(trip_id))),
+                         DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&unique))));
+    if (ledger_place_trip_hold(account, &draft, &id))
+        return id;
+    if (!ledger_find_trip_hold_unlocked(trip_id, &hold) || !ledger_lock_hold(&hold.id, &hold) || !hold.open ||
+        memcmp(&hold.account_id, account->id, sizeof(pg_uuid_t)) != 0)
+        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                errmsg("the trip has a hold on another account"));
+    return hold.id;
+}
+
+bool ledger_hold_trip_fare(const pg_uuid_t *trip_id, const pg_uuid_t *customer_id, int64 price,
+                           const char *currency, pg_uuid_t *hold_id)
+{
+    if (price == 0)
+        return false;
+    *hold_id = hold_fare(trip_id, customer_id, price, currency);
+    return true;
+}
+
 /* hail.hold_trip_fare(trip) -> hold id; NULL when nothing is to be held. */
 Datum hail_hold_trip_fare(PG_FUNCTION_ARGS)
 {
     LedgerTrip trip = read_trip(PG_GETARG_HEAPTUPLEHEADER(0));
-    pg_uuid_t *id = palloc(sizeof(pg_uuid_t)), wallet, unique;
-    HoldDraft draft = {
-        .principal = "system", .amount = trip.price, .reference_type = "trip", .reference_id = &trip.id};
-    LedgerHold hold;
+    pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+    bool held;
 
-    if (!trip.by_wallet || trip.price == 0)
+    if (!trip.by_wallet)
         PG_RETURN_NULL();
     SPI_connect();
-    wallet = customer_wallet(&trip);
-    PostingAccount *account = ledger_lock_accounts(&wallet, 1);
-
-    if (lock_trip_hold(&trip, account, &hold))
-        *id = hold.id;
-    else {
-        hail_uuid7(&unique);
-        draft.key = psprintf("trip:%s:%s", trip.id_text,
-                             DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&unique))));
-        *id = ledger_place_hold(account, &draft);
-    }
+    held = ledger_hold_trip_fare(&trip.id, &trip.customer_id, trip.price, trip.currency, id);
     SPI_finish();
+    if (!held)
+        PG_RETURN_NULL();
     PG_RETURN_UUID_P(id);
 }
 
