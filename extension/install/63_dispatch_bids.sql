@@ -152,7 +152,7 @@ BEGIN
         PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
     END IF;
     RETURN QUERY
-        SELECT b.id, b.driver_id, u.name, d.rating, d.rating_count, d.trips_completed, b.amount, b.currency, b.pickup_distance_m,
+        SELECT b.id, b.driver_id, u.name, d.rating::real, d.rating_count, d.trips_completed, b.amount, b.currency, b.pickup_distance_m,
                b.pickup_eta_s, b.note, b.created_at, b.expires_at
         FROM hail.bids b JOIN hail.drivers d ON d.id = b.driver_id JOIN hail.users u ON u.id = d.id
         WHERE b.trip_id = trip_bids.trip_id AND b.status = 'open' AND b.expires_at > hail.clock()

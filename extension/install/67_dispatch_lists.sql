@@ -166,7 +166,7 @@ BEGIN
         PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
     END IF;
     RETURN QUERY
-        SELECT o.id, CASE WHEN v.told THEN o.driver_id END, CASE WHEN v.told THEN u.name END, d.rating, o.round, o.status,
+        SELECT o.id, CASE WHEN v.told THEN o.driver_id END, CASE WHEN v.told THEN u.name END, d.rating::real, o.round, o.status::text,
                o.pickup_distance_m, o.pickup_eta_s, o.created_at, o.expires_at, o.responded_at,
                CASE WHEN caller = 'admin' THEN o.score END, CASE WHEN caller = 'admin' THEN o.reason END
         FROM hail.offers o JOIN hail.drivers d ON d.id = o.driver_id JOIN hail.users u ON u.id = o.driver_id,
