@@ -28,7 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Costs lie within +-this (any unit: dispatch uses milliseconds); sums of prices then can't overflow. */
+/* Costs lie within +-this (any unit: dispatch uses microseconds); sums of prices then can't overflow. */
 #define ASSIGN_COST_MAX ((int64_t)1 << 40)
 
 typedef struct AssignProblem {
