@@ -39,7 +39,10 @@ CREATE TABLE hail.dispatch_policies (
     batch_window_min   interval NOT NULL DEFAULT '1 second' CHECK (batch_window_min > '0'),
     batch_window_max   interval NOT NULL DEFAULT '5 seconds' CHECK (batch_window_max >= batch_window_min),
     forward_within     interval NOT NULL DEFAULT '0' CHECK (forward_within >= '0'),
-    EXCLUDE USING gist (coalesce(region_id, 0::smallint) WITH =, coalesce(service, '') WITH =, effective WITH &&)
+    created_at         timestamptz NOT NULL DEFAULT hail.clock(),
+    created_by         uuid DEFAULT hail.current_subject(),
+    -- What is shipped (1) stays beneath all versions, so that a restore finds it as CREATE EXTENSION made it.
+    EXCLUDE USING gist (coalesce(region_id, 0::smallint) WITH =, coalesce(service, '') WITH =, effective WITH &&) WHERE (id > 1)
 );
 COMMENT ON TABLE hail.dispatch_policies IS
 'How matching works, per region and service (NULL: every one); the most particular row in force counts. Score weights, offers a round, their life, radii and how long is searched.';
@@ -61,7 +64,7 @@ COMMENT ON COLUMN hail.dispatch_policies.schedule_max IS 'Trips are scheduled so
 COMMENT ON COLUMN hail.dispatch_policies.confirm_within IS 'The driver of a scheduled trip confirms it within this time, or the backup driver is asked.';
 COMMENT ON COLUMN hail.dispatch_policies.batch_window_min IS 'Batched matching gathers the trips of a region so long at least, batch_window_max at most.';
 COMMENT ON COLUMN hail.dispatch_policies.forward_within IS 'A driver so close to the end of a trip may be offered the next one; 0: never.';
-INSERT INTO hail.dispatch_policies (region_id, service) VALUES (NULL, NULL);
+INSERT INTO hail.dispatch_policies (region_id, service, created_at) VALUES (NULL, NULL, '2000-01-01 00:00+00');
 
 -- Columns that a statement leaves alone are not checked again when their rule is a domain's; a CHECK of the table is
 -- read, planned and run by every statement that writes a row (about 3 us each: a trip changes five times or more).
@@ -288,20 +291,6 @@ CREATE TRIGGER transitions_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE 
     FOR EACH STATEMENT EXECUTE FUNCTION hail.transitions_changed();
 ALTER TABLE hail.trip_transitions ENABLE ALWAYS TRIGGER transitions_changed;
 
-CREATE FUNCTION hail.policies_stay() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF EXISTS (SELECT FROM hail.trips t WHERE t.policy_id = OLD.id) THEN
-        PERFORM hail.fail('wrong_state', format('trips ran under policy %s', OLD.id), 'id',
-                          'End its effective range and add another policy.');
-    END IF;
-    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
-END
-$$;
-COMMENT ON FUNCTION hail.policies_stay() IS 'Trigger: a policy that trips have run under is not removed. Internal.';
-CREATE TRIGGER policies_stay BEFORE DELETE OR UPDATE OF id ON hail.dispatch_policies
-    FOR EACH ROW EXECUTE FUNCTION hail.policies_stay();
-
 CREATE FUNCTION hail.lock_trip(trip_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -350,7 +339,7 @@ RETURN (
     SELECT p FROM hail.dispatch_policies p
     WHERE (p.region_id IS NULL OR p.region_id = dispatch_policy.region_id)
       AND (p.service IS NULL OR p.service = dispatch_policy.service) AND p.effective @> hail.clock()
-    ORDER BY p.region_id IS NULL, p.service IS NULL LIMIT 1);
+    ORDER BY p.region_id IS NULL, p.service IS NULL, p.id = 1 LIMIT 1);
 COMMENT ON FUNCTION hail.dispatch_policy(smallint, text) IS
 'The policy in force: region and service, else region, else service, else the general one. Internal.';
 

@@ -51,16 +51,43 @@ static uint16_t get16(const uint8_t *bytes)
     return (uint16_t)(bytes[0] | bytes[1] << 8);
 }
 
+/* A float's bits. */
+static uint8_t *put_float(uint8_t *bytes, float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return put16(put16(bytes, bits & 0xffff), bits >> 16);
+}
+
+static float get_float(const uint8_t *bytes)
+{
+    uint32_t bits = get16(bytes) | (uint32_t)get16(bytes + 2) << 16;
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+void passed_pack(const uint8_t *driver_id, float distance_m, MatchGate gate, uint8_t *bytes)
+{
+    memcpy(bytes, driver_id, 16);
+    *put_float(bytes + 16, distance_m) = gate;
+}
+
+MatchGate passed_unpack(const uint8_t *bytes, float *distance_m)
+{
+    *distance_m = get_float(bytes + 16);
+    return bytes[20] < GATE_COUNT ? bytes[20] : GATE_NONE;
+}
+
 void facts_pack(const DriverFacts *facts, uint8_t *bytes)
 {
     const uint16_t shorts[] = {facts->rating,  facts->acceptance, facts->completion,
                                facts->vehicle, facts->idle_s,     facts->queue_place};
-    uint32_t distance;
 
     memcpy(bytes, facts->driver_id, 16);
-    bytes += 16;
-    memcpy(&distance, &facts->distance_m, sizeof(distance));
-    bytes = put16(put16(bytes, distance & 0xffff), distance >> 16);
+    bytes = put_float(bytes + 16, facts->distance_m);
     for (unsigned i = 0; i < sizeof(shorts) / sizeof(*shorts); i++)
         bytes = put16(bytes, shorts[i]);
     *bytes++ = facts->recent_trips;
@@ -73,10 +100,9 @@ void facts_unpack(const uint8_t *bytes, DriverFacts *facts)
 {
     uint16_t *const shorts[] = {&facts->rating,  &facts->acceptance, &facts->completion,
                                 &facts->vehicle, &facts->idle_s,     &facts->queue_place};
-    uint32_t distance = get16(bytes + 16) | (uint32_t)get16(bytes + 18) << 16;
 
     memcpy(facts->driver_id, bytes, 16);
-    memcpy(&facts->distance_m, &distance, sizeof(distance));
+    facts->distance_m = get_float(bytes + 16);
     bytes += 20;
     for (unsigned i = 0; i < sizeof(shorts) / sizeof(*shorts); i++, bytes += 2)
         *shorts[i] = get16(bytes);

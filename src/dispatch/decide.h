@@ -97,6 +97,12 @@ extern uint16_t facts_idle(double seconds);
 extern void facts_pack(const DriverFacts *facts, uint8_t *bytes);
 extern void facts_unpack(const uint8_t *bytes, DriverFacts *facts);
 
+/* The same of a driver who never became a candidate: who, how far (metres), why not. */
+#define PASSED_PACKED 21
+extern void passed_pack(const uint8_t *driver_id, float distance_m, MatchGate gate, uint8_t *bytes);
+extern MatchGate passed_unpack(const uint8_t *bytes,
+                               float *distance_m); /* the first 16 are the driver's id */
+
 /* The first gate that shuts this driver out; GATE_NONE: none. */
 extern MatchGate decide_gate(const DecideContext *context, const DriverFacts *facts);
 

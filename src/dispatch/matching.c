@@ -17,6 +17,8 @@
 #include "base/error.h"
 #include "base/statement.h"
 #include "dispatch/matching.h"
+#include "dispatch/overload.h"
+#include "dispatch/record.h"
 #include "dispatch/offers.h"
 #include "geofence/geofence.h"
 
@@ -195,6 +197,7 @@ static void load_rules(MatchTrip *trip)
     rules->max_pickup_m = DatumGetFloat8(numbers[RULE_MAX_PICKUP]);
     rules->exact_tier_rounds = (int)DatumGetFloat8(numbers[RULE_EXACT_ROUNDS]);
     rules->max_pending_offers = trip->max_pending_offers;
+    rules->distance_only = overload_level() >= OVERLOAD_DISTANCE_ONLY;
     rules->favourites_first = DatumGetBool(column(COL_FAVOURITES_FIRST));
     trip->recent_span_us = DatumGetInt64(column(COL_RECENT_SPAN));
     trip->wallet_floor = DatumGetInt64(column(COL_WALLET_FLOOR));
@@ -277,7 +280,7 @@ static bool exclusion_holds(const MatchTrip *trip, const MatchExclusion *exclusi
 }
 
 /* The first exclusion that holds for this driver in this round. */
-static MatchGate exclusion_of(const MatchTrip *trip, const pg_uuid_t *driver_id, int round)
+MatchGate match_exclusion(const MatchTrip *trip, const pg_uuid_t *driver_id, int round)
 {
     for (int i = 0; i < trip->exclusion_count; i++) {
         const MatchExclusion *exclusion = &trip->exclusions[i];
@@ -460,7 +463,7 @@ void match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchFi
         field->candidates[i].hit = hits[i];
         field->candidates[i].facts.queue_place = i < queued ? i + 1 : 0;
         field->candidates[i].facts.excluded =
-            with_gated ? exclusion_of(trip, &hits[i].driver_id, round) : GATE_NONE;
+            with_gated ? match_exclusion(trip, &hits[i].driver_id, round) : GATE_NONE;
     }
     pfree(hits);
     pfree(excluded);
@@ -540,7 +543,7 @@ int match_round(const pg_uuid_t *trip_id, TimestampTz now)
     MatchField field = {0};
     OfferTerms terms = {.now = now};
     RoundPlan plan;
-    int number, wanted;
+    int number, wanted, made;
     bool searched;
 
     if (!match_load(trip_id, &trip))
@@ -557,5 +560,13 @@ int match_round(const pg_uuid_t *trip_id, TimestampTz now)
         wanted = Min(wanted, trip.queue_offers);
         terms.slots = 1;
     }
-    return offers_send(&trip, field.candidates, field.eligible, wanted, &terms);
+    made = offers_send(&trip, field.candidates, field.eligible, wanted, &terms);
+    if (searched)
+        record_round(&trip, &(RoundRecord){.round = terms.round,
+                                           .round_in_search = number,
+                                           .at = now,
+                                           .wanted = wanted,
+                                           .offers = made,
+                                           .field = &field});
+    return made;
 }

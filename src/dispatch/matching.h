@@ -97,6 +97,9 @@ extern void match_candidates(const MatchTrip *trip, int round_in_search, bool wi
  * own way. facts.excluded and queue_place are the caller's; hits farther than radius_m are gated. Sorts. */
 extern void match_decide(const MatchTrip *trip, int round_in_search, MatchField *field);
 
+/* The first exclusion that holds for a driver in a round of the search; GATE_NONE: none. */
+extern MatchGate match_exclusion(const MatchTrip *trip, const pg_uuid_t *driver_id, int round_in_search);
+
 /*
  * Run the next round of a searching trip whose row the caller has locked: offers, trip row, event. Returns
  * the number of offers made. Inside SPI. While the live index is being rebuilt: none, and soon again.

@@ -1,0 +1,74 @@
+-- Versions of the dispatch policies: what changes, from when; what has been used stays as it was.
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+SELECT hail.set_clock('2013-11-21 10:00+00');
+SELECT (hail.create_region('policies', 'Policies', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(70, -1, 72, 1, 4326))).code;
+CREATE VIEW versions AS
+SELECT row_number() OVER (ORDER BY policy_id) AS version, service, effective_from, effective_to, changes
+FROM hail.dispatch_policy_history WHERE region = 'policies';
+CREATE FUNCTION in_force(service text) RETURNS TABLE (weight_idle real, offers_per_round smallint, radius_m float8[]) LANGUAGE sql AS
+$$ SELECT p.weight_idle, p.offers_per_round, p.radius_m
+   FROM hail.regions r, hail.dispatch_policy(r.id, service) p WHERE r.code = 'policies' $$;
+
+-- A first version starts from what is in force; each later one from the one before.
+SELECT weight_idle, offers_per_round, effective FROM hail.set_dispatch_policy('policies', NULL, '{"weight_idle": 0.1}');
+SELECT hail.advance_clock('1 hour') IS NOT NULL AS later;
+SELECT weight_idle, offers_per_round, effective FROM hail.set_dispatch_policy('policies', NULL, '{"offers_per_round": 3, "radius_m": [1000, 2500]}');
+SELECT * FROM in_force('ride');
+-- of one service, from tomorrow on: from what holds for all services
+SELECT weight_idle, offers_per_round, effective FROM hail.set_dispatch_policy('policies', 'porter', '{"offer_ttl": "1 minute", "max_pickup_m": 7000}', '2013-11-22');
+SELECT offers_per_round, offer_ttl FROM hail.regions r, hail.dispatch_policy(r.id, 'porter') WHERE r.code = 'policies';
+SELECT * FROM versions ORDER BY version;
+-- between two versions: up to the later one
+SELECT effective FROM hail.set_dispatch_policy('policies', 'porter', '{}', '2013-11-21 12:00+00');
+-- planned, then replaced before it began
+SELECT effective FROM hail.set_dispatch_policy('policies', 'porter', '{"offer_ttl": "2 minutes"}', '2013-11-22');
+SELECT * FROM versions WHERE service = 'porter' ORDER BY version;
+SELECT hail.advance_clock('1 day') IS NOT NULL AS later;
+SELECT offers_per_round, offer_ttl FROM hail.regions r, hail.dispatch_policy(r.id, 'porter') WHERE r.code = 'policies';
+
+-- Refused by name; nothing has changed.
+SELECT hail.set_dispatch_policy('policies', NULL, '{"weight_luck": 1}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"effective": "[,)"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"id": 7}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"weight_idle": "much"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"weight_idle": "NaN"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"weight_idle": -1}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"weight_idle": null}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"offer_ttl": "-1 second"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"radius_m": [5000, "Infinity"]}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"radius_m": []}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"candidates": 40000}');
+SELECT hail.set_dispatch_policy('policies', NULL, '[1]');
+SELECT hail.set_dispatch_policy('policies', NULL, NULL);
+SELECT hail.set_dispatch_policy('policies', 'flight', '{}');
+SELECT hail.set_dispatch_policy('nowhere', NULL, '{}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{}', hail.clock() - interval '1 second');
+SELECT hail.set_dispatch_policy('policies', NULL, '{}', 'infinity');
+SELECT count(*) FROM versions;
+
+-- A trip keeps the version it was requested under, and that version stays as it was.
+SELECT hail.set_fare('policies', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT id AS customer FROM hail.register_user('+351960000000', 'Pia', 'customer') \gset
+SELECT id AS trip, policy_id AS policy FROM hail.request_trip((hail.create_quote(:'customer', 0, 71, 0, 71.05, 'economy')).id, 'cash', 'first_accept', 'pia') \gset
+SELECT weight_idle FROM hail.set_dispatch_policy('policies', NULL, '{"weight_idle": 0.2}');
+SELECT p.weight_idle FROM hail.trips t JOIN hail.dispatch_policies p ON p.id = t.policy_id WHERE t.id = :'trip';
+SELECT weight_idle FROM in_force('ride');
+UPDATE hail.dispatch_policies SET weight_idle = 0 WHERE id = :policy;
+UPDATE hail.dispatch_policies SET effective = tstzrange(lower(effective), 'infinity') WHERE id = :policy;
+DELETE FROM hail.dispatch_policies WHERE id = :policy;
+UPDATE hail.dispatch_policies SET weight_idle = 1 WHERE id = 1;
+UPDATE hail.dispatch_policies SET effective = tstzrange(lower(effective), upper(effective) - interval '1 second') WHERE id = :policy
+RETURNING upper(effective);
+
+-- For administrators.
+SET ROLE hail_customer;
+SELECT hail.set_dispatch_policy(NULL, NULL, '{}');
+SELECT * FROM hail.dispatch_policy_history;
+RESET ROLE;
+SELECT state FROM hail.cancel_trip(:'trip');
+DROP VIEW versions;
+DROP FUNCTION in_force(text);
