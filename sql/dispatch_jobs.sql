@@ -238,11 +238,85 @@ SELECT seq, state, arrived_at FROM hail.list_stops(:'ttrip');
 SELECT state FROM hail.cancel_trip(:'ttrip', 'customer', 'never mind');
 SELECT seq, state, closed_at FROM hail.list_stops(:'ttrip');
 
+-- Several jobs at once: K1 takes three, as far as its van carries; K2 one; nobody mixes jobs with a ride.
+SELECT hail.advance_clock('2 minutes') IS NOT NULL AS later, tell_all();
+SELECT hail.add_vehicle(who('K1'), 'K 1', 'Van', max_weight_kg => 0);
+SELECT max_weight_kg, max_volume_l FROM hail.add_vehicle(who('K1'), 'K 1', 'Van', max_weight_kg => 100) \gset v
+SELECT (hail.set_vehicle_load(id, 100, 500)).max_volume_l FROM hail.vehicles WHERE driver_id = who('K1');
+SELECT hail.set_vehicle_load(id, 100, 'NaN') FROM hail.vehicles WHERE driver_id = who('K1');
+SELECT hail.set_vehicle_load(hail.uuid7(), 100, 500);
+SELECT (hail.set_job_capacity(who('K1'), 3)).job_capacity AS k1, (hail.set_job_capacity(who('R1'), 2)).job_capacity AS r1;
+SELECT hail.set_availability(who('K3'), false) IS NOT NULL AS k3_home;
+SELECT job('Ada', 'many-1', 40, 100) AS one, job('Ada', 'many-2', 40) AS two, job('Bea', 'many-3', 40) AS heavy,
+       job('Bea', 'many-4', 10, 401) AS bulky, job('Cas', 'many-5', 20, 300) AS three, job('Cas', 'many-6') AS four \gset j
+SELECT (trip).state, (trip).driver_slot FROM hail.accept_offer(:'jone', who('K1'));
+CREATE FUNCTION gate(trip uuid, driver text) RETURNS text LANGUAGE sql AS
+$$ SELECT coalesce(gate, 'none') FROM hail.rank_drivers(trip) WHERE driver_id = who(driver) $$;
+CREATE FUNCTION offer(trip uuid, driver text) RETURNS boolean LANGUAGE plpgsql AS $$ -- by hand, whatever the gates say
+BEGIN
+    UPDATE hail.offers SET status = 'withdrawn' WHERE driver_id = who(driver) AND status = 'pending';
+    INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+    VALUES (trip, who(driver), 900 + (SELECT count(*) FROM hail.offers), 1, 0, 1, 1, hail.clock(), hail.clock() + interval '1 minute');
+    RETURN true;
+END $$;
+SELECT count(*) FILTER (WHERE driver_id = who('K1')) AS k1 FROM hail.live_search(0, 41, 5000, 10, 16, with_room => true);
+SELECT offer(:'jtwo', 'K1');
+SELECT (trip).state, (trip).driver_slot FROM hail.accept_offer(:'jtwo', who('K1'));
+SELECT (SELECT trip) = :'jone' AS oldest, jobs FROM driver('K1');
+-- on two jobs it is still asked for what it can carry besides
+SELECT job('Ada', 'many-7', 30) AS heavy2, job('Ada', 'many-8', 20, 400) AS fits \gset j
+SELECT (SELECT count(*) FROM hail.offers WHERE trip_id = :'jheavy2' AND driver_id = who('K1')) AS heavy2, gate(:'jheavy2', 'K1'),
+       (SELECT count(*) FROM hail.offers WHERE trip_id = :'jfits' AND driver_id = who('K1')) AS fits;
+SELECT offer(:'jheavy', 'K1');
+SELECT hail.accept_offer(:'jheavy', who('K1'));
+SELECT offer(:'jbulky', 'K1');
+SELECT hail.accept_offer(:'jbulky', who('K1'));
+SELECT offer(:'jthree', 'K1');
+SELECT (trip).driver_slot FROM hail.accept_offer(:'jthree', who('K1'));
+SELECT (trip).driver_slot, already_accepted FROM hail.accept_offer(:'jthree', who('K1'));
+SELECT offer(:'jfour', 'K1');
+SELECT hail.accept_offer(:'jfour', who('K1'));
+SELECT jobs, (SELECT count(*) FROM hail.live_search(0, 41, 5000, 10, 16, with_room => true) l WHERE l.driver_id = who('K1')) AS found FROM driver('K1');
+SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
+SELECT hail.set_availability(who('K1'), false);
+-- the second is completed, its place is taken anew; the first is given back: the next oldest is the driver's trip
+SELECT (hail.arrive(:'jtwo')).state, (hail.start_trip(:'jtwo', code(:'jtwo'))).state;
+SELECT (hail.arrive_at_stop(:'jtwo', 2)).state, (hail.finish_stop(:'jtwo', 2)).state, (hail.complete_trip(:'jtwo')).state;
+SELECT trip = :'jone' AS oldest, jobs, cooling FROM driver('K1');
+SELECT offer(:'jfour', 'K1');
+SELECT (trip).driver_slot FROM hail.accept_offer(:'jfour', who('K1'));
+SELECT (hail.cancel_trip(:'jone', 'driver', 'too much')).state;
+SELECT trip = :'jthree' AS oldest, jobs, cooling FROM driver('K1');
+SELECT (hail.cancel_trip(:'jthree', 'customer', 'sold')).state;
+SELECT trip = :'jfour' AS oldest, jobs, cooling FROM driver('K1');
+SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
+SELECT (hail.arrive(:'jfour')).state, (hail.start_trip(:'jfour', code(:'jfour'))).state;
+SELECT (hail.arrive_at_stop(:'jfour', 2)).state, (hail.finish_stop(:'jfour', 2)).state, (hail.complete_trip(:'jfour')).state;
+SELECT trip, jobs, cooling FROM driver('K1');
+SELECT count(hail.cancel_trip(id)) FROM hail.trips WHERE customer_id IN (who('Ada'), who('Bea'), who('Cas')) AND state = 'searching';
+
+-- R1 on a ride gets no job, on a job no ride.
+SELECT hail.advance_clock('2 minutes') IS NOT NULL AS later, tell_all();
+SELECT id AS ride FROM hail.request_trip((hail.create_quote(who('Ada'), 0, 41, 0, 41.05, 'economy')).id, 'cash', 'first_accept', 'ride-1') \gset j
+SELECT (trip).state FROM hail.accept_offer(:'jride', who('R1'));
+SELECT jobs FROM driver('R1');
+SELECT job('Bea', 'beside') AS beside \gset j
+SELECT gate(:'jbeside', 'R1'), offer(:'jbeside', 'R1');
+SELECT hail.accept_offer(:'jbeside', who('R1'));
+SELECT state FROM hail.cancel_trip(:'jride', 'admin');
+SELECT tell_all(), offer(:'jbeside', 'R1');
+SELECT (trip).state FROM hail.accept_offer(:'jbeside', who('R1'));
+SELECT id AS ride FROM hail.request_trip((hail.create_quote(who('Ada'), 0, 41, 0, 41.05, 'economy')).id, 'cash', 'first_accept', 'ride-2') \gset j
+SELECT count(*) AS offers FROM hail.offers WHERE trip_id = :'jride';
+SELECT offer(:'jride', 'R1');
+SELECT hail.accept_offer(:'jride', who('R1'));
+SELECT (hail.cancel_trip(:'jride')).state, (hail.cancel_trip(:'jbeside')).state;
+
 -- What must hold, holds.
 SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
 SELECT * FROM hail.event_gaps();
 SELECT * FROM hail.check_live() WHERE status <> 'ok';
 
 DROP FUNCTION who(text), name_of(uuid), tell_all(), stops(text[]), quote(text, text, jsonb), job(text, text, real, real), seen(uuid),
-    code(uuid, integer), wrong(text), driver(text);
+    code(uuid, integer), wrong(text), driver(text), gate(uuid, text), offer(uuid, text);
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

@@ -108,10 +108,13 @@ CREATE TABLE hail.vehicles (
     year       smallint CHECK (year BETWEEN 1950 AND 2100),
     seats      smallint NOT NULL DEFAULT 4 CHECK (seats BETWEEN 0 AND 60),
     active     boolean NOT NULL DEFAULT true,
-    created_at timestamptz NOT NULL DEFAULT hail.clock()
+    created_at timestamptz NOT NULL DEFAULT hail.clock(),
+    max_weight_kg real CHECK (max_weight_kg > 0 AND max_weight_kg <= 100000),
+    max_volume_l  real CHECK (max_volume_l > 0 AND max_volume_l <= 1000000)
 );
 CREATE UNIQUE INDEX vehicles_one_active ON hail.vehicles (driver_id) WHERE active;
 COMMENT ON TABLE hail.vehicles IS 'Vehicles of a driver; at most one is active.';
+COMMENT ON COLUMN hail.vehicles.max_weight_kg IS 'Load it can carry, all jobs together; NULL: not known, and not limited. With max_volume_l, litres.';
 
 CREATE TABLE hail.customer_drivers (
     customer_id uuid NOT NULL REFERENCES hail.users (id),
@@ -427,7 +430,8 @@ COMMENT ON FUNCTION hail.set_availability(uuid, boolean, float8, float8) IS
 GRANT EXECUTE ON FUNCTION hail.set_availability(uuid, boolean, float8, float8) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.add_vehicle(driver_id uuid, plate text, model text, colour text DEFAULT NULL,
-                                 year integer DEFAULT NULL, seats integer DEFAULT 4) RETURNS hail.vehicles
+                                 year integer DEFAULT NULL, seats integer DEFAULT 4, max_weight_kg real DEFAULT NULL,
+                                 max_volume_l real DEFAULT NULL) RETURNS hail.vehicles
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     vehicle hail.vehicles;
@@ -444,18 +448,53 @@ BEGIN
     ELSIF (seats BETWEEN 0 AND 60) IS NOT TRUE THEN
         PERFORM hail.fail('invalid_value', 'seats must be between 0 and 60', 'seats');
     END IF;
+    PERFORM hail.check_vehicle_load(max_weight_kg, max_volume_l);
     PERFORM hail.lock_driver(driver_id);
-    INSERT INTO hail.vehicles AS added (driver_id, plate, model, colour, year, seats, active)
+    INSERT INTO hail.vehicles AS added (driver_id, plate, model, colour, year, seats, max_weight_kg, max_volume_l, active)
     VALUES (add_vehicle.driver_id, btrim(add_vehicle.plate), btrim(add_vehicle.model), add_vehicle.colour,
-            add_vehicle.year, add_vehicle.seats,
+            add_vehicle.year, add_vehicle.seats, add_vehicle.max_weight_kg, add_vehicle.max_volume_l,
             NOT EXISTS (SELECT FROM hail.vehicles v WHERE v.driver_id = add_vehicle.driver_id AND v.active))
     RETURNING added.* INTO vehicle;
     RETURN vehicle;
 END
 $$;
-COMMENT ON FUNCTION hail.add_vehicle(uuid, text, text, text, integer, integer) IS
-'Add a vehicle to a driver; the first is the active one. For the driver itself and administrators. Errors: invalid_value, not_found.';
-GRANT EXECUTE ON FUNCTION hail.add_vehicle(uuid, text, text, text, integer, integer) TO hail_driver, hail_admin;
+COMMENT ON FUNCTION hail.add_vehicle(uuid, text, text, text, integer, integer, real, real) IS
+'Add a vehicle to a driver; the first is the active one. max_weight_kg and max_volume_l: the load it carries, all jobs together (NULL: not limited). For the driver itself and administrators. Errors: invalid_value, not_found.';
+GRANT EXECUTE ON FUNCTION hail.add_vehicle(uuid, text, text, text, integer, integer, real, real) TO hail_driver, hail_admin;
+
+CREATE FUNCTION hail.check_vehicle_load(max_weight_kg real, max_volume_l real) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT (max_weight_kg > 0 AND max_weight_kg <= 100000) THEN
+        PERFORM hail.fail('invalid_value', 'max_weight_kg must be above 0 and at most 100000', 'max_weight_kg');
+    ELSIF NOT (max_volume_l > 0 AND max_volume_l <= 1000000) THEN
+        PERFORM hail.fail('invalid_value', 'max_volume_l must be above 0 and at most 1000000', 'max_volume_l');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.check_vehicle_load(real, real) IS 'Error unless a vehicle can carry so much. Internal.';
+
+CREATE FUNCTION hail.set_vehicle_load(vehicle_id uuid, max_weight_kg real, max_volume_l real) RETURNS hail.vehicles
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    vehicle hail.vehicles;
+BEGIN
+    PERFORM hail.require_anybody();
+    SELECT v.* INTO vehicle FROM hail.vehicles v WHERE v.id = vehicle_id
+       AND (hail.current_role_name() = 'admin' OR v.driver_id = hail.current_subject());
+    IF vehicle.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'vehicle does not exist', 'vehicle_id');
+    END IF;
+    PERFORM hail.check_vehicle_load(max_weight_kg, max_volume_l);
+    PERFORM hail.lock_driver(vehicle.driver_id); -- who gives the driver a job reads this under that lock
+    UPDATE hail.vehicles v SET max_weight_kg = set_vehicle_load.max_weight_kg, max_volume_l = set_vehicle_load.max_volume_l
+    WHERE v.id = vehicle.id RETURNING v.* INTO vehicle;
+    RETURN vehicle;
+END
+$$;
+COMMENT ON FUNCTION hail.set_vehicle_load(uuid, real, real) IS
+'What a vehicle can carry, all jobs together: kilograms and litres, NULL: not limited. Jobs under way stay. For its driver and administrators. Errors: not_found, invalid_value.';
+GRANT EXECUTE ON FUNCTION hail.set_vehicle_load(uuid, real, real) TO hail_driver, hail_admin;
 
 -- What a driver takes: how many jobs at once, and where
 

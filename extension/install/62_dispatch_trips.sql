@@ -392,13 +392,13 @@ DECLARE
 BEGIN
     PERFORM hail.require_admin();
     SELECT count(*) INTO n
-    FROM (SELECT d.id, d.trip_id FROM hail.drivers d WHERE d.trip_id IS NOT NULL) d
-    FULL JOIN (SELECT t.id, t.driver_id FROM hail.trips t WHERE t.state IN ('matched', 'arrived', 'started')) t
-         ON t.id = d.trip_id AND t.driver_id = d.id
-    WHERE d.id IS NULL OR t.id IS NULL;
+    FROM (SELECT d.id, d.trip_id, d.active_jobs FROM hail.drivers d WHERE d.trip_id IS NOT NULL OR d.active_jobs > 0) d
+    FULL JOIN (SELECT t.driver_id, count(*) AS jobs, array_agg(t.id) AS trips, bool_or(t.service = 'ride') AS ride FROM hail.trips t
+               WHERE t.state IN ('matched', 'arrived', 'started') GROUP BY t.driver_id) t ON t.driver_id = d.id
+    WHERE (d.trip_id = ANY (t.trips) AND d.active_jobs = t.jobs AND (t.jobs = 1 OR NOT t.ride)) IS NOT TRUE;
     RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
         format('%s drivers and trips do not name each other', n),
-        CASE WHEN n > 0 THEN 'Compare hail.drivers.trip_id with hail.trips.driver_id of trips under way.' END;
+        CASE WHEN n > 0 THEN 'Compare hail.drivers.trip_id and active_jobs with the trips under way of hail.trips.driver_id: rides alone, jobs with others.' END;
     SELECT count(*) INTO n FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id
     WHERE o.status = 'pending' AND t.state <> 'searching';
     RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,

@@ -27,6 +27,7 @@
 #include "base/statement.h"
 #include "dispatch/accept.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/jobs.h"
 #include "dispatch/transitions.h"
 #include "events/events.h"
 #include "identity/session.h"
@@ -36,7 +37,8 @@
 
 static HailStatement lock_trip = {
     "SELECT t.state, t.driver_id, t.payment_method::text, t.customer_id, t.event_version, t.price,"
-    " t.currency, t.strategy = 'broadcast_bid' FROM hail.trips t WHERE t.id = $1 FOR NO KEY UPDATE",
+    " t.currency, t.strategy = 'broadcast_bid', t.service <> 'ride' FROM hail.trips t WHERE t.id = $1"
+    " FOR NO KEY UPDATE",
     1,
     {UUIDOID},
     HAIL_BY_KEY};
@@ -57,6 +59,29 @@ static HailStatement close_offers = {
     " WHERE o.id = l.id RETURNING l.own, o.id, o.expires_at",
     2,
     {UUIDOID, UUIDOID},
+    HAIL_BY_KEY};
+
+/* For a job, first the same locks: which of them close is known when the driver's jobs have been counted. */
+static HailStatement lock_job_offers = {
+    "SELECT p.trip_id = $1 AND p.driver_id = $2, p.id, p.expires_at FROM hail.offers p"
+    " WHERE p.id = ANY (ARRAY("
+    "     SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status = 'pending'"
+    "     UNION ALL SELECT b.id FROM hail.offers b WHERE b.driver_id = $2 AND b.status = 'pending'))"
+    "   AND p.status = 'pending' ORDER BY p.id FOR NO KEY UPDATE",
+    2,
+    {UUIDOID, UUIDOID},
+    HAIL_BY_KEY};
+
+/* Of those, the trip's are closed, and the driver's for rides; with $4 all of the driver's: no place is left.
+ */
+static HailStatement close_job_offers = {
+    "UPDATE hail.offers o SET status = CASE WHEN o.id = $3 THEN 'accepted' ELSE 'withdrawn' END,"
+    " responded_at = hail.clock() WHERE o.status = 'pending' AND o.id = ANY (ARRAY("
+    "   SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status = 'pending'"
+    "   UNION ALL SELECT b.id FROM hail.offers b JOIN hail.trips t ON t.id = b.trip_id"
+    "     WHERE b.driver_id = $2 AND b.status = 'pending' AND ($4 OR t.service = 'ride')))",
+    4,
+    {UUIDOID, UUIDOID, UUIDOID, BOOLOID},
     HAIL_BY_KEY};
 
 static HailStatement newest_offer = {
@@ -96,6 +121,7 @@ typedef struct Accept {
     char *state, *currency;
     bool has_driver, own_trip; /* the trip has a driver; it is this one */
     bool wallet;
+    bool job;        /* a delivery or porter job: the driver may have others */
     bool takes_bids; /* its customer chooses: no driver accepts by itself */
     int64 price;
     int event_version;
@@ -125,6 +151,7 @@ static void load_trip(Accept *accept)
         accept->price = DatumGetInt64(hail_result(0, 6, &isnull));
     accept->currency = TextDatumGetCString(hail_result(0, 7, &isnull));
     accept->takes_bids = DatumGetBool(hail_result(0, 8, &isnull));
+    accept->job = DatumGetBool(hail_result(0, 9, &isnull));
 }
 
 /* The driver had it before: the answer is the trip as it is. */
@@ -156,13 +183,13 @@ static void refuse_offer(const Accept *accept)
     /* Withdrawn because the driver took another trip? */
     if (hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&accept->driver_id)}, NULL, false, 0) == 1 &&
         DatumGetBool(hail_result(0, 2, &isnull)))
-        refuse(HAIL_DRIVER_BUSY, "this driver is on a trip", "driver_id");
+        refuse(accept->job ? HAIL_NO_ROOM : HAIL_DRIVER_BUSY, "this driver is on a trip", "driver_id");
     refuse(HAIL_OFFER_CLOSED, "this offer is closed", "trip_id");
 }
 
 static void win_offer(Accept *accept)
 {
-    uint64 count = hail_execute(&close_offers,
+    uint64 count = hail_execute(accept->job ? &lock_job_offers : &close_offers,
                                 (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id)},
                                 NULL, false, 0);
     bool isnull, found = false;
@@ -181,6 +208,17 @@ static void win_offer(Accept *accept)
     if (accept->takes_bids && strcmp(accept->actor, "driver") == 0)
         ereport(ERROR, hail_error(HAIL_WRONG_STATE), errmsg("the customer of this trip chooses among bids"),
                 hail_field("trip_id"), errhint("Place a bid with hail.place_bid()."));
+}
+
+/* Offers of other jobs stay as long as there is a place for another. */
+static void win_driver_for_job(const Accept *accept)
+{
+    bool full = !job_take_driver(&accept->trip_id, &accept->driver_id, accept->now);
+
+    hail_execute(&close_job_offers,
+                 (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id),
+                           UUIDPGetDatum(&accept->offer_id), BoolGetDatum(full)},
+                 NULL, false, 0);
 }
 
 static void win_driver(const Accept *accept)
@@ -245,7 +283,10 @@ static void accept_trip(Accept *accept)
 
     win_offer(accept);
     to_state = transition_next(accept->state, "accept", accept->actor);
-    win_driver(accept);
+    if (accept->job)
+        win_driver_for_job(accept);
+    else
+        win_driver(accept);
     held = accept->wallet && ledger_hold_trip_fare(&accept->trip_id, &accept->customer_id, accept->price,
                                                    accept->currency, &hold);
     write_trip(accept, to_state, held ? &hold : NULL);

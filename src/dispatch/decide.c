@@ -13,6 +13,7 @@ const char *const match_gate_names[GATE_COUNT] = {
     [GATE_ASKED] = "asked",
     [GATE_AREA] = "preferred_area",
     [GATE_WALLET] = "wallet",
+    [GATE_ROOM] = "no_room",
     [GATE_TOO_FAR] = "too_far",
     [GATE_RADIUS] = "radius",
     [GATE_OFFERS] = "pending_offers",
@@ -120,6 +121,8 @@ MatchGate decide_gate(const DecideContext *context, const DriverFacts *facts)
         return GATE_AREA;
     if (facts->flags & FACT_WALLET_SHORT)
         return GATE_WALLET;
+    if (facts->flags & FACT_NO_ROOM)
+        return GATE_ROOM;
     if (context->max_pickup_m > 0 && facts->distance_m > context->max_pickup_m)
         return GATE_TOO_FAR;
     if (facts->queue_place == 0 && facts->distance_m > (float)context->radius_m)

@@ -27,6 +27,7 @@ typedef enum MatchGate {
     GATE_ASKED,     /* has had an offer in this pass over the radii */
     GATE_AREA,      /* prefers areas the pickup is not in */
     GATE_WALLET,    /* cash trip: its commission would take the driver's wallet below its floor */
+    GATE_ROOM,      /* on a ride, or the vehicle can't carry the load beside the jobs under way */
     GATE_TOO_FAR,   /* farther than the policy lets any driver come */
     GATE_RADIUS,    /* outside this round's radius */
     GATE_OFFERS,    /* holds as many pending offers as the policy allows */
@@ -48,6 +49,7 @@ enum {
     FACT_FAVOURITE = 2,    /* of the customer */
     FACT_OTHER_AREA = 4,   /* prefers areas, the pickup is in none of them */
     FACT_WALLET_SHORT = 8, /* see GATE_WALLET */
+    FACT_NO_ROOM = 32,     /* see GATE_ROOM */
     FACT_HIGHER_TIER = 16  /* serves a higher class of the ladder than the one asked for */
 };
 

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/statement.h"
+#include "dispatch/jobs.h"
 #include "dispatch/matching.h"
 #include "dispatch/overload.h"
 #include "dispatch/record.h"
@@ -67,7 +68,10 @@ enum {
     COL_CURRENCY,
     COL_HIGHER,
     COL_FAVOURITES_FIRST,
-    COL_FAVOURITES
+    COL_FAVOURITES,
+    COL_JOB,
+    COL_WEIGHT,
+    COL_VOLUME
 };
 
 /* Elements of COL_RULES. */
@@ -103,7 +107,8 @@ static HailStatement load_trip = {
     "   FROM hail.service_classes h WHERE h.ladder = c.ladder AND h.tier > c.tier) ELSE 0 END,"
     " t.favourites_first,"
     " ARRAY(SELECT d.driver_id FROM hail.customer_drivers d WHERE d.customer_id = t.customer_id"
-    "       AND NOT d.blocked AND d.favourite AND t.favourites_first)"
+    "       AND NOT d.blocked AND d.favourite AND t.favourites_first),"
+    " t.service <> 'ride', coalesce(t.weight_kg, 0)::float8, coalesce(t.volume_l, 0)::float8"
     " FROM hail.trips t"
     " JOIN hail.dispatch_policies p ON p.id = t.policy_id"
     " JOIN hail.regions r ON r.id = t.region_id"
@@ -256,6 +261,9 @@ bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
     trip->pickup_lat = DatumGetFloat8(column(COL_LAT));
     trip->pickup_lng = DatumGetFloat8(column(COL_LNG));
     trip->class_id = DatumGetInt32(column(COL_CLASS));
+    trip->job = DatumGetBool(column(COL_JOB));
+    trip->weight_kg = DatumGetFloat8(column(COL_WEIGHT));
+    trip->volume_l = DatumGetFloat8(column(COL_VOLUME));
     trip->area_mask = (uint64)DatumGetInt64(column(COL_AREAS));
     trip->round = DatumGetInt32(column(COL_ROUND));
     trip->rounds_before = DatumGetInt32(column(COL_ROUNDS_BEFORE));
@@ -330,7 +338,7 @@ static void facts_from_rows(const MatchTrip *trip, MatchField *field)
     Datum *ids, drivers;
     uint64 rows;
 
-    if (field->count == 0 || (trip->cash_due < 0 && !recent))
+    if (field->count == 0 || (trip->cash_due < 0 && !recent && !trip->job))
         return;
     ids = palloc(sizeof(Datum) * field->count);
     for (int i = 0; i < field->count; i++)
@@ -348,6 +356,13 @@ static void facts_from_rows(const MatchTrip *trip, MatchField *field)
                 if (memcmp(driver, &field->candidates[i].hit.driver_id, UUID_LEN) == 0)
                     field->candidates[i].facts.flags |= FACT_WALLET_SHORT;
         }
+    }
+    if (trip->job) {
+        int *full = palloc(sizeof(int) * field->count);
+        int count = jobs_without_room(drivers, trip->weight_kg, trip->volume_l, full);
+
+        for (int i = 0; i < count; i++)
+            field->candidates[full[i]].facts.flags |= FACT_NO_ROOM;
     }
     if (recent) {
         rows = hail_execute(&recent_trips,
@@ -448,6 +463,7 @@ void match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchFi
                          .class_id = trip->class_id,
                          .max_pending_offers = with_gated ? 0 : trip->max_pending_offers,
                          .area_mask = with_gated ? LIVE_ANY_AREA : trip->area_mask,
+                         .with_room = trip->job,
                          .excluded = excluded,
                          .passed = &field->passed};
     int queued;

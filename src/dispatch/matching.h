@@ -30,7 +30,9 @@ typedef struct MatchTrip {
     TimestampTz now; /* when it was read */
     double pickup_lat, pickup_lng;
     int class_id;
-    int64 higher_classes; /* bits of the higher classes of the same ladder */
+    bool job;                   /* a delivery or porter job: drivers with room are asked while on others */
+    double weight_kg, volume_l; /* its load; 0: not known */
+    int64 higher_classes;       /* bits of the higher classes of the same ladder */
     int64 cash_due; /* commission a cash trip takes from its driver's wallet, minor units; -1: not cash */
     const char *currency;
     uint64 area_mask;         /* preferred areas the pickup is in */

@@ -89,3 +89,62 @@ CREATE FUNCTION fixture.bids() RETURNS TABLE (customer text, driver text, amount
 $$;
 CREATE FUNCTION fixture.event_types(customer text) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT string_agg(e.type, ' ' ORDER BY e.version) FROM hail.events e WHERE e.aggregate_id = fixture.trip_of(customer) $$;
+-- Jobs: Kim drives a van and has offers of three jobs of 40 kg, asked for by Ada, far from where
+-- the others are: their demand must not raise the others' prices.
+SELECT hail.set_fare('fixture', 'van', 1000, 350, 50, 1500, 1500);
+CREATE TABLE fixture.tasks (name text PRIMARY KEY, trip uuid);
+CREATE FUNCTION fixture.job_of(text) RETURNS uuid LANGUAGE sql STABLE AS 'SELECT trip FROM fixture.tasks WHERE name = $1';
+CREATE FUNCTION fixture.offer_kim(trip uuid) RETURNS void LANGUAGE sql AS $$
+    UPDATE hail.offers SET status = 'withdrawn' WHERE driver_id = fixture.who('Kim') AND trip_id = trip AND status = 'pending';
+    INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+    SELECT trip, fixture.who('Kim'), 900 + (SELECT count(*) FROM hail.offers), min(s), 0, 1, 1, hail.clock(), hail.clock() + interval '1 hour'
+    FROM generate_series(1, 10) s WHERE NOT EXISTS (SELECT FROM hail.offers o
+        WHERE o.driver_id = fixture.who('Kim') AND o.status = 'pending' AND o.slot = s)
+$$;
+CREATE FUNCTION fixture.open_jobs(capacity integer, max_weight_kg real) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    stops jsonb := '[{"lat": 0.5, "lng": 31}, {"lat": 0.5, "lng": 31.05, "proof": "none"}]';
+    task text;
+BEGIN
+    PERFORM fixture.add('Kim', 'driver', 31.001);
+    PERFORM hail.register_driver(fixture.who('Kim'), 'fixture', ARRAY['van']), hail.approve_driver(fixture.who('Kim'));
+    PERFORM hail.set_job_capacity(fixture.who('Kim'), capacity), hail.add_vehicle(fixture.who('Kim'), 'K 1', 'Van',
+                                                                                  max_weight_kg => open_jobs.max_weight_kg);
+    FOREACH task IN ARRAY ARRAY['one', 'two', 'three'] LOOP
+        INSERT INTO fixture.tasks SELECT task, r.id FROM hail.request_porter_job(
+            (hail.create_job_quote(fixture.who('Ada'), stops, 'van')).id, stops, 'cash', task, weight_kg => 40) r;
+    END LOOP;
+    PERFORM hail.set_availability(fixture.who('Kim'), true, 0.5, 31.001);
+END $$;
+CREATE FUNCTION fixture.accept(task text) RETURNS TABLE (state text, slot smallint, already boolean) LANGUAGE sql AS
+$$ SELECT (trip).state, (trip).driver_slot, already_accepted FROM hail.accept_offer(fixture.job_of(task), fixture.who('Kim')) $$;
+CREATE FUNCTION fixture.take(task text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM fixture.offer_kim(fixture.job_of(task));
+    PERFORM fixture.accept(task);
+    PERFORM fixture.offer_kim(t.trip) FROM fixture.tasks t JOIN hail.trips h ON h.id = t.trip WHERE h.state = 'searching';
+    RETURN task;
+END $$;
+CREATE FUNCTION fixture.start(task text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    trip uuid := fixture.job_of(task);
+BEGIN
+    PERFORM hail.arrive(trip);
+    PERFORM hail.start_trip(trip, (SELECT pickup_code FROM hail.trips WHERE id = trip));
+    PERFORM hail.arrive_at_stop(trip, 2), hail.finish_stop(trip, 2);
+    RETURN task;
+END $$;
+CREATE FUNCTION fixture.jobs() RETURNS TABLE (job text, state text, driver text) LANGUAGE sql STABLE AS $$
+    SELECT j.name, t.state, fixture.name_of(t.driver_id) FROM fixture.tasks j JOIN hail.trips t ON t.id = j.trip ORDER BY t.id
+$$;
+CREATE FUNCTION fixture.kim() RETURNS TABLE (trip text, jobs smallint, slots smallint[]) LANGUAGE sql STABLE AS $$
+    SELECT (SELECT name FROM fixture.tasks WHERE tasks.trip = d.trip_id), d.active_jobs,
+           ARRAY(SELECT t.driver_slot FROM hail.trips t WHERE t.driver_id = d.id AND t.state IN ('matched', 'arrived', 'started') ORDER BY 1)
+    FROM hail.drivers d WHERE d.id = fixture.who('Kim')
+$$;
+CREATE FUNCTION fixture.close_jobs() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.complete_trip(trip) FROM fixture.tasks JOIN hail.trips t ON t.id = trip WHERE t.state = 'started';
+    PERFORM hail.cancel_trip(trip, 'admin') FROM fixture.tasks JOIN hail.trips t ON t.id = trip WHERE t.state IN ('searching', 'matched', 'arrived');
+    DELETE FROM fixture.tasks;
+END $$;

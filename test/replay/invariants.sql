@@ -25,12 +25,12 @@ WHERE t.state = 'completed' AND o.driver_id IS DISTINCT FROM t.driver_id;
 -- check: no offer is still pending
 SELECT id, trip_id, driver_id, expires_at FROM hail.offers WHERE status = 'pending';
 
--- check: no driver was on two trips at one moment, by the trips
+-- check: no driver was on a ride and another trip at one moment, by the trips
 SELECT a.driver_id, a.id, b.id AS other FROM hail.trips a JOIN hail.trips b ON b.driver_id = a.driver_id AND b.id <> a.id
-WHERE a.matched_at <= b.matched_at AND a.matched_at IS NOT NULL
+WHERE 'ride' IN (a.service, b.service) AND a.matched_at <= b.matched_at AND a.matched_at IS NOT NULL
   AND coalesce(a.completed_at, a.cancelled_at, 'infinity') > b.matched_at;
 
--- check: no driver was on two trips at one moment, by the events
+-- check: no driver was on a ride and another trip at one moment, by the events
 WITH steps AS (
     SELECT aggregate_id AS trip, version, type, occurred_at, payload,
            lead(occurred_at) OVER ends AS ended_at
@@ -43,7 +43,8 @@ WITH steps AS (
 )
 SELECT a.driver, a.trip, b.trip AS other, b.from_time FROM drives a JOIN drives b
     ON b.driver = a.driver AND (b.trip, b.from_time) <> (a.trip, a.from_time)
-WHERE a.from_time <= b.from_time AND a.to_time > b.from_time;
+JOIN hail.trips t ON t.id = a.trip JOIN hail.trips u ON u.id = b.trip
+WHERE 'ride' IN (t.service, u.service) AND a.from_time <= b.from_time AND a.to_time > b.from_time;
 
 -- check: the steps of every trip are in order
 SELECT id, state, requested_at, matched_at, arrived_at, started_at, completed_at FROM hail.trips
@@ -51,7 +52,11 @@ WHERE state = 'completed'
   AND NOT (requested_at <= matched_at AND matched_at <= arrived_at AND arrived_at <= started_at AND started_at <= completed_at);
 
 -- check: no driver is still on a trip
-SELECT id, trip_id FROM hail.drivers WHERE trip_id IS NOT NULL;
+SELECT id, trip_id, active_jobs FROM hail.drivers WHERE trip_id IS NOT NULL OR active_jobs <> 0;
+
+-- check: no stop of a finished trip is open
+SELECT s.trip_id, s.seq, s.state FROM hail.trip_stops s JOIN hail.trips t ON t.id = s.trip_id
+WHERE s.state IN ('waiting', 'arrived') AND t.state IN ('completed', 'cancelled', 'no_drivers');
 
 -- check: every completed trip was paid exactly once, the full price to driver and platform
 WITH paid AS (
