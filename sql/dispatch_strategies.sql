@@ -57,6 +57,42 @@ SELECT hail.request_trip(:'quote', 'cash', 'scheduled', 'bad', 'infinity');
 SELECT hail.request_trip(:'quote', 'cash', 'scheduled', 'bad', hail.clock() + interval '30 days 1 second');
 SELECT count(*) FROM hail.trips WHERE quote_id = :'quote';
 
+-- Why a search found nobody: in the row, the event and the status.
+CREATE FUNCTION ended(trip uuid) RETURNS TABLE (status text, reason text, in_row boolean, in_event boolean) LANGUAGE sql AS $$
+    SELECT s.status, s.reason, t.no_drivers_reason = s.reason, EXISTS (SELECT FROM hail.events e WHERE e.aggregate_id = t.id
+           AND e.type = 'TripNoDrivers' AND e.payload ->> 'reason' = s.reason AND e.version = t.event_version)
+    FROM hail.matching_status(trip) s JOIN hail.trips t ON t.id = trip $$;
+SELECT id AS trip FROM request('Bea', 'first_accept', 'end-1') \gset
+SELECT count(hail.decline_offer(:'trip', driver_id)) FROM hail.offers WHERE trip_id = :'trip' AND status = 'pending';
+SELECT hail.dispatch_tick();
+SELECT count(hail.decline_offer(:'trip', driver_id)) FROM hail.offers WHERE trip_id = :'trip' AND status = 'pending';
+SELECT hail.dispatch_tick();
+SELECT later('5 minutes'), later('5 minutes');
+SELECT * FROM ended(:'trip');
+SELECT id AS trip FROM request('Bea', 'sequential', 'end-2') \gset
+SELECT (hail.decline_offer(:'trip', driver_id)).status FROM hail.offers WHERE trip_id = :'trip' AND status = 'pending';
+SELECT hail.dispatch_tick();
+SELECT later('5 minutes');
+SELECT * FROM ended(:'trip');
+-- nobody was asked: far away, or busy
+SELECT count(hail.set_availability(id, false)) FROM people WHERE metres IS NOT NULL;
+SELECT count(*) > 0 AS kept FROM hail.keep();
+SELECT id AS trip FROM request('Bea', 'first_accept', 'end-3') \gset
+SELECT later('4 minutes 59 seconds'), (SELECT state FROM hail.trips WHERE id = :'trip');
+SELECT later('1 second');
+SELECT * FROM ended(:'trip');
+SELECT count(hail.set_availability(id, true, 0, 50 + metres / 111195.0)) FROM people WHERE name IN ('D1', 'D2');
+SELECT id AS ride1 FROM request('Ada', 'first_accept', 'busy-1') \gset
+SELECT id AS ride2 FROM request('Cas', 'first_accept', 'busy-2') \gset
+SELECT (trip).state FROM hail.accept_offer(:'ride1', who('D1'));
+SELECT (trip).state FROM hail.accept_offer(:'ride2', who('D2'));
+SELECT id AS trip FROM request('Bea', 'batched', 'end-4') \gset
+SELECT hail.advance_clock('5 minutes') IS NOT NULL AS later, tell_all();
+SELECT count(*) > 0 AS kept FROM hail.keep();
+SELECT hail.dispatch_tick();
+SELECT * FROM ended(:'trip');
+SELECT (hail.cancel_trip(:'ride1', 'customer')).state, (hail.cancel_trip(:'ride2', 'customer')).state;
+
 SELECT * FROM hail.check_dispatch() WHERE status = 'fail';
 SELECT * FROM hail.event_gaps();
 SELECT count(hail.set_availability(id, false)) FROM people WHERE metres IS NOT NULL;

@@ -171,6 +171,8 @@ COMMENT ON COLUMN hail.trips.rounds_before IS 'Rounds of earlier searches: a dri
 COMMENT ON COLUMN hail.trips.favourites_first IS 'The customer wants drivers marked as favourites to be asked before others.';
 COMMENT ON COLUMN hail.trips.no_drivers_reason IS 'Why a search ended without a driver.';
 COMMENT ON COLUMN hail.trips.confirm_by IS 'A scheduled trip''s driver confirms by then (confirmed_at), or its backup driver is asked.';
+COMMENT ON COLUMN hail.trips.backup_driver_id IS
+'Second to accept a scheduled trip; asked first and alone when the trip loses its driver. Not busy for it.';
 COMMENT ON COLUMN hail.trips.code_attempts IS 'Wrong pickup codes tried.';
 COMMENT ON COLUMN hail.trips.weight_kg IS 'Load of a delivery or porter job; with volume_l, litres, what its driver must have room for.';
 COMMENT ON COLUMN hail.trips.partner_order IS 'The order''s id at the partner who made this trip: one trip each.';
@@ -226,6 +228,8 @@ INSERT INTO hail.trip_transitions (from_state, action, actor, to_state) VALUES
     ('scheduled', 'cancel',   'customer', 'cancelled'),
     ('scheduled', 'cancel',   'admin',    'cancelled'),
     ('matched',   'arrive',   'driver',   'arrived'),
+    ('matched',   'confirm',  'driver',   'matched'),
+    ('matched',   'unconfirmed', 'system', 'searching'),
     ('matched',   'cancel',   'customer', 'cancelled'),
     ('matched',   'cancel',   'admin',    'cancelled'),
     ('matched',   'cancel',   'driver',   'searching'),
@@ -375,14 +379,15 @@ GRANT EXECUTE ON FUNCTION hail.own_trip(uuid) TO hail_customer;
 
 CREATE POLICY trips_customer ON hail.trips FOR SELECT TO hail_customer USING (customer_id = hail.current_subject());
 CREATE POLICY trips_driver ON hail.trips FOR SELECT TO hail_driver
-    USING (driver_id = hail.current_subject() OR id IN (SELECT hail.offered_trips()));
+    USING (driver_id = hail.current_subject() OR id IN (SELECT hail.offered_trips())
+           OR backup_driver_id = hail.current_subject() AND state = 'matched');
 CREATE POLICY trips_admin ON hail.trips FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
 CREATE POLICY trips_analyst ON hail.trips FOR SELECT TO hail_analyst USING (hail.current_role_name() = 'analyst');
 GRANT SELECT ON hail.trips TO hail_customer, hail_admin;
 GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, driver_slot, state, strategy, payment_method, pickup_lat,
               pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge,
               round, event_version, requested_at, matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by,
-              cancel_reason, scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l) ON hail.trips TO hail_driver;
+              cancel_reason, scheduled_for, confirm_by, confirmed_at, backup_driver_id, weight_kg, volume_l) ON hail.trips TO hail_driver;
 GRANT SELECT (id, region_id, service, service_class, state, strategy, payment_method, distance_m, duration_s, price, commission_bp,
               cancellation_fee, currency, surge, round, policy_id, requested_at, matched_at, arrived_at, started_at, completed_at,
               cancelled_at, cancelled_by, no_drivers_reason, scheduled_for, confirmed_at) ON hail.trips TO hail_analyst;

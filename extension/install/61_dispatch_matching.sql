@@ -21,13 +21,16 @@ COMMENT ON FUNCTION hail.end_search(hail.trips, text, timestamptz) IS
 'Give up the search for a locked trip''s driver, for a reason in plain words. Internal.';
 
 CREATE FUNCTION hail.begin_scheduled_search(INOUT trip hail.trips, moment timestamptz) RETURNS hail.trips
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' AS $$
 DECLARE
     policy hail.dispatch_policies;
 BEGIN
     SELECT * INTO policy FROM hail.dispatch_policies p WHERE p.id = trip.policy_id;
     IF trip.scheduled_for + policy.patience <= moment THEN
-        PERFORM hail.end_search(trip, 'the customer was on another trip until the scheduled one could not be served any more', moment);
+        PERFORM hail.end_search(trip, CASE WHEN EXISTS (
+                SELECT FROM hail.trips o WHERE o.customer_id = trip.customer_id AND o.service = 'ride'
+                AND o.state IN ('searching', 'matched', 'arrived', 'started'))
+            THEN 'the customer was still on another trip' ELSE 'its time had passed before it was searched for' END, moment);
         SELECT * INTO trip FROM hail.trips t WHERE t.id = trip.id;
         RETURN;
     END IF;
@@ -35,9 +38,9 @@ BEGIN
         UPDATE hail.trips t SET state = hail.next_state(trip.state, 'search', 'system'),
                search_until = trip.scheduled_for + policy.patience, next_round_at = moment, event_version = t.event_version + 1
         WHERE t.id = trip.id RETURNING * INTO trip;
-    EXCEPTION WHEN unique_violation THEN
-        -- One ride at a time (trips_customer_ride): the customer is still on another. Later, then.
-        UPDATE hail.trips t SET next_round_at = moment + policy.retry_after WHERE t.id = trip.id RETURNING * INTO trip;
+    EXCEPTION WHEN unique_violation OR lock_not_available THEN
+        -- One ride at a time (trips_customer_ride): the customer is on another, or just asking for one. Later, then.
+        UPDATE hail.trips t SET next_round_at = least(moment + policy.retry_after, trip.scheduled_for + policy.patience) WHERE t.id = trip.id RETURNING * INTO trip;
         RETURN;
     END;
     PERFORM hail.trip_event(trip, 'TripSearching', jsonb_build_object('scheduled_for', trip.scheduled_for,
@@ -46,6 +49,65 @@ END
 $$;
 COMMENT ON FUNCTION hail.begin_scheduled_search(hail.trips, timestamptz) IS
 'The time of a locked scheduled trip has come: it is searched for until its time plus the policy''s patience. While the customer rides on another trip it waits, until then at most. Returns the trip as it is now. Internal.';
+
+CREATE FUNCTION hail.ask_backup(trip hail.trips) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF trip.backup_driver_id IS NULL OR hail.live_warming() THEN
+        RETURN false;
+    END IF;
+    UPDATE hail.trips t SET backup_driver_id = NULL WHERE t.id = trip.id;
+    RETURN trip.backup_driver_id <> ALL (trip.excluded_drivers) AND hail.offer_backup(trip.id, trip.backup_driver_id) > 0;
+END
+$$;
+COMMENT ON FUNCTION hail.ask_backup(hail.trips) IS
+'Offer a locked searching trip to its backup driver alone, once; false: there is none, or it is not to be had. Internal.';
+
+CREATE FUNCTION hail.drivers_around(trip hail.trips, radius_m float8, OUT online bigint, OUT on_trips bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT count(*), count(*) FILTER (WHERE d.trip_id IS NOT NULL)
+    FROM (SELECT radius_m / 111195.0 + 0.01 AS lat,
+                 (radius_m / 111195.0 + 0.01) / greatest(cos(radians((trip).pickup_lat)), 0.01) AS lng) box,
+         hail.service_classes c, hail.driver_positions p JOIN hail.drivers d ON d.id = p.driver_id
+    WHERE c.code = (trip).service_class AND d.online AND d.class_mask & (1::bigint << c.id) <> 0
+      AND p.place OPERATOR(public.&&) public.ST_MakeEnvelope((trip).pickup_lng - box.lng, (trip).pickup_lat - box.lat,
+                                                             (trip).pickup_lng + box.lng, (trip).pickup_lat + box.lat, 4326)
+      AND public.ST_DistanceSphere(public.ST_MakePoint(p.lng, p.lat), public.ST_MakePoint((trip).pickup_lng, (trip).pickup_lat))
+          <= radius_m
+      AND p.received_at > hail.clock() - current_setting('hail.presence_ttl')::interval;
+END;
+COMMENT ON FUNCTION hail.drivers_around(hail.trips, float8) IS
+'Drivers of the trip''s class within so many metres of its pickup, as the position table has them (seconds old): online and heard of, and how many of those are on a trip. Internal.';
+
+CREATE FUNCTION hail.why_no_drivers(trip hail.trips) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    asked record;
+    around record;
+    radius float8 := hail.search_radius(trip);
+    km text := trim_scale(round(radius::numeric / 1000, 1)) || ' km';
+BEGIN
+    SELECT count(*) AS drivers, count(*) FILTER (WHERE o.status = 'declined') AS declined,
+           count(*) FILTER (WHERE o.status IN ('expired', 'pending')) AS let_pass,
+           count(*) FILTER (WHERE o.status IN ('withdrawn', 'cancelled')) AS lost INTO asked
+    FROM (SELECT DISTINCT ON (o.driver_id) o.status FROM hail.offers o
+          WHERE o.trip_id = trip.id AND o.round > trip.rounds_before ORDER BY o.driver_id, o.round DESC) o;
+    IF asked.drivers > 0 THEN
+        RETURN CASE WHEN asked.drivers = 1 THEN 'the one driver asked' ELSE format('all %s drivers asked', asked.drivers) END
+            || CASE WHEN asked.declined = asked.drivers THEN ' declined' WHEN asked.let_pass = asked.drivers THEN ' let it pass'
+                    WHEN asked.lost = asked.drivers THEN ' took another trip'
+                    ELSE format(' were not to be had: %s declined, %s let it pass, %s took another trip', asked.declined,
+                                asked.let_pass, asked.lost) END;
+    END IF;
+    SELECT * INTO around FROM hail.drivers_around(trip, radius);
+    RETURN CASE WHEN around.online = 0 THEN 'no driver within ' || km
+                WHEN around.online = around.on_trips THEN format('all drivers within %s (%s) are busy', km, around.online)
+                ELSE format('none of the %s drivers within %s could be asked, %s of them busy', around.online, km, around.on_trips) END;
+END
+$$;
+COMMENT ON FUNCTION hail.why_no_drivers(hail.trips) IS
+'Why the search for a trip''s driver found nobody, in plain words with numbers. Internal.';
 
 CREATE FUNCTION hail.step_trip(trip_id uuid, moment timestamptz) RETURNS uuid[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -66,18 +128,24 @@ BEGIN
     IF trip.state = 'scheduled' THEN
         trip := hail.begin_scheduled_search(trip, moment);
     END IF;
-    IF trip.state <> 'searching' THEN
+    IF trip.state = 'matched' AND trip.confirmed_at IS NULL AND trip.confirm_by <= moment THEN
+        trip := hail.give_back_trip(trip, 'unconfirmed', 'system', 'the driver did not confirm in time', moment);
+    END IF;
+    IF trip.state NOT IN ('scheduled', 'searching') THEN
+        -- Nothing to look at again: the driver has arrived, say, without a word before.
+        UPDATE hail.trips t SET next_round_at = NULL WHERE t.id = trip.id AND t.next_round_at <= moment;
+    ELSIF trip.state = 'scheduled' THEN
         NULL;
     ELSIF trip.search_until <= moment THEN
-        PERFORM hail.end_search(trip, 'nobody took the trip in time', moment);
-    ELSE
+        PERFORM hail.end_search(trip, hail.why_no_drivers(trip), moment);
+    ELSIF NOT hail.ask_backup(trip) THEN
         PERFORM hail.match_trip(trip.id);
     END IF;
     RETURN coalesce(expired, '{}');
 END
 $$;
 COMMENT ON FUNCTION hail.step_trip(uuid, timestamptz) IS
-'What is due for a locked trip that is searching or scheduled: offers past their time expire, then the next round, or the end of the search. Returns the drivers who let an offer go by. Internal.';
+'What is due for a locked trip: a scheduled one is searched for, an unconfirmed one given back; offers past their time expire, then the next round, or the end of the search. Returns the drivers who let an offer go by. Internal.';
 
 CREATE FUNCTION hail.dispatch_tick() RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -135,7 +203,8 @@ COMMENT ON FUNCTION hail.rank_drivers(uuid, integer) IS
 GRANT EXECUTE ON FUNCTION hail.rank_drivers(uuid, integer) TO hail_admin;
 
 CREATE TYPE hail.trip_matching AS (trip_id uuid, state text, status text, round integer, radius_m float8,
-    offers_pending bigint, offers_made bigint, driver_id uuid, search_until timestamptz);
+    offers_pending bigint, offers_made bigint, driver_id uuid, search_until timestamptz, reason text, scheduled_for timestamptz, confirm_by timestamptz,
+    confirmed_at timestamptz);
 
 CREATE FUNCTION hail.radius_index(strategy text, round integer, rounds_per_radius integer, sequential_offers integer, radii integer)
 RETURNS integer
@@ -169,9 +238,13 @@ BEGIN
     result.radius_m := hail.search_radius(trip);
     result.driver_id := trip.driver_id;
     result.search_until := trip.search_until;
+    result.reason := coalesce(trip.no_drivers_reason, trip.cancel_reason);
+    result.scheduled_for := trip.scheduled_for;
+    result.confirm_by := trip.confirm_by;
+    result.confirmed_at := trip.confirmed_at;
     RETURN result;
 END
 $$;
 COMMENT ON FUNCTION hail.matching_status(uuid) IS
-'How the search for a driver stands, for whoever may see the trip. status: scheduled, searching, offers_pending, matched, no_drivers, cancelled.';
+'How the search for a driver stands, for whoever may see the trip. status: scheduled, searching, offers_pending, matched, no_drivers, cancelled; reason: why the search ended without a driver, or what was said when it was cancelled.';
 GRANT EXECUTE ON FUNCTION hail.matching_status(uuid) TO hail_customer, hail_driver, hail_admin;

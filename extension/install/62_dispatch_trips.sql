@@ -154,7 +154,8 @@ BEGIN
     SELECT * INTO trip FROM hail.trips t WHERE t.id = get_trip.trip_id
        AND (role = 'admin' OR role IN ('customer', 'partner') AND t.customer_id = subject
             OR role = 'driver' AND (t.driver_id = subject OR EXISTS (SELECT FROM hail.offers o
-                WHERE o.trip_id = t.id AND o.driver_id = subject AND o.status = 'pending')));
+                WHERE o.trip_id = t.id AND o.driver_id = subject AND o.status = 'pending')
+                OR t.backup_driver_id = subject AND t.state = 'matched'));
     IF trip.id IS NULL THEN
         PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
     END IF;
@@ -170,7 +171,7 @@ CREATE FUNCTION hail.accept_offer(trip_id uuid, driver_id uuid, idempotency_key 
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'hail_accept_offer';
 COMMENT ON FUNCTION hail.accept_offer(uuid, uuid, text) IS
-'A driver (itself or admin) takes an offered trip, in one commit: trip matched, all other offers of the trip and of the driver withdrawn, driver busy, fare held, pickup code made. The same driver''s retry answers already_accepted. Errors: not_found, trip_taken, offer_closed, offer_expired, driver_busy, driver_not_eligible, insufficient_balance (nothing has changed then).';
+'A driver (itself or admin) takes an offered trip, in one commit: trip matched, all other offers of the trip and of the driver withdrawn, driver busy, fare held, pickup code made. The same driver''s retry answers already_accepted. The second driver to accept a scheduled trip, while its offer would have lived, becomes the backup: the trip returned names it as backup_driver_id. Trips that take bids are not accepted (wrong_state). Errors: not_found, wrong_state, trip_taken, offer_closed, offer_expired, driver_busy, driver_not_eligible, insufficient_balance (nothing has changed then).';
 GRANT EXECUTE ON FUNCTION hail.accept_offer(uuid, uuid, text) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.arrive(trip_id uuid) RETURNS hail.trips
@@ -275,6 +276,35 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION hail.withdraw_offers(uuid, timestamptz) IS 'Close the pending offers of a locked trip, in the order of their ids. Internal.';
 
+CREATE FUNCTION hail.give_back_trip(old hail.trips, action text, actor text, reason text, moment timestamptz) RETURNS hail.trips
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    trip hail.trips;
+BEGIN
+    UPDATE hail.offers o SET status = 'cancelled', reason = give_back_trip.reason WHERE o.trip_id = old.id AND o.status = 'accepted';
+    UPDATE hail.trips t SET state = hail.next_state(old.state, action, actor), driver_id = NULL, pickup_code = NULL, hold_id = NULL,
+           matched_at = NULL, arrived_at = NULL, confirm_by = NULL, confirmed_at = NULL,
+           -- a bid was the driver's: without it the quoted price counts again
+           price = CASE t.strategy WHEN 'broadcast_bid' THEN (SELECT q.total FROM hail.quotes q WHERE q.id = t.quote_id)
+                   ELSE t.price END,
+           excluded_drivers = t.excluded_drivers || old.driver_id, rounds_before = t.round, next_round_at = moment,
+           event_version = t.event_version + 1, search_until = greatest(moment, t.scheduled_for)
+               + (SELECT p.patience FROM hail.dispatch_policies p WHERE p.id = t.policy_id)
+    WHERE t.id = old.id RETURNING * INTO trip;
+    PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
+    PERFORM hail.wake_dispatcher();
+    PERFORM hail.end_job(old.driver_id, moment, CASE WHEN actor IN ('driver', 'system') THEN 1 ELSE 0 END, 0, NULL);
+    IF old.hold_id IS NOT NULL THEN
+        PERFORM hail.release_trip_fare(old);
+    END IF;
+    PERFORM hail.trip_event(trip, CASE action WHEN 'unconfirmed' THEN 'TripUnconfirmed' ELSE 'TripCancelled' END,
+        jsonb_build_object('by', actor, 'reason', reason, 'fee', 0, 'from_driver', old.driver_id));
+    RETURN trip;
+END
+$$;
+COMMENT ON FUNCTION hail.give_back_trip(hail.trips, text, text, text, timestamptz) IS
+'A locked trip loses its driver and is searched for anew, without that driver: its job ended, the fare given back. Internal.';
+
 CREATE FUNCTION hail.cancel_trip(trip_id uuid, actor text DEFAULT NULL, reason text DEFAULT NULL) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -286,25 +316,15 @@ DECLARE
     fee bigint := CASE WHEN who = 'customer' AND old.state = 'arrived' THEN old.cancellation_fee ELSE 0 END;
 BEGIN
     IF to_state = 'searching' THEN
-        UPDATE hail.offers o SET status = 'cancelled', reason = cancel_trip.reason WHERE o.trip_id = old.id AND o.status = 'accepted';
-        UPDATE hail.trips t SET state = to_state, driver_id = NULL, pickup_code = NULL, hold_id = NULL, matched_at = NULL,
-               price = CASE t.strategy WHEN 'broadcast_bid' THEN (SELECT q.total FROM hail.quotes q WHERE q.id = t.quote_id)
-                       ELSE t.price END, arrived_at = NULL, excluded_drivers = t.excluded_drivers || old.driver_id, rounds_before = t.round,
-               next_round_at = moment, event_version = t.event_version + 1,
-               search_until = moment + (SELECT p.patience FROM hail.dispatch_policies p WHERE p.id = t.policy_id)
-        WHERE t.id = old.id RETURNING * INTO trip;
-    ELSE
-        PERFORM hail.withdraw_offers(old.id, moment);
-        UPDATE hail.trips t SET state = to_state, cancelled_at = moment, cancelled_by = who, cancel_reason = reason,
-               next_round_at = NULL, event_version = t.event_version + 1
-        WHERE t.id = old.id RETURNING * INTO trip;
+        RETURN hail.trip_for_caller(hail.give_back_trip(old, 'cancel', who, cancel_trip.reason, moment));
     END IF;
+    PERFORM hail.withdraw_offers(old.id, moment);
+    UPDATE hail.trips t SET state = to_state, cancelled_at = moment, cancelled_by = who, cancel_reason = reason,
+           next_round_at = NULL, event_version = t.event_version + 1
+    WHERE t.id = old.id RETURNING * INTO trip;
     PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
-    IF to_state = 'searching' THEN
-        PERFORM hail.wake_dispatcher();
-    END IF;
     IF old.driver_id IS NOT NULL THEN
-        PERFORM hail.end_job(old.driver_id, moment, CASE WHEN who = 'driver' THEN 1 ELSE 0 END, 0, NULL);
+        PERFORM hail.end_job(old.driver_id, moment, 0, 0, NULL);
     END IF;
     IF fee > 0 THEN
         PERFORM hail.charge_cancellation(old, fee);
@@ -317,7 +337,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.cancel_trip(uuid, text, text) IS
-'Cancel as customer, driver or admin (default: the caller''s role; administrators may act for either). A driver''s cancellation sends the trip back to searching without that driver. A customer pays the cancellation fee once the driver has arrived. Errors: not_found, forbidden, wrong_state.';
+'Cancel as customer, driver or admin (default: the caller''s role; administrators may act for either). A driver''s cancellation sends the trip back to searching without that driver. A customer pays the cancellation fee once the driver has arrived; a trip that is still scheduled is cancelled free of charge. Errors: not_found, forbidden, wrong_state.';
 GRANT EXECUTE ON FUNCTION hail.cancel_trip(uuid, text, text) TO hail_customer, hail_driver, hail_admin, hail_partner;
 
 CREATE FUNCTION hail.decline_offer(trip_id uuid, driver_id uuid, reason text DEFAULT NULL) RETURNS hail.offers

@@ -189,7 +189,7 @@ $$;
 COMMENT ON FUNCTION hail.check_choice(hail.trips, hail.bids, timestamptz) IS
 'Errors unless a bid of a locked trip that is searching can be chosen. Internal.';
 
-CREATE FUNCTION hail.tell_bidders(INOUT trip hail.trips, bid hail.bids) RETURNS hail.trips
+CREATE FUNCTION hail.tell_bidders(INOUT trip hail.trips, bid hail.bids, others uuid[]) RETURNS hail.trips
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     loser record;
@@ -197,12 +197,9 @@ DECLARE
 BEGIN
     PERFORM hail.write_event('trip', trip.id, version, 'BidChosen', jsonb_build_object('state', trip.state,
         'customer_id', trip.customer_id, 'driver_id', trip.driver_id, 'bid_id', bid.id, 'amount', bid.amount, 'currency', bid.currency));
-    -- Those whose offers this choice has withdrawn.
     FOR loser IN
-        UPDATE hail.bids b SET status = 'lost' FROM hail.offers o
-        WHERE o.trip_id = trip.id AND o.status = 'withdrawn' AND o.responded_at = trip.matched_at AND b.id = o.bid_id
-          AND b.status = 'withdrawn'
-        RETURNING b.id, b.driver_id, b.amount
+        WITH lost AS (UPDATE hail.bids b SET status = 'lost' WHERE b.id = ANY (others) AND b.status = 'withdrawn' RETURNING b.*)
+        SELECT l.id, l.driver_id, l.amount FROM lost l ORDER BY l.id
     LOOP
         version := version + 1;
         PERFORM hail.write_event('trip', trip.id, version, 'BidLost', jsonb_build_object('state', trip.state,
@@ -212,8 +209,8 @@ BEGIN
     UPDATE hail.trips t SET event_version = version WHERE t.id = trip.id RETURNING * INTO trip;
 END
 $$;
-COMMENT ON FUNCTION hail.tell_bidders(hail.trips, hail.bids) IS
-'Events for the bid that has just won a locked trip and for each that has lost it; the trip as it is then. Internal.';
+COMMENT ON FUNCTION hail.tell_bidders(hail.trips, hail.bids, uuid[]) IS
+'Events for the bid that has just won a locked trip and for each of the others that it was chosen from; the trip as it is then. Internal.';
 
 CREATE FUNCTION hail.choose_bid(trip_id uuid, bid_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -221,6 +218,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     trip hail.trips;
     bid hail.bids;
+    others uuid[];
 BEGIN
     IF hail.caller_role() NOT IN ('customer', 'admin') THEN
         PERFORM hail.fail('forbidden', 'only the customer of a trip chooses its driver');
@@ -234,8 +232,9 @@ BEGIN
         PERFORM hail.next_state(trip.state, 'accept', 'customer');
     END IF;
     PERFORM hail.check_choice(trip, bid, hail.clock());
+    others := ARRAY(SELECT b.id FROM hail.bids b WHERE b.trip_id = trip.id AND b.status = 'open' AND b.id <> bid.id ORDER BY b.id);
     trip := hail.accept_for(trip.id, bid.driver_id, 'customer', bid.amount);
-    RETURN hail.tell_bidders(trip, bid);
+    RETURN hail.tell_bidders(trip, bid, others);
 END
 $$;
 COMMENT ON FUNCTION hail.choose_bid(uuid, uuid) IS

@@ -37,8 +37,8 @@
 
 static HailStatement lock_trip = {
     "SELECT t.state, t.driver_id, t.payment_method::text, t.customer_id, t.event_version, t.price,"
-    " t.currency, t.strategy = 'broadcast_bid', t.service <> 'ride' FROM hail.trips t WHERE t.id = $1"
-    " FOR NO KEY UPDATE",
+    " t.currency, t.strategy = 'broadcast_bid', t.service <> 'ride', t.strategy = 'scheduled'"
+    " FROM hail.trips t WHERE t.id = $1 FOR NO KEY UPDATE",
     1,
     {UUIDOID},
     HAIL_BY_KEY};
@@ -114,6 +114,19 @@ static HailStatement match_trip = {
     {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT8OID, INT4OID},
     HAIL_BY_KEY};
 
+/* The dispatcher looks when the time to confirm is over. */
+static HailStatement ask_to_confirm = {
+    "UPDATE hail.trips t SET confirm_by = $2 + p.confirm_within, next_round_at = $2 + p.confirm_within"
+    " FROM hail.dispatch_policies p WHERE t.id = $1 AND p.id = t.policy_id RETURNING t",
+    2,
+    {UUIDOID, TIMESTAMPTZOID}};
+
+static HailStatement stand_by = {
+    "SELECT s, t.backup_driver_id = $2 FROM hail.trips t, LATERAL (SELECT CASE WHEN t.backup_driver_id = $2"
+    " THEN t ELSE hail.stand_by(t, $2) END) AS x(s) WHERE t.id = $1",
+    2,
+    {UUIDOID, UUIDOID}};
+
 typedef struct Accept {
     const char *actor;
     pg_uuid_t trip_id, driver_id, customer_id, offer_id;
@@ -123,6 +136,7 @@ typedef struct Accept {
     bool wallet;
     bool job;        /* a delivery or porter job: the driver may have others */
     bool takes_bids; /* its customer chooses: no driver accepts by itself */
+    bool scheduled;  /* its driver has to confirm, the second to accept stands by */
     int64 price;
     int event_version;
     Datum trip; /* hail.trips */
@@ -152,6 +166,7 @@ static void load_trip(Accept *accept)
     accept->currency = TextDatumGetCString(hail_result(0, 7, &isnull));
     accept->takes_bids = DatumGetBool(hail_result(0, 8, &isnull));
     accept->job = DatumGetBool(hail_result(0, 9, &isnull));
+    accept->scheduled = DatumGetBool(hail_result(0, 10, &isnull));
 }
 
 /* The driver had it before: the answer is the trip as it is. */
@@ -267,7 +282,24 @@ static void write_trip(Accept *accept, const char *to_state, const pg_uuid_t *ho
         ReThrowError(error);
     }
     PG_END_TRY();
+    if (accept->scheduled)
+        hail_execute(&ask_to_confirm,
+                     (Datum[]){UUIDPGetDatum(&accept->trip_id), TimestampTzGetDatum(accept->now)}, NULL,
+                     false, 0);
     accept->trip = hail_result(0, 1, &isnull);
+}
+
+/* A scheduled trip that another driver has: this one becomes its backup, if it may. True: it was already. */
+static bool become_backup(Accept *accept)
+{
+    bool isnull;
+    Datum already;
+
+    hail_execute(&stand_by, (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id)},
+                 NULL, false, 0);
+    accept->trip = hail_result(0, 1, &isnull);
+    already = hail_result(0, 2, &isnull);
+    return !isnull && DatumGetBool(already);
 }
 
 static char *uuid_text(const pg_uuid_t *id)
@@ -334,6 +366,8 @@ Datum dispatch_accept(const AcceptRequest *request, bool *already)
                             strcmp(accept.state, "started") == 0);
     if (*already)
         read_own_trip(&accept);
+    else if (accept.scheduled && accept.has_driver && strcmp(accept.state, "matched") == 0)
+        *already = become_backup(&accept);
     else
         accept_trip(&accept);
     return accept.trip;
