@@ -77,14 +77,18 @@ $$;
 -- Other strategies: bids, scheduled trips.
 CREATE FUNCTION fixture.request_as(customer text, strategy text, at timestamptz DEFAULT NULL) RETURNS hail.trips LANGUAGE sql AS
 $$ SELECT hail.request_trip(fixture.quote_of(customer), 'cash', strategy, 'key', at) $$;
-CREATE FUNCTION fixture.bid(customer text, driver text, amount bigint) RETURNS hail.bids LANGUAGE sql AS
-$$ SELECT hail.place_bid(fixture.trip_of(customer), fixture.who(driver), amount) $$;
+-- Prices as percent of the quoted one, which rises with demand.
+CREATE FUNCTION fixture.percent(trip_id uuid, amount bigint) RETURNS bigint LANGUAGE sql STABLE AS
+$$ SELECT round(100.0 * amount / q.total)::bigint FROM hail.quotes q JOIN hail.trips t ON t.quote_id = q.id WHERE t.id = trip_id $$;
+CREATE FUNCTION fixture.bid(customer text, driver text, percent integer) RETURNS hail.bids LANGUAGE sql AS $$
+    SELECT hail.place_bid(t.id, fixture.who(driver), t.price * percent / 100) FROM hail.trips t WHERE t.id = fixture.trip_of(customer)
+$$;
 CREATE FUNCTION fixture.choose(customer text, driver text) RETURNS hail.trips LANGUAGE sql AS $$
     SELECT hail.choose_bid(fixture.trip_of(customer), (SELECT b.id FROM hail.bids b
         WHERE b.trip_id = fixture.trip_of(customer) AND b.driver_id = fixture.who(driver) ORDER BY b.id DESC LIMIT 1))
 $$;
-CREATE FUNCTION fixture.bids() RETURNS TABLE (customer text, driver text, amount bigint, status text) LANGUAGE sql STABLE AS $$
-    SELECT p.name, fixture.name_of(b.driver_id), b.amount, b.status
+CREATE FUNCTION fixture.bids() RETURNS TABLE (customer text, driver text, percent bigint, status text) LANGUAGE sql STABLE AS $$
+    SELECT p.name, fixture.name_of(b.driver_id), fixture.percent(t.id, b.amount), b.status
     FROM hail.bids b JOIN hail.trips t ON t.id = b.trip_id JOIN fixture.people p ON p.id = t.customer_id ORDER BY 1, 2, 3
 $$;
 CREATE FUNCTION fixture.event_types(customer text) RETURNS text LANGUAGE sql STABLE AS
