@@ -52,7 +52,7 @@ SELECT count(*) FROM versions;
 
 -- A trip keeps the version it was requested under, and that version stays as it was.
 SELECT hail.set_fare('policies', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
-SELECT id AS customer FROM hail.register_user('+351960000000', 'Pia', 'customer') \gset
+SELECT id AS customer FROM hail.register_user('+355130000000', 'Pia', 'customer') \gset
 SELECT id AS trip, policy_id AS policy FROM hail.request_trip((hail.create_quote(:'customer', 0, 71, 0, 71.05, 'economy')).id, 'cash', 'first_accept', 'pia') \gset
 SELECT weight_idle FROM hail.set_dispatch_policy('policies', NULL, '{"weight_idle": 0.2}');
 SELECT p.weight_idle FROM hail.trips t JOIN hail.dispatch_policies p ON p.id = t.policy_id WHERE t.id = :'trip';

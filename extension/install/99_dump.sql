@@ -13,6 +13,7 @@ BEGIN
             WHEN 'surge_steps' THEN 'WHERE region_id IS NOT NULL'
             WHEN 'dispatch_policies' THEN 'WHERE id > 1'
             WHEN 'trip_transitions' THEN 'WHERE false'
+            WHEN 'stop_transitions' THEN 'WHERE false'
             WHEN 'account_kinds' THEN 'WHERE false'
             WHEN 'geofence_state' THEN 'WHERE false'
             ELSE '' END);
