@@ -195,6 +195,25 @@ GRANT SELECT ON hail.dispatch_failures TO hail_admin;
 CREATE POLICY dispatch_failures_admin ON hail.dispatch_failures FOR SELECT TO hail_admin
     USING (hail.current_role_name() = 'admin');
 
+CREATE TABLE hail.batch_windows (
+    region_id     smallint PRIMARY KEY REFERENCES hail.regions (id),
+    closed_at     timestamptz NOT NULL,
+    work_us       bigint NOT NULL,
+    trips         integer NOT NULL,
+    drivers       integer NOT NULL,
+    edges         integer NOT NULL,
+    matched       integer NOT NULL,
+    offers        integer NOT NULL,
+    windows_total bigint NOT NULL,
+    offers_total  bigint NOT NULL,
+    lost_total    bigint NOT NULL
+) WITH (fillfactor = 20);
+COMMENT ON TABLE hail.batch_windows IS
+'The last window of batched matching in each region: when it closed, microseconds of work, trips waiting, drivers and pairs looked at, pairs matched, offers made of them; and since the first: windows, offers, pairs that did not stand the second look under lock.';
+GRANT SELECT ON hail.batch_windows TO hail_admin, hail_analyst;
+CREATE POLICY batch_windows_read ON hail.batch_windows FOR SELECT TO hail_admin, hail_analyst
+    USING (hail.current_role_name() IN ('admin', 'analyst'));
+
 CREATE TABLE hail.overload_state (
     one           boolean PRIMARY KEY DEFAULT true CHECK (one),
     id            uuid NOT NULL DEFAULT hail.uuid7(),

@@ -16,11 +16,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/statement.h"
+#include "dispatch/batch.h"
 #include "dispatch/jobs.h"
 #include "dispatch/matching.h"
+#include "dispatch/offers.h"
 #include "dispatch/overload.h"
 #include "dispatch/record.h"
-#include "dispatch/offers.h"
 #include "geofence/geofence.h"
 
 /* So many places of an airport's queue are looked through at most. */
@@ -564,11 +565,15 @@ int match_round(const pg_uuid_t *trip_id, TimestampTz now)
 
     if (!match_load(trip_id, &trip))
         elog(ERROR, "trip to be matched is gone");
+    if (strategy_plan(&trip, 1).leave_to_batch) {
+        batch_enter(&trip, now);
+        return 0;
+    }
     searched = try_next_candidates(&trip, &number, &field);
     terms.round = searched ? trip.rounds_before + number : trip.round;
     plan = strategy_plan(&trip, number);
     terms.expires_at = Min(now + plan.ttl_us, trip.search_until);
-    terms.retry_at = Min(now + trip.retry_after_us, trip.search_until);
+    terms.retry_at = Min(now + trip.retry_after_us * overload_retry_factor(), trip.search_until);
     terms.slots = trip.max_pending_offers;
     terms.radius_m = field.radius_m;
     wanted = plan.offers;

@@ -47,13 +47,12 @@ static HailStatement insert_offers = {
     {UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID,
      INT4ARRAYOID, INT4OID}};
 
-static HailStatement advance_trip = {
-    "UPDATE hail.trips SET round = $2, next_round_at = $3, event_version = $4 WHERE id = $1",
-    4,
-    {UUIDOID, INT4OID, TIMESTAMPTZOID, INT4OID}};
+static HailStatement advance_trip = {"UPDATE hail.trips SET round = $2, next_round_at = $3, event_version = "
+                                     "$4, pooled_at = NULL WHERE id = $1",
+                                     4,
+                                     {UUIDOID, INT4OID, TIMESTAMPTZOID, INT4OID}};
 
-/* Take a driver's offer lock if nobody has it; kept until the transaction ends. */
-static bool try_offer_lock(const pg_uuid_t *driver_id)
+bool offers_try_lock(const pg_uuid_t *driver_id)
 {
     uint64 key = hash_bytes_extended(driver_id->data, UUID_LEN, 0x6861696c);
 
@@ -95,7 +94,7 @@ static int send_offers(Sending *sending, const MatchCandidate *candidates, int c
     for (; next < count && taken < wanted; next++) {
         const LiveHit *hit = &candidates[next].hit;
 
-        if (!try_offer_lock(&hit->driver_id))
+        if (!offers_try_lock(&hit->driver_id))
             continue;
         drivers[taken] = UUIDPGetDatum(&hit->driver_id);
         scores[taken] = Float4GetDatum((float4)candidates[next].verdict.score.total);

@@ -21,6 +21,12 @@ typedef struct OfferTerms {
 } OfferTerms;
 
 /*
+ * Take a driver's offer lock if nobody has it: until the transaction ends nobody else offers the driver
+ * anything. offers_send() takes it itself.
+ */
+extern bool offers_try_lock(const pg_uuid_t *driver_id);
+
+/*
  * Offer the trip to the first `wanted` of `count` candidates (best first) that can be had, and give its row
  * the round and the next round's time; an event tells of the offers, if any. The caller is inside SPI, has
  * locked the searching trip and loaded it since. Returns the number of offers made. Counts event_version of

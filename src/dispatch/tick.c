@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/statement.h"
+#include "dispatch/batch.h"
 #include "dispatch/overload.h"
 #include "dispatch/tick.h"
 #include "identity/session.h"
@@ -41,6 +42,11 @@ static HailStatement lock_one = {"SELECT t.id, t.next_round_at FROM hail.trips t
                                  " WHERE t.id = $1 AND t.next_round_at <= $2 FOR NO KEY UPDATE SKIP LOCKED",
                                  2,
                                  {UUIDOID, TIMESTAMPTZOID}};
+
+static HailStatement lock_failed = {"SELECT FROM hail.trips t WHERE t.id = $1 AND t.next_round_at IS NOT NULL"
+                                    " FOR NO KEY UPDATE SKIP LOCKED",
+                                    1,
+                                    {UUIDOID}};
 
 static HailStatement next_deadline = {
     "SELECT min(t.next_round_at) FROM hail.trips t WHERE t.next_round_at > $1", 1, {TIMESTAMPTZOID}};
@@ -78,7 +84,8 @@ static HailStatement note_failure = {
     {UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID}};
 
 static HailStatement postpone = {
-    "UPDATE hail.trips t SET next_round_at = $2 + least(p.retry_after * power(2, least($3, 20) - 1),"
+    "UPDATE hail.trips t SET pooled_at = NULL, next_round_at = $2 + least(p.retry_after * power(2, least($3, "
+    "20) - 1),"
     " interval '5 minutes') FROM hail.dispatch_policies p WHERE t.id = $1 AND p.id = t.policy_id",
     3,
     {UUIDOID, TIMESTAMPTZOID, INT4OID}};
@@ -197,11 +204,13 @@ bool tick_step(const pg_uuid_t *trip_id, TimestampTz now)
     return true;
 }
 
-static void note_failed(const pg_uuid_t *trip_id, TimestampTz now, const char *sqlstate, const char *message)
+void tick_failed(const pg_uuid_t *trip_id, TimestampTz now, const char *sqlstate, const char *message)
 {
     bool isnull;
     Datum failures;
 
+    if (hail_execute(&lock_failed, (Datum[]){UUIDPGetDatum(trip_id)}, NULL, false, 0) == 0)
+        return;
     hail_execute(&note_failure,
                  (Datum[]){UUIDPGetDatum(trip_id), CStringGetTextDatum(sqlstate),
                            CStringGetTextDatum(message), TimestampTzGetDatum(now)},
@@ -212,28 +221,19 @@ static void note_failed(const pg_uuid_t *trip_id, TimestampTz now, const char *s
     hail_execute(&sweep_failures, NULL, NULL, false, 0);
 }
 
-void tick_failed(const pg_uuid_t *trip_id, TimestampTz now, const char *sqlstate, const char *message)
-{
-    if (hail_execute(&lock_one, (Datum[]){UUIDPGetDatum(trip_id), TimestampTzGetDatum(now)}, NULL, false,
-                     0) == 1)
-        note_failed(trip_id, now, sqlstate, message);
-}
-
 /* ---- all in one transaction ---- */
 
-/* A step whose error ends here, as a warning. */
-static void step_caught(const pg_uuid_t *trip_id, TimestampTz now, Gone *gone)
+bool tick_guard(void (*body)(void *), void *arg, const pg_uuid_t *trip_id, TimestampTz now)
 {
     MemoryContext context = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
-    int gone_before = gone->count;
     ErrorData *volatile error = NULL;
 
     BeginInternalSubTransaction(NULL);
     MemoryContextSwitchTo(context);
     PG_TRY();
     {
-        step(trip_id, now, gone);
+        body(arg);
         ReleaseCurrentSubTransaction();
     }
     PG_CATCH();
@@ -247,12 +247,25 @@ static void step_caught(const pg_uuid_t *trip_id, TimestampTz now, Gone *gone)
     MemoryContextSwitchTo(context);
     CurrentResourceOwner = owner;
     if (error == NULL)
-        return;
-    gone->count = gone_before;
+        return true;
     ereport(WARNING, errcode(error->sqlerrcode),
             errmsg("matching trip %s: %s",
                    DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(trip_id))), error->message));
-    note_failed(trip_id, now, unpack_sql_state(error->sqlerrcode), error->message);
+    tick_failed(trip_id, now, unpack_sql_state(error->sqlerrcode), error->message);
+    return false;
+}
+
+typedef struct GuardedStep {
+    const pg_uuid_t *trip_id;
+    TimestampTz now;
+    Gone *gone;
+} GuardedStep;
+
+static void guarded_step(void *arg)
+{
+    const GuardedStep *guarded = arg;
+
+    step(guarded->trip_id, guarded->now, guarded->gone);
 }
 
 static void step_all(const TickTrip *due, int count, TimestampTz now)
@@ -264,8 +277,11 @@ static void step_all(const TickTrip *due, int count, TimestampTz now)
         ids[i] = UUIDPGetDatum(&due[i].id);
     hail_execute(&lock_offers, (Datum[]){uuid_array(ids, count)}, NULL, false, 0);
     for (int i = 0; i < count; i++) {
+        int before = gone.count;
+
         CHECK_FOR_INTERRUPTS();
-        step_caught(&due[i].id, now, &gone);
+        if (!tick_guard(guarded_step, &(GuardedStep){&due[i].id, now, &gone}, &due[i].id, now))
+            gone.count = before;
     }
     count_gone(&gone);
 }
@@ -287,6 +303,7 @@ Datum hail_dispatch_tick(PG_FUNCTION_ARGS)
     count = Min(found, TICK_MAX);
     if (count > 0)
         step_all(due, count, now);
+    batch_tick(now);
     if (found > 0)
         lag = overload_lag(due[found > count ? count : 0].due_at, now);
     if (overload_end(hail_now(), lag, count, found > count))

@@ -36,8 +36,15 @@ extern bool tick_step(const pg_uuid_t *trip_id, TimestampTz now);
 
 /*
  * Stepping this trip failed: it is due again later, each time in a row after twice the pause (the policy's
- * retry_after, five minutes at most), and hail.check() tells of it. Nothing when somebody holds it.
+ * retry_after, five minutes at most), and hail.check() tells of it. It leaves the pool of batched matching
+ * until then. Nothing when somebody holds it.
  */
 extern void tick_failed(const pg_uuid_t *trip_id, TimestampTz now, const char *sqlstate, const char *message);
+
+/*
+ * Run `body` in a subtransaction: what it does wrong harms this trip only. An error becomes a warning and is
+ * reported as by tick_failed(); false then.
+ */
+extern bool tick_guard(void (*body)(void *), void *arg, const pg_uuid_t *trip_id, TimestampTz now);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The dispatcher: takes the trips that are due one by one, each in a transaction of its own, then sleeps
- * until the next deadline, a second at most. A trip requested meanwhile wakes it (wake.c).
+ * The dispatcher: takes the trips that are due one by one, each in a transaction of its own, then the regions
+ * whose batch window has closed, then sleeps until the next deadline, a second at most. A trip requested
+ * meanwhile wakes it (wake.c).
  *
  * It keeps nothing: what is due stands in the rows. Killed at any moment, it finds there what is left. A trip
  * that somebody holds stays due; when nothing but such trips is left, the pauses grow, instead of polling.
@@ -8,9 +9,11 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "dispatch/batch.h"
 #include "dispatch/overload.h"
 #include "dispatch/tick.h"
 #include "worker/worker.h"
@@ -29,9 +32,10 @@ static WorkerStep steps[] = {
 typedef struct Pass {
     TickTrip due[TICK_MAX + 1];
     int found;
-    TimestampTz next; /* deadline, when nothing is due */
-    bool has_next;
-    int done; /* trips that are not due any more */
+    int regions[BATCH_MAX_REGIONS]; /* whose batch window has closed */
+    int windows;
+    TimestampTz next; /* deadline; DT_NOEND: none */
+    int done;         /* trips and windows that are not due any more */
     int64 lag_us;
 } Pass;
 
@@ -44,12 +48,13 @@ typedef struct Turn {
 static void find_body(void *arg)
 {
     Pass *pass = arg;
-    TimestampTz now = hail_now();
+    TimestampTz now = hail_now(), next;
 
     overload_begin(now);
     pass->found = tick_due(now, pass->due);
-    if (pass->found == 0)
-        pass->has_next = tick_next(now, &pass->next);
+    pass->windows = batch_windows(now, pass->regions, &pass->next);
+    if (pass->found == 0 && tick_next(now, &next))
+        pass->next = Min(pass->next, next);
 }
 
 static void step_body(void *arg)
@@ -96,6 +101,83 @@ static WorkerOutcome take_turn(Pass *pass, const TickTrip *trip)
     return outcome;
 }
 
+typedef struct Window {
+    int region_id;
+    MemoryContext context;
+    TimestampTz now;
+    Batch *batch;
+    int trip;     /* whose offer is being made */
+    bool guarded; /* an attempt to load it has failed: some trip is to blame */
+    bool closed;
+} Window;
+
+static void load_body(void *arg)
+{
+    Window *window = arg;
+
+    window->now = hail_now();
+    window->batch = batch_load(window->region_id, window->now, window->context, window->guarded);
+}
+
+static void offer_body(void *arg)
+{
+    const Window *window = arg;
+
+    batch_offer(window->batch, window->trip, hail_now());
+}
+
+static void close_body(void *arg)
+{
+    Window *window = arg;
+
+    window->closed = batch_close(window->batch);
+}
+
+static void offer_failed_body(void *arg)
+{
+    const Window *window = arg;
+    const char *sqlstate, *message = worker_error(&sqlstate);
+
+    tick_failed(&window->batch->trips[window->trip].match.id, hail_now(), sqlstate, message);
+}
+
+static WorkerOutcome make_offers(Window *window)
+{
+    WorkerOutcome outcome = WORKER_DONE;
+
+    for (int i = 0; i < window->batch->count && outcome != WORKER_NO_EXTENSION; i++) {
+        if (window->batch->trips[i].chosen < 0)
+            continue;
+        CHECK_FOR_INTERRUPTS();
+        window->trip = i;
+        outcome = worker_transaction("offer", offer_body, window);
+        if (outcome == WORKER_FAILED)
+            outcome = worker_transaction("note a failure", offer_failed_body, window);
+    }
+    return outcome;
+}
+
+/* No transaction is open, and so nothing is held, while the assignment is solved. */
+static WorkerOutcome work_window(Pass *pass, int region_id)
+{
+    Window window = {.region_id = region_id, .context = CurrentMemoryContext};
+    WorkerOutcome outcome = worker_transaction("load the pool", load_body, &window);
+
+    if (outcome == WORKER_FAILED) {
+        window.guarded = true;
+        outcome = worker_transaction("load the pool", load_body, &window);
+    }
+    if (outcome != WORKER_DONE)
+        return outcome;
+    batch_solve(window.batch);
+    outcome = make_offers(&window);
+    if (outcome != WORKER_NO_EXTENSION)
+        outcome = worker_transaction("close the window", close_body, &window);
+    pass->done += window.closed;
+    MemoryContextDelete(window.batch->context);
+    return outcome;
+}
+
 /* Overload is measured by what was done: trips that others hold are not late for want of a dispatcher. */
 static WorkerOutcome end_pass(Pass *pass)
 {
@@ -120,9 +202,9 @@ static int pause_ms(const Pass *pass)
         held_ms = FIRST_HELD_MS;
         return 0;
     }
-    if (pass->found == 0) {
+    if (pass->found == 0 && pass->windows == 0) {
         held_ms = FIRST_HELD_MS;
-        return pass->has_next ? (int)hail_ms_until(pass->next, MAX_WAIT_MS) : MAX_WAIT_MS;
+        return pass->next != DT_NOEND ? (int)hail_ms_until(pass->next, MAX_WAIT_MS) : MAX_WAIT_MS;
     }
     held = held_ms;
     held_ms = Min(held_ms * 2, MAX_WAIT_MS);
@@ -141,6 +223,9 @@ static WorkerOutcome dispatch(void)
         if (take_turn(&pass, &pass.due[i]) == WORKER_NO_EXTENSION)
             return WORKER_NO_EXTENSION;
     }
+    for (int i = 0; i < pass.windows; i++)
+        if (work_window(&pass, pass.regions[i]) == WORKER_NO_EXTENSION)
+            return WORKER_NO_EXTENSION;
     outcome = end_pass(&pass);
     wait_ms = pause_ms(&pass);
     return outcome;
