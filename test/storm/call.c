@@ -183,13 +183,18 @@ bool line_receive(Line *line)
     return false;
 }
 
+bool line_hung_up(Line *line)
+{
+    return !PQconsumeInput(line->pg) || PQstatus(line->pg) != CONNECTION_OK;
+}
+
 void lines_wait(Line *lines, int count, double timeout_s)
 {
     struct pollfd fds[2 * SEATS];
     int waiting = 0;
 
     for (int i = 0; i < count && waiting < 2 * SEATS; i++)
-        if (lines[i].call != NULL)
+        if (lines[i].pg != NULL)
             fds[waiting++] = (struct pollfd){PQsocket(lines[i].pg), POLLIN, 0};
     poll(fds, (nfds_t)waiting, (int)(timeout_s * 1000) + 1);
 }

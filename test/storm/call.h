@@ -66,7 +66,10 @@ extern void line_send(Line *line, Call *call, bool barrier);
  */
 extern bool line_receive(Line *line);
 
-/* Wait until something arrives on one of the lines that wait for it. */
+/* Has the server hung up? For a line without a call. */
+extern bool line_hung_up(Line *line);
+
+/* Wait until something arrives on one of the lines. */
 extern void lines_wait(Line *lines, int count, double timeout_s);
 
 /* Queue the call on the HTTP client of the replay (http_init() first); http_poll() moves it. */

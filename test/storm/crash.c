@@ -17,7 +17,7 @@
 
 #define LOAD_ANSWERS 40   /* acknowledgements between two kills, at least */
 #define LOAD_S       10.0 /* or trips do not go on */
-#define BREAK_S      20.0 /* until every connection has noticed a crash */
+#define ANSWERS_S    20.0 /* until every call is answered, every connection has noticed a crash */
 #define RECOVERY_S   60.0
 #define PAUSE_S      0.03 /* before a lane looks again */
 
@@ -266,10 +266,10 @@ static void load(long answers)
     }
 }
 
-/* Wait for the answers that are out, or for the news that there will be none. */
+/* Wait for the answers that are out. */
 static void settle(void)
 {
-    double until = wall_now() + BREAK_S;
+    double until = wall_now() + ANSWERS_S;
 
     for (int open = 1; open > 0;) {
         receive_all();
@@ -279,14 +279,28 @@ static void settle(void)
         if (open > 0)
             lines_wait(lines, LANES, 0.1);
         if (wall_now() > until)
-            die("%d calls were not answered after a crash, and their connections are still open", open);
+            die("%d calls were not answered", open);
     }
 }
 
-static void close_lines(void)
+/* Until every line is closed: a crash is over only after it has begun for everybody. */
+static void await_hangup(void)
 {
-    for (int i = 0; i < LANES; i++)
-        line_close(&lines[i]);
+    double until = wall_now() + ANSWERS_S;
+
+    for (int open = LANES; open > 0;) {
+        settle();
+        open = 0;
+        for (int i = 0; i < LANES; i++) {
+            if (lines[i].pg != NULL && line_hung_up(&lines[i]))
+                line_close(&lines[i]);
+            open += lines[i].pg != NULL;
+        }
+        if (open > 0)
+            lines_wait(lines, LANES, 0.1);
+        if (wall_now() > until)
+            die("%d connections have outlived a crash", open);
+    }
 }
 
 static void open_lines(void)
@@ -370,8 +384,7 @@ static const char *kill_something(void)
         kill(pid, SIGKILL);
     else
         script("crash");
-    settle();
-    close_lines();
+    await_hangup();
     if (pid <= 0)
         script("start");
     return pid > 0 ? victim : "postmaster";
@@ -439,7 +452,8 @@ void crashes_run(long kills)
         crash_once();
     load(LOAD_ANSWERS);
     settle();
-    close_lines();
+    for (int i = 0; i < LANES; i++)
+        line_close(&lines[i]);
     judge(0);
     report_rules("after all kills", TEST_CRASH, true);
     report_count("changes acknowledged during the crash storm", acknowledged);
