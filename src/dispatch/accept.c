@@ -189,7 +189,7 @@ static void refuse_offer(const Accept *accept)
                      false, 0) == 0)
         refuse(HAIL_NOT_FOUND, "there is no such offer", "trip_id");
     status = TextDatumGetCString(hail_result(0, 1, &isnull));
-    if (accept->has_driver)
+    if (accept->has_driver && !accept->own_trip)
         refuse(HAIL_TRIP_TAKEN, "another driver has this trip", "trip_id");
     if (strcmp(accept->state, "searching") != 0)
         refuse(HAIL_OFFER_CLOSED, "this trip is not looking for a driver any more", "trip_id");
@@ -236,17 +236,31 @@ static void win_driver_for_job(const Accept *accept)
                  NULL, false, 0);
 }
 
-static void win_driver(const Accept *accept)
+static bool try_driver(const Accept *accept)
 {
-    bool isnull;
+    return hail_execute(&take_driver,
+                        (Datum[]){UUIDPGetDatum(&accept->driver_id), UUIDPGetDatum(&accept->trip_id),
+                                  TimestampTzGetDatum(accept->now)},
+                        NULL, false, 0) == 1;
+}
 
-    if (hail_execute(&take_driver,
-                     (Datum[]){UUIDPGetDatum(&accept->driver_id), UUIDPGetDatum(&accept->trip_id),
-                               TimestampTzGetDatum(accept->now)},
-                     NULL, false, 0) == 1)
+/*
+ * An UPDATE waits only for rows that match as they were: a driver who is just being freed, or is just going
+ * online, is passed over. So a refusal is decided by the locked row.
+ */
+static void win_driver(Accept *accept)
+{
+    bool isnull, eligible;
+
+    if (try_driver(accept))
         return;
-    if (hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&accept->driver_id)}, NULL, false, 0) == 1 &&
-        DatumGetBool(hail_result(0, 1, &isnull)))
+    eligible =
+        hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&accept->driver_id)}, NULL, false, 0) == 1 &&
+        DatumGetBool(hail_result(0, 1, &isnull));
+    accept->now = hail_now();
+    if (eligible && try_driver(accept))
+        return;
+    if (eligible)
         refuse(HAIL_DRIVER_BUSY, "this driver is on a trip or has just ended one", "driver_id");
     refuse(HAIL_DRIVER_NOT_ELIGIBLE, "this driver is not online and approved", "driver_id");
 }
@@ -363,7 +377,7 @@ Datum dispatch_accept(const AcceptRequest *request, bool *already)
     load_trip(&accept);
     *already =
         accept.own_trip && (strcmp(accept.state, "matched") == 0 || strcmp(accept.state, "arrived") == 0 ||
-                            strcmp(accept.state, "started") == 0);
+                            strcmp(accept.state, "started") == 0 || strcmp(accept.state, "completed") == 0);
     if (*already)
         read_own_trip(&accept);
     else if (accept.scheduled && accept.has_driver && strcmp(accept.state, "matched") == 0)

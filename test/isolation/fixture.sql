@@ -4,6 +4,7 @@ CREATE SCHEMA fixture;
 CREATE SEQUENCE fixture.phone;
 SELECT hail.set_clock('2013-11-20 10:00+00');
 SELECT hail.create_region('fixture', 'Fixture', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(30, -1, 32, 1, 4326));
+UPDATE hail.regions SET surge_cap = 1 WHERE code = 'fixture'; -- waiting trips of other specs must not change prices
 SELECT hail.set_fare('fixture', 'economy', 1000, 350, 50, 1500, 1500);
 INSERT INTO hail.dispatch_policies (region_id, offers_per_round) SELECT id, 2 FROM hail.regions WHERE code = 'fixture';
 CREATE TABLE fixture.people (name text PRIMARY KEY, id uuid, place float8, quote uuid, other_quote uuid);
@@ -152,3 +153,58 @@ BEGIN
     PERFORM hail.cancel_trip(trip, 'admin') FROM fixture.tasks JOIN hail.trips t ON t.id = trip WHERE t.state IN ('searching', 'matched', 'arrived');
     DELETE FROM fixture.tasks;
 END $$;
+
+-- Pairs: see specs/pairs_of_*.spec. A driver's way to the end of a trip, as far as `state`.
+CREATE FUNCTION fixture.drive(customer text, driver text, state text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    trip hail.trips;
+BEGIN
+    trip := (hail.accept_offer(fixture.trip_of(customer), fixture.who(driver))).trip;
+    IF state IN ('arrived', 'started') THEN
+        PERFORM hail.arrive(trip.id);
+    END IF;
+    IF state = 'started' THEN
+        PERFORM hail.start_trip(trip.id, trip.pickup_code);
+    END IF;
+    RETURN state;
+END $$;
+
+-- An offer to a driver who is still on a trip, with a bid where the trip takes bids.
+CREATE FUNCTION fixture.offer_ahead(customer text, driver text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    trip hail.trips;
+    offer hail.offers;
+    bid hail.bids;
+BEGIN
+    SELECT * INTO trip FROM hail.trips WHERE id = fixture.trip_of(customer);
+    INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+    VALUES (trip.id, fixture.who(driver), trip.round, 1, 0.5, 500, 60, hail.clock(), hail.clock() + interval '15 seconds')
+    RETURNING * INTO offer;
+    IF trip.strategy = 'broadcast_bid' THEN
+        INSERT INTO hail.bids (trip_id, driver_id, offer_id, amount, currency, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+        VALUES (trip.id, offer.driver_id, offer.id, 4000, 'EUR', 500, 60, offer.created_at, offer.expires_at) RETURNING * INTO bid;
+        UPDATE hail.offers SET bid_id = bid.id WHERE id = offer.id;
+    END IF;
+    RETURN offer.status;
+END $$;
+
+-- Everything that a pair may leave behind, a line each; what is broken must be empty.
+CREATE FUNCTION fixture.story() RETURNS TABLE (what text, found text) LANGUAGE sql AS $$
+    SELECT 'trips', string_agg(concat_ws(' ', t.customer || ':', t.state, t.driver), ', ' ORDER BY t.customer) FROM fixture.trips() t
+    UNION ALL
+    SELECT 'offers', string_agg(concat_ws(' ', o.customer || '''s to', o.driver, o.status), ', ' ORDER BY o.customer, o.round, o.driver)
+    FROM fixture.offers() o
+    UNION ALL
+    SELECT 'drivers', string_agg(concat_ws(' ', p.name || ':', nullif(d.status, 'approved'), CASE WHEN d.online THEN 'online' ELSE 'offline' END,
+               'on ' || (SELECT fixture.name_of(t.customer_id) FROM hail.trips t WHERE t.id = d.trip_id) || '''s'), ', ' ORDER BY p.name)
+    FROM hail.drivers d JOIN fixture.people p ON p.id = d.id
+    UNION ALL
+    SELECT 'payments', count(*)::text
+    FROM hail.ledger_transactions x JOIN hail.trips t ON t.id = x.reference_id JOIN fixture.people p ON p.id = t.customer_id
+    UNION ALL
+    SELECT 'broken', coalesce(string_agg(b.detail, '; '), '') FROM (
+        SELECT c.detail FROM hail.check_dispatch() c WHERE c.status = 'fail'
+        UNION ALL SELECT c.detail FROM hail.check_live() c WHERE c.status = 'fail'
+        UNION ALL SELECT 'events of ' || g.aggregate_type || ' ' || g.aggregate_id FROM hail.event_gaps() g
+        UNION ALL SELECT concat_ws(' ', r.check_name, r.subject) FROM hail.reconcile(hail.clock()::date) r) b
+$$;

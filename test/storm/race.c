@@ -283,7 +283,7 @@ static bool is_right_refusal(const Race *race, const Call *call)
 
     switch (call->verb) {
     case ACCEPT:
-        if (race->kind == CANCELLED && race->winner[0] == NULL)
+        if (race->cancelled && (race->winner[0] == NULL || race->winner[0] == call->by))
             return strcmp(call->code, "offer_closed") == 0;
         return taken || (kind->refusals[0] != NULL && strcmp(call->code, kind->refusals[0]) == 0);
     case DECLINE:
