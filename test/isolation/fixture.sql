@@ -182,7 +182,7 @@ BEGIN
     RETURNING * INTO offer;
     IF trip.strategy = 'broadcast_bid' THEN
         INSERT INTO hail.bids (trip_id, driver_id, offer_id, amount, currency, pickup_distance_m, pickup_eta_s, created_at, expires_at)
-        VALUES (trip.id, offer.driver_id, offer.id, 4000, 'EUR', 500, 60, offer.created_at, offer.expires_at) RETURNING * INTO bid;
+        VALUES (trip.id, offer.driver_id, offer.id, trip.price, 'EUR', 500, 60, offer.created_at, offer.expires_at) RETURNING * INTO bid;
         UPDATE hail.offers SET bid_id = bid.id WHERE id = offer.id;
     END IF;
     RETURN offer.status;

@@ -16,11 +16,12 @@
 
 #define CALLS         (SEATS + 8) /* of a race: the accepts, and what else the kind wants */
 #define FRONT         6           /* calls that may come first */
+#define MIDDLE_MS     20          /* from the start of a race */
 #define HEAD_START_US 3000
 #define BARRIER_WAIT  10 /* s until all calls stand at the barrier */
 #define ANSWERS_WAIT  60 /* s until all are answered */
 
-typedef enum Kind { PLAIN, CANCELLED, TWO_TRIPS, UNAVAILABLE, EXPIRED, DECLINED, KIND_COUNT } Kind;
+typedef enum Kind { PLAIN, CANCELLED, TWO_TRIPS, UNAVAILABLE, EXPIRED, EXPIRING, DECLINED, KIND_COUNT } Kind;
 
 typedef struct Race {
     Kind kind;
@@ -42,7 +43,8 @@ static const struct KindRow {
     [CANCELLED] = {"cancelled", 0.12, {"offer_closed"}},
     [TWO_TRIPS] = {"two_trips", 0.12, {"driver_busy"}},
     [UNAVAILABLE] = {"unavailable", 0.12, {"driver_not_eligible"}},
-    [EXPIRED] = {"expired", 0.12, {"offer_expired"}},
+    [EXPIRED] = {"expired", 0.06, {"offer_expired"}},
+    [EXPIRING] = {"expiring", 0.06, {"offer_expired"}},
     [DECLINED] = {"declined", 0.12, {NULL}},
 };
 
@@ -91,6 +93,8 @@ static bool is_special(const Race *race, const Call *call)
             if (race->calls[i].verb != ACCEPT && is_by(call, race->calls[i].args[0]))
                 return true;
         return call->verb != ACCEPT;
+    case EXPIRING:
+        return false;
     case EXPIRED: /* see storm.open_races() */
         return call->verb != ACCEPT || (call->by - world.drivers[race->group] + 1) % 3 == 0;
     default:
@@ -138,11 +142,8 @@ static void plan_race(Race *race)
     }
     if (race->kind == CANCELLED)
         add_call(race, CANCEL, &world.customers[race->group][0], race->trip[0], NULL);
-    if (race->kind == EXPIRED && random_chance(0.5)) {
-        PQclear(world_query("UPDATE hail.trips SET next_round_at = hail.clock() WHERE id = $1", 1,
-                            (const char *[]){race->trip[0]}));
+    if (race->kind == EXPIRING)
         add_call(race, TICK, &world.admin, NULL, NULL);
-    }
     for (int i = 0; i < 3 && race->kind == UNAVAILABLE; i++) {
         const Person *driver = &drivers[random_below(SEATS)];
 
@@ -206,6 +207,16 @@ static void await_answers(int used)
     }
 }
 
+/* In an expiring race all offers run out together, somewhere in its middle. */
+static void expire_soon(const Race *race)
+{
+    char ms[16];
+
+    snprintf(ms, sizeof(ms), "%d", random_below(MIDDLE_MS));
+    if (race->kind == EXPIRING)
+        PQclear(world_query("SELECT storm.expire_in($1, $2)", 2, (const char *[]){race->trip[0], ms}));
+}
+
 /* Over SQL: all calls but the front stand at the barrier, the front sets out, the barrier is let go. */
 static double run_sql(Race *race)
 {
@@ -215,6 +226,7 @@ static double run_sql(Race *race)
     for (int i = race->front; i < race->count; i++)
         line_send(&lines[i], &race->calls[i], true);
     await_barrier(race->count - race->front);
+    expire_soon(race);
     started = wall_now();
     for (int i = 0; i < race->front; i++)
         line_send(&lines[i], &race->calls[i], false);
@@ -227,8 +239,10 @@ static double run_sql(Race *race)
 
 static double run_http(Race *race)
 {
-    double started = wall_now();
+    double started;
 
+    expire_soon(race);
+    started = wall_now();
     await_answers(send_calls(race->calls, race->count, true));
     return started;
 }
@@ -269,7 +283,7 @@ static void find_winners(Race *race)
         race->winner[trip] = call->by;
     }
     for (int trip = 0; trip < race->trips; trip++)
-        if (race->winner[trip] == NULL && !race->cancelled)
+        if (race->winner[trip] == NULL && !race->cancelled && race->kind != EXPIRING)
             report_problem(TEST_ONE_WINNER, "nobody won trip %s (%s)", race->trip[trip],
                            kinds[race->kind].name);
     if (race->trips > 1 && race->winner[0] != NULL && race->winner[0] == race->winner[1])

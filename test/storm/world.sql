@@ -89,12 +89,22 @@ BEGIN
     IF missing > 0 THEN
         RAISE EXCEPTION '% trips were not offered to all 64 drivers of their group', missing;
     END IF;
-    -- Expired offers: every third driver's. A tick that comes finds them, and the next round due.
+    -- Expired offers: every third driver's.
     UPDATE hail.offers o SET expires_at = hail.clock() - interval '1 second'
     FROM race r, storm.people p WHERE r.trip_id = o.trip_id AND r.kind = 'expired' AND p.id = o.driver_id AND p.seat % 3 = 0;
-    UPDATE hail.trips t SET next_round_at = CASE r.kind WHEN 'expired' THEN hail.clock() ELSE hail.clock() + interval '1 hour' END
-    FROM race r WHERE r.trip_id = t.id;
+    UPDATE hail.trips t SET next_round_at = hail.clock() + interval '1 hour' FROM race r WHERE r.trip_id = t.id;
     RETURN QUERY SELECT r.grp, r.seat, r.trip_id FROM race r ORDER BY 1, 2;
+END
+$$;
+
+-- All offers of a trip expire in so many milliseconds, and its next round comes then.
+CREATE FUNCTION storm.expire_in(trip_id uuid, ms integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    moment timestamptz := hail.clock() + ms * interval '1 millisecond';
+BEGIN
+    UPDATE hail.offers o SET expires_at = moment WHERE o.trip_id = expire_in.trip_id;
+    UPDATE hail.trips t SET next_round_at = moment WHERE t.id = expire_in.trip_id;
+    PERFORM hail.wake_dispatcher();
 END
 $$;
 
@@ -124,8 +134,8 @@ RETURNS TABLE (trip_id uuid, problem text) LANGUAGE sql AS $$
         ('state ' || s.state, s.state IS DISTINCT FROM CASE WHEN s.cancelled THEN 'cancelled' WHEN s.winner IS NULL THEN 'searching' ELSE 'matched' END),
         ('the trip has another driver', s.driver_id IS DISTINCT FROM s.winner),
         (s.accepted || ' accepted offers', s.accepted <> (s.winner IS NOT NULL)::integer OR s.accepted <> s.accepted_by_winner),
-        (s.pending || ' offers left pending', s.pending > 0),
-        (s.not_withdrawn || ' losers'' offers not withdrawn', s.not_withdrawn > 0),
+        (s.pending || ' offers left pending', s.pending > 0 AND (s.winner IS NOT NULL OR s.cancelled)),
+        (s.not_withdrawn || ' losers'' offers not withdrawn', s.not_withdrawn > 0 AND (s.winner IS NOT NULL OR s.cancelled)),
         ('the winner is not busy with it', s.winner IS NOT NULL AND NOT s.cancelled AND s.driving IS DISTINCT FROM s.trip_id),
         ('the winner is still busy with a cancelled trip', s.cancelled AND s.driving = s.trip_id),
         ('the winner holds offers of other trips', s.open_offers > 0 AND NOT s.cancelled),
