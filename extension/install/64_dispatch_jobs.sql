@@ -123,7 +123,7 @@ BEGIN
     IF jsonb_typeof(value) <> 'number' OR (value #>> '{}')::numeric NOT BETWEEN lowest AND highest THEN
         PERFORM hail.fail('invalid_value', format('%s must be a number between %s and %s', field, lowest, highest), field);
     END IF;
-    RETURN (value #>> '{}')::float8;
+    RETURN round((value #>> '{}')::numeric, 12)::float8;
 END
 $$;
 COMMENT ON FUNCTION hail.check_number(jsonb, text, numeric, numeric) IS 'A number of a JSON document, or NULL; error that names the field. Internal.';

@@ -562,9 +562,13 @@ BEGIN
     UPDATE hail.quotes q
     SET pickup_lat = round(q.pickup_lat::numeric, places), pickup_lng = round(q.pickup_lng::numeric, places),
         dropoff_lat = round(q.dropoff_lat::numeric, places), dropoff_lng = round(q.dropoff_lng::numeric, places),
-        expires_at = least(q.expires_at, hail.clock())
+        expires_at = least(q.expires_at, hail.clock()), stops = NULL
     WHERE q.customer_id = customer;
     GET DIAGNOSTICS quotes = ROW_COUNT;
+    UPDATE hail.trip_stops s
+    SET lat = round(s.lat::numeric, places), lng = round(s.lng::numeric, places), address = NULL, contact_name = NULL,
+        contact_phone = NULL, notes = NULL, recipient_name = NULL, photo_url = NULL
+    FROM hail.trips t WHERE t.customer_id = customer AND s.trip_id = t.id;
     events := hail.erase_event_places('trip', ARRAY(SELECT t.id FROM hail.trips t WHERE t.customer_id = customer));
     PERFORM hail.write_event('erasure', hail.uuid7(), 1, 'PositionsErased', jsonb_build_object(
         'role', 'customer', 'user_id', customer, 'positions', positions, 'tracks', tracks, 'trips', trips, 'quotes', quotes,
@@ -572,5 +576,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.erase_customer_positions(uuid) IS
-'Erase where a customer went, on the customer''s request: positions and tracks of its trips (the drivers'' as well), coordinates in the trips'' events; pickup and dropoff of trips and quotes are rounded to 0.1 degree, unused quotes expire. Money, distances and durations stay. Writes event PositionsErased. Returns how many. Administrators only. Errors: not_found, wrong_state (a trip is under way), in_flight.';
+'Erase where a customer went, on the customer''s request: positions and tracks of its trips (the drivers'' as well), coordinates in the trips'' events; pickup and dropoff of trips and quotes and the stops of jobs are rounded to 0.1 degree, the stops'' addresses, contacts, notes and photos deleted, unused quotes expire. Money, distances and durations stay. Writes event PositionsErased. Returns how many. Administrators only. Errors: not_found, wrong_state (a trip is under way), in_flight.';
 GRANT EXECUTE ON FUNCTION hail.erase_history(uuid), hail.erase_customer_positions(uuid) TO hail_admin;

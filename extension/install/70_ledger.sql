@@ -268,7 +268,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.wallet(uuid) IS 'Wallets of a user with their balances, minor units. For the user itself and administrators.';
-GRANT EXECUTE ON FUNCTION hail.wallet(uuid) TO hail_customer, hail_driver, hail_admin;
+GRANT EXECUTE ON FUNCTION hail.wallet(uuid) TO hail_customer, hail_driver, hail_admin, hail_partner;
 
 -- Postings.
 CREATE FUNCTION hail.post_transaction(kind text, entries hail.entry_input[], idempotency_key text, reference_type text DEFAULT NULL,

@@ -29,6 +29,7 @@ int hail_max_speed_kmh = 250;
 int hail_dispatch_max_lag_ms = 5000;
 int hail_dispatch_queue_max = 10000;
 int hail_code_tries_max = 5;
+int hail_webhook_tolerance_s = 300;
 int hail_report_rate = 20;
 int hail_porter_report_rate = 600;
 char *hail_jwt_secret = NULL;
@@ -123,6 +124,8 @@ static const IntSetting int_settings[] = {
      &hail_dispatch_max_lag_ms, 5000, 0, 3600000, PGC_SUSET, GUC_UNIT_MS},
     {"hail.dispatch_queue_max", "Trips that may wait for the dispatcher in an overload; further ones are refused.",
      &hail_dispatch_queue_max, 10000, 1, 10000000, PGC_SUSET, 0},
+    {"hail.webhook_tolerance", "How far the timestamp of a signed webhook may be from the clock.",
+     &hail_webhook_tolerance_s, 300, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.code_tries", "So many wrong codes may be tried at a pickup or stop; then the customer renews the code.",
      &hail_code_tries_max, 5, 1, 1000, PGC_SIGHUP, 0},
     {"hail.report_rate", "Position reports a driver may send a minute, as many at once; 0: any number.",

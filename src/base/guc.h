@@ -30,15 +30,16 @@ extern int hail_surge_hold_s;  /* hail.surge_hold: a surge that rose is not lowe
 extern int hail_max_speed_kmh; /* hail.max_speed: faster moves are flagged, not applied */
 extern int hail_dispatch_max_lag_ms; /* hail.dispatch_max_lag: overload begins; 0: never */
 extern int hail_dispatch_queue_max;  /* hail.dispatch_queue_max: trips that may wait in an overload */
-extern int hail_code_tries_max;     /* hail.code_tries: wrong codes at a pickup or stop until it is blocked */
-extern int hail_report_rate;        /* hail.report_rate: a driver's position reports a minute; 0: no limit */
-extern int hail_porter_report_rate; /* hail.porter_report_rate: the same for drivers of porter classes */
-extern char *hail_jwt_secret;       /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
-extern char *hail_jwt_public_key;   /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
-extern int hail_jwt_algorithm;      /* hail.jwt_algorithm: one of HailJwtAlgorithm */
-extern char *hail_jwt_issuer;       /* hail.jwt_issuer */
-extern char *hail_jwt_audience;     /* hail.jwt_audience */
-extern int hail_jwt_leeway_s;       /* hail.jwt_leeway: clock skew accepted, 60 s at most */
+extern int hail_code_tries_max; /* hail.code_tries: wrong codes at a pickup or stop until it is blocked */
+extern int hail_webhook_tolerance_s; /* hail.webhook_tolerance: age of a signed webhook, either way */
+extern int hail_report_rate;         /* hail.report_rate: a driver's position reports a minute; 0: no limit */
+extern int hail_porter_report_rate;  /* hail.porter_report_rate: the same for drivers of porter classes */
+extern char *hail_jwt_secret;        /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
+extern char *hail_jwt_public_key;    /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
+extern int hail_jwt_algorithm;       /* hail.jwt_algorithm: one of HailJwtAlgorithm */
+extern char *hail_jwt_issuer;        /* hail.jwt_issuer */
+extern char *hail_jwt_audience;      /* hail.jwt_audience */
+extern int hail_jwt_leeway_s;        /* hail.jwt_leeway: clock skew accepted, 60 s at most */
 
 typedef enum HailJwtAlgorithm { HAIL_JWT_HS256, HAIL_JWT_RS256, HAIL_JWT_EDDSA } HailJwtAlgorithm;
 

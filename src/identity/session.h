@@ -45,7 +45,8 @@ extern void hail_require_admin(void);
 /* Error unless the caller is this user in this role, or an administrator. */
 extern void hail_require_self(HailRole role, const pg_uuid_t *user_id);
 
-/* Keep a verified subject until the current (sub)transaction ends. Only token verification calls this. */
+/* Keep a verified subject until the current (sub)transaction ends. Only what has verified a token, or a
+ * partner's signature, calls this. */
 extern void hail_session_begin(HailRole role, const pg_uuid_t *subject);
 
 extern void hail_session_init(void);
