@@ -29,7 +29,21 @@ static const char *string_end(const char *at, const char *end)
     return at < end ? at + 1 : end;
 }
 
-void json_camel_case(Buffer *out, const char *json, size_t length)
+static void snake_name(Buffer *out, const char *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        char small = (char)tolower((unsigned char)name[i]);
+
+        if (isupper((unsigned char)name[i]) && i > 0)
+            buffer_add(out, "_", 1);
+        buffer_add(out, &small, 1);
+    }
+}
+
+/* Copies JSON; each key that `concerns` sees goes through `rename`. */
+static void convert_keys(Buffer *out, const char *json, size_t length,
+                         bool (*concerns)(const char *name, size_t length),
+                         void (*rename)(Buffer *out, const char *name, size_t length))
 {
     const char *at = json, *end = json + length, *copied = json;
 
@@ -46,11 +60,34 @@ void json_camel_case(Buffer *out, const char *json, size_t length)
         for (after = at; after < end && isspace((unsigned char)*after);)
             after++;
         /* A string is a key exactly when a colon follows it. */
-        if (after < end && *after == ':' && memchr(text, '_', (size_t)(at - text)) != NULL) {
+        if (after < end && *after == ':' && concerns(text, (size_t)(at - 1 - text))) {
             buffer_add(out, copied, (size_t)(text - copied));
-            json_camel_name(out, text, (size_t)(at - 1 - text));
+            rename(out, text, (size_t)(at - 1 - text));
             copied = at - 1;
         }
     }
     buffer_add(out, copied, (size_t)(end - copied));
+}
+
+static bool has_underscore(const char *name, size_t length)
+{
+    return memchr(name, '_', length) != NULL;
+}
+
+static bool has_capital(const char *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (name[i] >= 'A' && name[i] <= 'Z')
+            return true;
+    return false;
+}
+
+void json_camel_case(Buffer *out, const char *json, size_t length)
+{
+    convert_keys(out, json, length, has_underscore, json_camel_name);
+}
+
+void json_snake_case(Buffer *out, const char *json, size_t length)
+{
+    convert_keys(out, json, length, has_capital, snake_name);
 }

@@ -15,4 +15,7 @@ extern void json_camel_case(Buffer *out, const char *json, size_t length);
  * capital. */
 extern void json_camel_name(Buffer *out, const char *name, size_t length);
 
+/* The way back, for JSON whose members the database reads: keys from camelCase to snake_case. */
+extern void json_snake_case(Buffer *out, const char *json, size_t length);
+
 #endif

@@ -92,7 +92,12 @@ static void add_schema(Buffer *out, const Route *route, const Param *param)
         add_limits(out, param, "minItems", "maxItems");
         break;
     case TYPE_GEOJSON:
+    case TYPE_OBJECT:
         buffer_text(out, "{\"type\":\"object\"");
+        break;
+    case TYPE_LIST:
+        buffer_text(out, "{\"type\":\"array\",\"items\":{\"type\":\"object\"}");
+        add_limits(out, param, "minItems", "maxItems");
         break;
     case TYPE_OBJECTS:
         break;

@@ -38,6 +38,8 @@ typedef enum ParamType {
     TYPE_KEY,       /* Idempotency-Key: visible ASCII, bare or a quoted string; min, max: length in bytes */
     TYPE_STRINGS,   /* array of strings; min, max: how many, each of at most 200 bytes */
     TYPE_GEOJSON,   /* a JSON object, bound as its text */
+    TYPE_OBJECT,    /* a JSON object whose members the database checks, bound as text with snake_case keys */
+    TYPE_LIST,      /* the same of an array of objects; min, max: how many */
     TYPE_OBJECTS    /* array of objects, whose members are declared as "name[].member"; not bound itself */
 } ParamType;
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_case.h"
+
 static const char *digits(const char *s)
 {
     while (isdigit((unsigned char)*s))
@@ -226,6 +228,8 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
         return text_is_timestamp(text) ? text : NULL;
     case TYPE_STRINGS:
     case TYPE_GEOJSON:
+    case TYPE_OBJECT:
+    case TYPE_LIST:
     case TYPE_OBJECTS:
         break;
     }
@@ -329,6 +333,38 @@ static const char *json_text(const json_t *value, Arena *arena)
     return copy;
 }
 
+static const char *snake_text(const json_t *value, Arena *arena)
+{
+    char *text = json_dumps(value, JSON_COMPACT);
+    Buffer snake = {0};
+    const char *copy = NULL;
+
+    if (text != NULL) {
+        json_snake_case(&snake, text, strlen(text));
+        copy = arena_copy(arena, snake.data, snake.length);
+    }
+    buffer_free(&snake);
+    free(text);
+    return copy;
+}
+
+static const char *list_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason)
+{
+    size_t count = json_array_size(value);
+
+    *reason = "must be an array of objects";
+    if (!json_is_array(value))
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        if (!json_is_object(json_array_get(value, i)))
+            return NULL;
+    if (has_limits(param) && (count < (size_t)param->min || count > (size_t)param->max)) {
+        *reason = arena_format(arena, "must have from %.0f to %.0f items", param->min, param->max);
+        return NULL;
+    }
+    return snake_text(value, arena);
+}
+
 const char *value_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason)
 {
     switch (param->type) {
@@ -343,6 +379,11 @@ const char *value_from_json(const Param *param, const json_t *value, Arena *aren
     case TYPE_GEOJSON:
         *reason = "must be a GeoJSON object";
         return json_is_object(value) ? json_text(value, arena) : NULL;
+    case TYPE_OBJECT:
+        *reason = "must be an object";
+        return json_is_object(value) ? snake_text(value, arena) : NULL;
+    case TYPE_LIST:
+        return list_from_json(param, value, arena, reason);
     case TYPE_OBJECTS:
         *reason = "must be an array of objects";
         return NULL;

@@ -128,7 +128,43 @@ BEGIN; SELECT role FROM hail.authenticate(:'len'); SELECT hail.claim_trip_key('x
 SET ROLE hail_driver; SELECT hail.list_trips(); RESET ROLE;
 
 SELECT (hail.cancel_trip(:'ttrip')).state;
+
+-- A trip by hand: to whom it was not offered, who let an offer go by, and back again; by the rules of accepting.
+SELECT id AS trip FROM hail.request_trip(quote('Lou'), 'cash', 'first_accept', 'lou-1') \gset t
+SELECT (hail.decline_offer(:'ttrip', who('Len'))).status, (hail.set_availability(who('Lea'), false)).online;
+SELECT hail.assign_trip(:'ttrip', who('Lea'));
+SELECT hail.assign_trip(:'ttrip', who('Liz'));
+SELECT hail.assign_trip(hail.uuid7(), who('Len'));
+SELECT state, pickup_code IS NOT NULL AS code, driver_id = who('Len') AS len FROM hail.assign_trip(:'ttrip', who('Len'));
+SELECT state FROM hail.assign_trip(:'ttrip', who('Len'));
+SELECT hail.assign_trip(:'ttrip', who('Lea'));
+SELECT u.name, o.status FROM hail.offers o JOIN hail.users u ON u.id = o.driver_id WHERE o.trip_id = :'ttrip' ORDER BY o.id;
+SELECT type FROM hail.events WHERE aggregate_id = :'ttrip' ORDER BY version;
+SELECT (hail.cancel_trip(:'ttrip', 'driver')).state;
+SELECT state FROM hail.assign_trip(:'ttrip', who('Len'));
+SELECT id AS other FROM hail.request_trip(quote('Liz'), 'cash', 'first_accept', 'liz-2') \gset t
+SELECT hail.assign_trip(:'tother', who('Len'));
+SELECT (hail.cancel_trip(:'ttrip')).state, (hail.cancel_trip(:'tother')).state;
+SELECT hail.assign_trip(:'ttrip', who('Len'));
+BEGIN; SELECT role FROM hail.authenticate(:'lou'); SELECT hail.assign_trip(:'ttrip', who('Len')); ROLLBACK;
+SELECT * FROM hail.check_dispatch() WHERE status = 'fail';
+
+-- Its rounds in numbers.
+SELECT round, strategy, radius_m, wanted, offers, candidates, gates FROM hail.list_rounds(:'ttrip');
+SELECT hail.list_rounds(hail.uuid7());
+BEGIN; SELECT role FROM hail.authenticate(:'lou'); SELECT hail.list_rounds(:'ttrip'); ROLLBACK;
+
+-- Keys of what makes no trip: again the same, with another request refused, forgotten after a day.
+SELECT hail.claim_request_key('k', 'choose 1'), hail.claim_request_key('k', 'choose 1');
+SELECT hail.claim_request_key('k', 'choose 2');
+SELECT hail.claim_request_key('', 'choose 2');
+SELECT hail.claim_request_key('k2', NULL);
+BEGIN; SELECT role FROM hail.authenticate(:'lou'); SELECT hail.claim_request_key('k', 'mine'); ROLLBACK;
+SELECT hail.advance_clock('25 hours') IS NOT NULL AS next_day;
+SELECT hail.claim_request_key('k3', 'x');
+SELECT hail.claim_request_key('k', 'choose 2');
 SELECT count(hail.set_availability(who(d), false)) FROM unnest(ARRAY['Len', 'Lea']) d;
+DELETE FROM hail.request_keys;
 DELETE FROM hail.trips WHERE idempotency_key LIKE 'past %';
 DROP FUNCTION who(text), quote(text), past_trip(text, integer, text), hours_ago(hail.trips), plan(text);
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

@@ -239,6 +239,7 @@ COMMENT ON TABLE hail.trip_transitions IS 'The only moves a trip can make: from 
 INSERT INTO hail.trip_transitions (from_state, action, actor, to_state) VALUES
     ('searching', 'accept',   'driver',   'matched'),
     ('searching', 'accept',   'customer', 'matched'),
+    ('searching', 'accept',   'admin',    'matched'),
     ('searching', 'cancel',   'customer', 'cancelled'),
     ('searching', 'cancel',   'admin',    'cancelled'),
     ('searching', 'give_up',  'system',   'no_drivers'),

@@ -177,3 +177,149 @@ $$;
 COMMENT ON FUNCTION hail.trip_offers(uuid) IS
 'Every offer made of a trip, oldest first. Its customer sees how each stands and how far it is, and who accepted; administrators also who was asked, scores and reasons. Error not_found.';
 GRANT EXECUTE ON FUNCTION hail.trip_offers(uuid) TO hail_customer, hail_admin;
+
+CREATE FUNCTION hail.list_rounds(trip_id uuid)
+RETURNS TABLE (round integer, search_round integer, created_at timestamptz, policy_id integer, strategy text, radius_m float8,
+               wanted integer, offers integer, candidates integer, gates jsonb, favourites_first boolean, distance_only boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM hail.require_admin();
+    IF NOT EXISTS (SELECT FROM hail.trips t WHERE t.id = list_rounds.trip_id) THEN
+        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
+    END IF;
+    RETURN QUERY
+        SELECT r.round, r.search_round, r.created_at, r.policy_id::integer, r.strategy, r.radius_m, r.wanted, r.offers, r.found,
+               (SELECT coalesce(jsonb_object_agg(g.name, g.shut_out), '{}') FROM unnest(hail.match_gates(), r.gates) AS g (name, shut_out)
+                WHERE g.shut_out > 0), r.favourites_first, r.distance_only
+        FROM hail.match_rounds r
+        WHERE r.trip_id = list_rounds.trip_id
+          AND r.created_at >= (SELECT t.requested_at FROM hail.trips t WHERE t.id = list_rounds.trip_id)
+        ORDER BY r.created_at, r.round;
+END
+$$;
+COMMENT ON FUNCTION hail.list_rounds(uuid) IS
+'The recorded matching rounds of a trip, oldest first: radius, drivers wanted and offered, candidates, and how many drivers each gate shut out. hail.explain_round() tells all of one. Administrators only. Error not_found.';
+GRANT EXECUTE ON FUNCTION hail.list_rounds(uuid) TO hail_admin;
+
+-- Keys of requests that make no trip: stored in the transaction of their effect, forgotten after a day.
+
+CREATE TABLE hail.request_keys (
+    principal       uuid NOT NULL,
+    idempotency_key hail.caller_key NOT NULL,
+    request         text NOT NULL,
+    created_at      timestamptz NOT NULL,
+    PRIMARY KEY (principal, idempotency_key)
+);
+CREATE INDEX request_keys_age ON hail.request_keys (created_at);
+COMMENT ON TABLE hail.request_keys IS
+'Idempotency keys of requests whose effect has no column for one, with the request they were used for. Each claim forgets some older than a day.';
+GRANT SELECT ON hail.request_keys TO hail_admin;
+CREATE POLICY request_keys_admin ON hail.request_keys FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
+
+CREATE FUNCTION hail.claim_request_key(idempotency_key text, request text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    role text := hail.caller_role();
+    owner uuid := coalesce(hail.current_subject(), '00000000-0000-0000-0000-000000000000');
+    moment timestamptz := hail.clock();
+    stored text;
+BEGIN
+    IF coalesce(length(claim_request_key.idempotency_key), 0) NOT BETWEEN 1 AND 200 THEN
+        PERFORM hail.fail('idempotency_key_required', 'this needs an idempotency key of 1 to 200 characters', 'idempotency_key');
+    ELSIF claim_request_key.request IS NULL OR length(claim_request_key.request) > 1000 THEN
+        PERFORM hail.fail('invalid_value', 'request must have at most 1000 characters', 'request');
+    ELSIF NOT pg_try_advisory_xact_lock(hashtextextended(format('hail.request_keys %s %s', owner, claim_request_key.idempotency_key), 0)) THEN
+        PERFORM hail.fail('in_flight', 'a request with this key is under way', 'idempotency_key', 'Send it again in a moment.');
+    END IF;
+    SELECT k.request INTO stored FROM hail.request_keys k
+    WHERE k.principal = owner AND k.idempotency_key = claim_request_key.idempotency_key;
+    IF stored <> claim_request_key.request THEN
+        PERFORM hail.fail('idempotency_mismatch', 'this key was used with another request', 'idempotency_key',
+                          'Use a new key for a new request.');
+    ELSIF stored IS NOT NULL THEN
+        RETURN true;
+    END IF;
+    INSERT INTO hail.request_keys (principal, idempotency_key, request, created_at)
+        VALUES (owner, claim_request_key.idempotency_key, claim_request_key.request, moment);
+    DELETE FROM hail.request_keys k WHERE (k.principal, k.idempotency_key) IN (
+        SELECT o.principal, o.idempotency_key FROM hail.request_keys o WHERE o.created_at < moment - interval '1 day'
+        ORDER BY o.created_at LIMIT 4 FOR UPDATE SKIP LOCKED);
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION hail.claim_request_key(text, text) IS
+'Before something is done under a key: the key is the caller''s until the transaction ends, and kept with the request for a day. True: the same request has been done with it. Errors: idempotency_key_required, in_flight (another transaction holds the key), idempotency_mismatch (used for another request).';
+GRANT EXECUTE ON FUNCTION hail.claim_request_key(text, text) TO hail_customer, hail_admin;
+
+-- By hand
+
+CREATE FUNCTION hail.offer_by_hand(trip hail.trips, driver hail.drivers, moment timestamptz) RETURNS uuid
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    offer_id uuid;
+    place hail.driver_positions;
+    metres float8;
+BEGIN
+    -- An offer that is out already serves, as long as it can be accepted.
+    SELECT o.id INTO offer_id FROM hail.offers o
+    WHERE o.trip_id = trip.id AND o.driver_id = driver.id AND o.status = 'pending' AND o.expires_at > moment;
+    IF offer_id IS NOT NULL THEN
+        RETURN offer_id;
+    END IF;
+    UPDATE hail.offers o SET status = 'expired', responded_at = moment
+    WHERE o.trip_id = trip.id AND o.driver_id = driver.id AND o.status = 'pending';
+    SELECT * INTO place FROM hail.driver_positions p WHERE p.driver_id = driver.id;
+    metres := coalesce(public.ST_DistanceSphere(public.ST_MakePoint(place.lng, place.lat),
+                                                public.ST_MakePoint(trip.pickup_lng, trip.pickup_lat)), 0);
+    INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+        SELECT trip.id, driver.id, greatest(trip.round, (SELECT max(o.round) + 1 FROM hail.offers o
+                                                         WHERE o.trip_id = trip.id AND o.driver_id = driver.id)),
+               min(s), 0, metres::integer, (metres / 8)::integer, moment, moment + interval '1 minute'
+        FROM generate_series(1, 10) s
+        WHERE NOT EXISTS (SELECT FROM hail.offers o WHERE o.driver_id = driver.id AND o.status = 'pending' AND o.slot = s)
+        HAVING min(s) IS NOT NULL
+        RETURNING id INTO offer_id;
+    IF offer_id IS NULL THEN
+        PERFORM hail.fail('driver_not_eligible', 'this driver holds as many offers as can be', 'driver_id');
+    END IF;
+    RETURN offer_id;
+END
+$$;
+COMMENT ON FUNCTION hail.offer_by_hand(hail.trips, hail.drivers, timestamptz) IS
+'A pending offer of a locked trip to a driver, made if there is none. Internal.';
+
+CREATE FUNCTION hail.assign_trip(trip_id uuid, driver_id uuid) RETURNS hail.trips
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    trip hail.trips;
+    driver hail.drivers;
+    offer_id uuid;
+BEGIN
+    PERFORM hail.require_admin();
+    trip := hail.lock_trip(assign_trip.trip_id);
+    IF trip.state IN ('matched', 'arrived', 'started') AND trip.driver_id = assign_trip.driver_id THEN
+        RETURN hail.trip_for_caller(trip);
+    ELSIF trip.state IN ('matched', 'arrived', 'started') THEN
+        PERFORM hail.fail('trip_taken', 'another driver has this trip', 'trip_id', 'Cancel for that driver first.');
+    END IF;
+    PERFORM hail.next_state(trip.state, 'accept', 'admin');
+    -- Not locked yet: the driver's row comes after the offers; accepting looks at it again.
+    SELECT * INTO driver FROM hail.drivers d WHERE d.id = assign_trip.driver_id;
+    IF driver.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such driver', 'driver_id');
+    ELSIF NOT EXISTS (SELECT FROM hail.service_classes c WHERE c.code = ANY (driver.service_classes) AND c.service = trip.service) THEN
+        PERFORM hail.fail('driver_not_eligible', 'this driver does not serve such trips', 'driver_id');
+    END IF;
+    offer_id := hail.offer_by_hand(trip, driver, hail.clock());
+    UPDATE hail.trips t SET event_version = t.event_version + 1 WHERE t.id = trip.id RETURNING * INTO trip;
+    PERFORM hail.trip_event(trip, 'TripAssigned', jsonb_build_object('offer_id', offer_id, 'assigned_to', driver.id,
+        'by', hail.current_subject()));
+    RETURN hail.trip_for_caller(hail.accept_for(trip.id, driver.id, 'admin', -1));
+END
+$$;
+COMMENT ON FUNCTION hail.assign_trip(uuid, uuid) IS
+'Give a searching trip to a driver by hand (administrators), in one commit and by the rules of hail.accept_offer(): the driver must be approved, online and free and serve such trips; distance, score and what it declined do not count. Again: the same trip. Errors: not_found, wrong_state, trip_taken, driver_busy, driver_not_eligible, insufficient_balance.';
+GRANT EXECUTE ON FUNCTION hail.assign_trip(uuid, uuid) TO hail_admin;

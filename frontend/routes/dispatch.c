@@ -1,25 +1,7 @@
 /* Endpoints of dispatch: trips and offers. */
+#include "routes/params.h"
 #include "routes/routes.h"
 
-#define TRIP_ID                                                                                              \
-    {                                                                                                        \
-        .name = "id", .source = IN_PATH, .type = TYPE_UUID, .required = true, .about = "trip"                \
-    }
-#define REASON                                                                                               \
-    {                                                                                                        \
-        .name = "reason", .type = TYPE_STRING, .min = 1, .max = 500                                          \
-    }
-
-/* The same key with the same body gives the same answer, marked as replayed. */
-#define KEY                                                                                                  \
-    {                                                                                                        \
-        .name = "Idempotency-Key", .source = IN_HEADER, .type = TYPE_KEY, .required = true, .min = 1,        \
-        .max = 200, .about = "bare or quoted; the same key with the same body gives the same answer"         \
-    }
-#define OPTIONAL_KEY                                                                                         \
-    {                                                                                                        \
-        .name = "Idempotency-Key", .source = IN_HEADER, .type = TYPE_KEY, .min = 1, .max = 200               \
-    }
 #define PAGE                                                                                                 \
     {.name = "state",                                                                                        \
      .source = IN_QUERY,                                                                                     \
@@ -47,12 +29,9 @@ const Route dispatch_routes[] = {
     {.method = "POST",
      .path = API "/trips/request",
      .summary = "Book a trip at a quote's price and look for a driver",
-     .sql = "SELECT row_to_json(t), k.replayed FROM hail.claim_trip_key($4, $1) k, "
-            "LATERAL hail.request_trip($1, $2, $3, k.key) t",
-     .params = {{.name = "quoteId", .type = TYPE_UUID, .required = true},
-                {.name = "paymentMethod", .type = TYPE_ENUM, .required = true, .values = "wallet|cash"},
-                {.name = "strategy", .type = TYPE_ENUM, .values = "first_accept", .fallback = "first_accept"},
-                KEY},
+     .sql = "SELECT row_to_json(t), k.replayed FROM hail.claim_trip_key($5, $1) k, "
+            "LATERAL hail.request_trip($1, $2, $3, k.key, $4) t",
+     .params = {QUOTE_ID, PAYMENT_METHOD, STRATEGY, SCHEDULED_FOR, KEY},
      .status = 201,
      .roles = "customer",
      .repeatable = true,
@@ -183,5 +162,43 @@ const Route dispatch_routes[] = {
      .roles = "admin",
      .read_only = true,
      .paged = true},
+    {.method = "GET",
+     .path = API "/trips/:id/bids",
+     .summary = "The bids to choose from now, cheapest first",
+     .sql = "SELECT row_to_json(t) FROM hail.trip_bids($1) t",
+     .params = {TRIP_ID},
+     .shape = RESULT_LIST,
+     .list_name = "bids",
+     .roles = "customer admin",
+     .read_only = true},
+    {.method = "POST",
+     .path = API "/trips/:id/bids",
+     .summary = "Name a price for a trip that is offered for bids; the driver's next bid replaces it",
+     .sql = "SELECT row_to_json(t) FROM hail.place_bid($1, hail.current_subject(), $2, $3, $4) t",
+     .params = {TRIP_ID,
+                {.name = "amount",
+                 .type = TYPE_INTEGER,
+                 .required = true,
+                 .min = 1,
+                 .max = 1e15,
+                 .about = "minor units of the trip's currency"},
+                {.name = "pickupEtaS",
+                 .type = TYPE_INTEGER,
+                 .min = 0,
+                 .max = 86400,
+                 .about = "seconds to the pickup"},
+                {.name = "note", .type = TYPE_STRING, .min = 1, .max = 500}},
+     .status = 201,
+     .roles = "driver",
+     .repeatable = true},
+    {.method = "POST",
+     .path = API "/trips/:id/bids/:bidId/choose",
+     .summary = "Take a bid: its driver gets the trip at its price",
+     .sql = "SELECT row_to_json(CASE WHEN k THEN hail.get_trip($1) ELSE hail.choose_bid($1, $2) END), "
+            "k AS replayed FROM hail.claim_request_key($3, concat('choose_bid ', $1::uuid, ' ', $2::uuid)) k",
+     .params = {TRIP_ID, {.name = "bidId", .source = IN_PATH, .type = TYPE_UUID, .required = true}, KEY},
+     .roles = "customer admin",
+     .repeatable = true,
+     .keyed = true},
     {0},
 };

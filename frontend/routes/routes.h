@@ -14,6 +14,8 @@ extern const Route geofence_routes[];
 extern const Route history_routes[];
 extern const Route pricing_routes[];
 extern const Route dispatch_routes[];
+extern const Route job_routes[];
+extern const Route dispatch_admin_routes[];
 extern const Route ledger_routes[];
 extern const Route operations_routes[];
 

@@ -50,7 +50,7 @@ def _(w):
 def _(w):
     c = w.customer()
     quote = w.quote(c)
-    holder = subprocess.Popen(["psql", "-qXAt", "-d", "hail"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(["psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-d", "hail"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     holder.stdin.write(f"BEGIN; SELECT replayed FROM hail.claim_trip_key('held', '{quote['id']}');\n")
     holder.stdin.flush()
     equal(holder.stdout.readline().strip(), "f")
@@ -120,7 +120,7 @@ def _(w):
 
 def hold_table(lock):
     """Another session that holds a lock until its stdin closes."""
-    holder = subprocess.Popen(["psql", "-qXAt", "-d", "hail"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(["psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-d", "hail"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     holder.stdin.write(f"BEGIN; {lock}; SELECT 'held';\n")
     holder.stdin.flush()
     equal(holder.stdout.readline().strip(), "held")

@@ -65,6 +65,25 @@ static void strings_are_always_valid_json(void)
     CHECK(written("\xF4\x90\x80\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""));
 }
 
+static bool snaked(const char *json, const char *wanted)
+{
+    Buffer out = {0};
+    bool same;
+
+    json_snake_case(&out, json, strlen(json));
+    same = strcmp(out.data, wanted) == 0;
+    buffer_free(&out);
+    return same;
+}
+
+static void keys_go_back_to_snake_case(void)
+{
+    CHECK(snaked("{\"contactName\":\"aB\",\"lat\":1}", "{\"contact_name\":\"aB\",\"lat\":1}"));
+    CHECK(snaked("[{\"aB\":{\"cD\":[\"eF\"]}}]", "[{\"a_b\":{\"c_d\":[\"eF\"]}}]"));
+    CHECK(snaked("{\"a_b\":1,\"Ab\":2}", "{\"a_b\":1,\"ab\":2}"));
+    CHECK(snaked("{\"q\\\"B\":\"x\"}", "{\"q\\\"_b\":\"x\"}"));
+}
+
 static void memory_grows_and_is_reused(void)
 {
     Buffer buffer = {0};
@@ -93,6 +112,7 @@ int main(void)
     RUN(odd_names_keep_what_is_no_word_border);
     RUN(broken_text_never_runs_over_its_end);
     RUN(strings_are_always_valid_json);
+    RUN(keys_go_back_to_snake_case);
     RUN(memory_grows_and_is_reused);
     return unit_result();
 }

@@ -1,0 +1,47 @@
+/*
+ * params.h
+ *    Parameters that endpoints of several tables share.
+ */
+#ifndef HAILD_ROUTES_PARAMS_H
+#define HAILD_ROUTES_PARAMS_H
+
+#include "router.h"
+
+#define TRIP_ID                                                                                              \
+    {                                                                                                        \
+        .name = "id", .source = IN_PATH, .type = TYPE_UUID, .required = true, .about = "trip"                \
+    }
+#define REASON                                                                                               \
+    {                                                                                                        \
+        .name = "reason", .type = TYPE_STRING, .min = 1, .max = 500                                          \
+    }
+
+/* The same key with the same body gives the same answer, marked as replayed. */
+#define KEY                                                                                                  \
+    {                                                                                                        \
+        .name = "Idempotency-Key", .source = IN_HEADER, .type = TYPE_KEY, .required = true, .min = 1,        \
+        .max = 200, .about = "bare or quoted; the same key with the same body gives the same answer"         \
+    }
+#define OPTIONAL_KEY                                                                                         \
+    {                                                                                                        \
+        .name = "Idempotency-Key", .source = IN_HEADER, .type = TYPE_KEY, .min = 1, .max = 200               \
+    }
+#define STRATEGY                                                                                             \
+    {                                                                                                        \
+        .name = "strategy", .type = TYPE_ENUM,                                                               \
+        .values = "first_accept|sequential|broadcast_bid|scheduled|batched", .fallback = "first_accept"      \
+    }
+#define SCHEDULED_FOR                                                                                        \
+    {                                                                                                        \
+        .name = "scheduledFor", .type = TYPE_TIMESTAMP, .about = "with strategy scheduled, and only then"    \
+    }
+#define PAYMENT_METHOD                                                                                       \
+    {                                                                                                        \
+        .name = "paymentMethod", .type = TYPE_ENUM, .required = true, .values = "wallet|cash"                \
+    }
+#define QUOTE_ID                                                                                             \
+    {                                                                                                        \
+        .name = "quoteId", .type = TYPE_UUID, .required = true                                               \
+    }
+
+#endif

@@ -1,0 +1,196 @@
+"""Strategies, bids, deliveries, porter jobs and what administrators may ask and do, through HTTP."""
+import contextlib
+import uuid
+
+from harness import DROPOFF, PICKUP, check, equal, test
+
+
+def refused(answer, status, code, *fields):
+    equal(answer.status, status, answer)
+    equal(answer.error["code"], code, answer)
+    if fields:
+        equal(sorted(answer.fields), sorted(fields), answer)
+    return answer
+
+
+def made(answer, status=201):
+    equal(answer.status, status, answer)
+    return answer.data
+
+
+def ask(w, customer, key=None, **body):
+    quote = w.quote(customer)
+    return customer.post("trips/request", dict({"quoteId": quote["id"], "paymentMethod": "cash"}, **body),
+                         Idempotency_Key=key or uuid.uuid4().hex)
+
+
+@test("drivers bid, the customer chooses under a key, the others learn that they lost")
+def _(w):
+    c = w.customer()
+    with w.driver() as cheap, w.driver() as dear:
+        trip = made(ask(w, c, strategy="broadcast_bid"))
+        path = f"trips/{trip['id']}"
+        refused(cheap.post(f"{path}/bids", {"amount": 1}), 409, "bid_out_of_bounds", "amount")
+        refused(cheap.post(f"{path}/bids", {"amount": 0, "tip": 1}), 400, "invalid_value", "amount", "tip")
+        refused(c.post(f"{path}/bids", {"amount": trip["price"]}), 403, "forbidden")
+        low = made(cheap.post(f"{path}/bids", {"amount": trip["price"] - 500, "note": "two minutes away"}))
+        high = made(dear.post(f"{path}/bids", {"amount": trip["price"], "pickupEtaS": 120}))
+        equal(made(cheap.post(f"{path}/bids", {"amount": trip["price"] - 500, "note": "two minutes away"}))["id"], low["id"])
+        bids = c.get(f"{path}/bids").data["bids"]
+        equal([(b["bidId"], b["driverId"], b["amount"]) for b in bids],
+              [(low["id"], cheap.id, trip["price"] - 500), (high["id"], dear.id, trip["price"])])
+        refused(dear.get(f"{path}/bids"), 403, "forbidden")
+        refused(w.customer().get(f"{path}/bids"), 404, "not_found")
+        choose = f"{path}/bids/{low['id']}/choose"
+        refused(c.post(choose), 400, "idempotency_key_required", "Idempotency-Key")
+        refused(w.customer().post(choose, Idempotency_Key="k"), 404, "not_found")
+        refused(c.post(f"{path}/bids/{uuid.uuid4()}/choose", Idempotency_Key="choose-0"), 404, "not_found")
+        chosen = c.post(choose, Idempotency_Key="choose-1")
+        equal((chosen.status, chosen.data["driverId"], chosen.data["price"]), (200, cheap.id, trip["price"] - 500), chosen)
+        equal(chosen.headers["Idempotency-Replayed"], None)
+        again = c.post(choose, Idempotency_Key='"choose-1"')
+        equal((again.status, again.data["id"], again.headers["Idempotency-Replayed"]), (200, trip["id"], "true"), again)
+        refused(c.post(f"{path}/bids/{high['id']}/choose", Idempotency_Key="choose-1"), 422, "idempotency_mismatch",
+                "Idempotency-Key")
+        refused(c.post(f"{path}/bids/{high['id']}/choose", Idempotency_Key="choose-2"), 409, "trip_taken")
+        equal(c.post(f"{path}/status", {"status": "cancelled"}).status, 200)
+        equal(made(c.post(choose, Idempotency_Key="choose-1"), 200)["state"], "cancelled", "a replay tells how it stands")
+
+
+@test("trips can be asked for later, and with each strategy; what does not fit is named")
+def _(w):
+    c = w.customer()
+    at = w.psql("SELECT to_json(hail.clock() + interval '2 hours')#>>'{}'")
+    later = made(ask(w, c, key="later", strategy="scheduled", scheduledFor=at))
+    equal((later["state"], later["strategy"]), ("scheduled", "scheduled"))
+    equal(c.get(f"trips/{later['id']}/matching-status").data["status"], "scheduled")
+    equal(c.post(f"trips/{later['id']}/cancel-search").data["state"], "cancelled")
+    for strategy in ("sequential", "batched", "first_accept"):
+        trip = made(ask(w, c, strategy=strategy))
+        equal(trip["strategy"], strategy)
+        equal(c.post(f"trips/{trip['id']}/cancel-search").status, 200)
+    refused(ask(w, c, strategy="loudest"), 400, "invalid_value", "strategy")
+    refused(ask(w, c, strategy="scheduled"), 400, "invalid_value", "scheduledFor")
+    refused(ask(w, c, scheduledFor=at), 400, "invalid_value", "scheduledFor")
+    refused(ask(w, c, strategy="scheduled", scheduledFor="2001-01-01T00:00:00Z"), 400, "invalid_value", "scheduledFor")
+    refused(ask(w, c, strategy="scheduled", scheduledFor="tomorrow"), 400, "invalid_value", "scheduledFor")
+
+
+STOPS = [dict(PICKUP, contactName="Shop"), dict(DROPOFF, contactName="Rana", contactPhone="+201112223334", address="5 Nile St"),
+         {"lat": 30.12, "lng": 31.32, "proof": "photo"}]
+
+
+def job(w, customer, path, key=None, service_class="motorcycle", **more):
+    quote = made(customer.post("pricing/job-quote", {"stops": STOPS, "serviceClass": service_class}))
+    return customer.post(path, dict({"quoteId": quote["id"], "stops": STOPS, "paymentMethod": "cash"}, **more),
+                         Idempotency_Key=key or uuid.uuid4().hex)
+
+
+@test("a delivery over three stops: code, photo, and its key")
+def _(w):
+    c = w.customer()
+    with w.driver(classes="motorcycle") as d, w.driver(online=False) as stranger:
+        body = {"stops": STOPS, "paymentMethod": "cash", "package": "a cake", "weightKg": 2.5}
+        body["quoteId"] = made(c.post("pricing/job-quote", {"stops": STOPS, "serviceClass": "motorcycle"}))["id"]
+        refused(c.post("deliveries/request", body), 400, "idempotency_key_required", "Idempotency-Key")
+        asked = c.post("deliveries/request", body, Idempotency_Key="cake")
+        trip = made(asked)
+        equal((trip["service"], asked.headers["Idempotency-Replayed"]), ("delivery", None))
+        again = c.post("deliveries/request", body, Idempotency_Key='"cake"')
+        equal((again.status, again.data["id"], again.headers["Idempotency-Replayed"]), (201, trip["id"], "true"), again)
+        refused(c.post("deliveries/request", dict(body, package="two cakes"), Idempotency_Key="cake"), 422,
+                "idempotency_mismatch")
+        path = f"trips/{trip['id']}"
+        equal(d.post(f"{path}/driver-response", {"response": "accept"}).status, 200)
+        stops = c.get(f"{path}/stops").data["stops"]
+        equal([(s["seq"], s["kind"], s["proof"], s["state"]) for s in stops],
+              [(1, "pickup", "none", "waiting"), (2, "dropoff", "code", "waiting"), (3, "dropoff", "photo", "waiting")])
+        equal({s["code"] for s in d.get(f"{path}/stops").data["stops"]}, {None})
+        refused(stranger.get(f"{path}/stops"), 404, "not_found")
+        refused(d.post(f"{path}/stops/2/arrive"), 409, "wrong_state")
+        equal(d.post(f"{path}/stops/1/arrive").status, 200)
+        code = made(c.post(f"{path}/pickup-code/renew"), 200)["code"]
+        equal(d.post(f"{path}/stops/1/finish", {"proofCode": code}).data["state"], "done")
+        equal(d.post(f"{path}/stops/2/arrive").data["state"], "arrived")
+        wrong = "%04d" % ((int(stops[1]["code"]) + 1) % 10000)
+        check(d.post(f"{path}/stops/2/finish", {"proofCode": wrong}).status == 409)
+        refused(d.post(f"{path}/stops/2/finish", {"proofCode": "12345"}), 400, "invalid_value", "proofCode")
+        equal(d.post(f"{path}/stops/2/finish", {"proofCode": stops[1]["code"], "recipientName": "Rana"}).data["state"], "done")
+        equal(d.post(f"{path}/stops/3/arrive").status, 200)
+        refused(d.post(f"{path}/stops/3/fail"), 400, "invalid_value", "reason")
+        equal(d.post(f"{path}/stops/3/fail", {"reason": "nobody there"}).data["state"], "failed")
+        stops = c.get(f"{path}/stops").data["stops"]
+        equal([s["kind"] for s in stops], ["pickup", "dropoff", "dropoff", "return"])
+        equal(d.post(f"{path}/stops/4/arrive").data["state"], "arrived")
+        equal(d.post(f"{path}/stops/4/finish", {"proofCode": stops[3]["code"]}).data["state"], "done")
+        equal(d.post(f"{path}/status", {"status": "completed"}).data["state"], "completed")
+
+
+@test("a porter job, and what is wrong with stops, named by their place")
+def _(w):
+    c = w.customer()
+    porter = w.psql("SELECT code FROM hail.service_classes WHERE service = 'porter' ORDER BY id LIMIT 1")
+    trip = made(job(w, c, "porter-jobs/request", service_class=porter, weightKg=300, volumeL=900, floors=3, helpers=2))
+    equal((trip["service"], trip["weightKg"]), ("porter", 300))
+    equal(c.post(f"trips/{trip['id']}/cancel-search").status, 200)
+    quote = lambda stops: c.post("pricing/job-quote", {"stops": stops, "serviceClass": "motorcycle"})
+    refused(quote(STOPS[:1]), 400, "invalid_value", "stops")
+    refused(quote([PICKUP] * 21), 400, "invalid_value", "stops")
+    refused(quote([PICKUP, 7]), 400, "invalid_value", "stops")
+    refused(quote(PICKUP), 400, "invalid_value", "stops")
+    refused(quote([PICKUP, {"lat": 30.1}]), 400, "invalid_value", "stops[1].lng")
+    refused(quote([PICKUP, dict(DROPOFF, contactPhone="123")]), 400, "invalid_value", "stops[1].contactPhone")
+    refused(quote([PICKUP, dict(DROPOFF, floorPlan=1)]), 400, "invalid_value", "stops[1].floorPlan")
+    refused(quote([PICKUP, {"lat": "x", "lng": 31}]), 400, "invalid_value", "stops[1].lat")
+    refused(job(w, c, "porter-jobs/request", service_class="motorcycle"), 400, "invalid_value")
+    refused(job(w, c, "porter-jobs/request", service_class=porter, helpers=51, weightKg=-1), 400, "invalid_value", "helpers",
+            "weightKg")
+
+
+@test("administrators see how a trip was matched, replay a round, and give it to a driver by hand")
+def _(w):
+    c = w.customer()
+    with w.driver() as d, w.driver() as other:
+        trip = made(ask(w, c))["id"]
+        path = f"admin/trips/{trip}"
+        equal({r["driverId"] for r in w.admin.get(f"{path}/rank").data["drivers"]}, {d.id, other.id})
+        equal(len(w.admin.get(f"{path}/rank?limit=1").data["drivers"]), 1)
+        rounds = w.admin.get(f"{path}/rounds").data["rounds"]
+        equal([(r["round"], r["offers"], r["strategy"]) for r in rounds], [(1, 2, "first_accept")])
+        seen = w.admin.get(f"{path}/rounds/1").data["drivers"]
+        equal({r["driverId"] for r in seen}, {d.id, other.id})
+        replayed = w.admin.post(f"{path}/replay-round", {"round": 1, "changes": {"offersPerRound": 1}})
+        equal([r["chosen"] for r in made(replayed, 200)["drivers"]], [True, False], replayed)
+        refused(w.admin.post(f"{path}/replay-round", {"round": 1, "changes": {"noSuchThing": 1}}), 400, "invalid_value")
+        refused(w.admin.post(f"{path}/replay-round", {"round": 1, "changes": [1]}), 400, "invalid_value", "changes")
+        refused(w.admin.post(f"{path}/replay-round", {"round": 99}), 404, "not_found")
+        for person in (c, d):
+            for call in (lambda: person.get(f"{path}/rank"), lambda: person.get(f"{path}/rounds"),
+                         lambda: person.get(f"{path}/rounds/1"), lambda: person.post(f"{path}/replay-round", {"round": 1}),
+                         lambda: person.post(f"{path}/assign", {"driverId": d.id})):
+                refused(call(), 403, "forbidden")
+        given = w.admin.post(f"{path}/assign", {"driverId": other.id})
+        equal((given.status, given.data["driverId"], given.data["state"]), (200, other.id, "matched"), given)
+        equal(w.admin.post(f"{path}/assign", {"driverId": other.id}).status, 200)
+        refused(w.admin.post(f"{path}/assign", {"driverId": d.id}), 409, "trip_taken")
+        refused(d.post(f"trips/{trip}/driver-response", {"response": "accept"}), 409, "trip_taken")
+        equal(c.post(f"trips/{trip}/status", {"status": "cancelled"}).status, 200)
+        refused(w.admin.post(f"{path}/assign", {"driverId": d.id}), 409, "wrong_state")
+
+
+@test("dispatch policies are read and changed as versions")
+def _(w):
+    before = w.admin.get("admin/dispatch-policies").data["policies"]
+    refused(w.admin.call("PUT", "admin/dispatch-policies", {"changes": {"offersPerRound": 0}}), 400, "invalid_value",
+            "offersPerRound")
+    refused(w.admin.call("PUT", "admin/dispatch-policies", {"changes": {"luck": 1}}), 400, "invalid_value", "luck")
+    refused(w.admin.call("PUT", "admin/dispatch-policies", {"region": "atlantis", "changes": {}}), 404, "not_found", "region")
+    refused(w.admin.call("PUT", "admin/dispatch-policies", {"region": "cairo"}), 400, "invalid_value", "changes")
+    refused(w.customer().call("PUT", "admin/dispatch-policies", {"changes": {"offersPerRound": 4}}), 403, "forbidden")
+    refused(w.customer().get("admin/dispatch-policies"), 403, "forbidden")
+    changed = w.admin.call("PUT", "admin/dispatch-policies", {"region": "cairo", "service": "porter",
+                                                             "changes": {"offersPerRound": 4, "weightIdle": 0.05}})
+    equal((changed.status, changed.data["offersPerRound"]), (200, 4), changed)
+    after = w.admin.get("admin/dispatch-policies").data["policies"]
+    equal(len(after), len(before) + 1)
+    equal((after[-1]["region"], after[-1]["changes"]), ("cairo", {"weightIdle": 0.05, "offersPerRound": 4}))
