@@ -99,7 +99,7 @@ SELECT id AS other FROM hail.register_user('+351910000002', 'Olga', 'customer') 
 SELECT id AS driver FROM hail.register_user('+351910000003', 'Dora', 'driver') \gset
 SELECT id AS analyst FROM hail.register_user('+351910000004', 'Ana', 'analyst') \gset
 SELECT service_class, distance_m, duration_s, base_amount, distance_amount, time_amount, booking_fee, total, cancellation_fee,
-       commission_bp, currency, created_at, expires_at, used_at
+       commission_bp, currency, created_at, expires_at
 FROM hail.create_quote(:'customer', 0, 21, 0, 21 + 10 * :one_km, 'economy');
 SELECT pg_temp.refusal(format('SELECT hail.create_quote(%L, 0, 21, 0, 21.1, ''economy'')', c))
 FROM unnest(ARRAY[NULL, :'driver', '00000000-0000-0000-0000-000000000000']::uuid[]) c;

@@ -96,7 +96,6 @@ CREATE TABLE hail.quotes (
     currency          text NOT NULL,
     created_at        timestamptz NOT NULL,
     expires_at        timestamptz NOT NULL,
-    used_at           timestamptz,
     stops             float8[],
     -- what was added adds up: to the last minor unit
     CHECK (total = base_amount + distance_amount + time_amount + multiplier_amount + minimum_amount + booking_fee + rounding_amount)

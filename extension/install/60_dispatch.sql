@@ -315,6 +315,23 @@ CREATE TRIGGER transitions_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE 
     FOR EACH STATEMENT EXECUTE FUNCTION hail.transitions_changed();
 ALTER TABLE hail.trip_transitions ENABLE ALWAYS TRIGGER transitions_changed;
 
+-- Matching and requests keep copies of these tables in each backend (src/dispatch/policy.c).
+CREATE FUNCTION hail.rules_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_transitions_changed';
+COMMENT ON FUNCTION hail.rules_changed() IS
+'Trigger: every backend reads policies, regions, classes and preferred areas anew. Internal.';
+DO $$
+DECLARE
+    t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['dispatch_policies', 'regions', 'service_classes', 'preferred_areas'] LOOP
+        EXECUTE format('CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.%I
+                        FOR EACH STATEMENT EXECUTE FUNCTION hail.rules_changed()', t);
+        EXECUTE format('ALTER TABLE hail.%I ENABLE ALWAYS TRIGGER rules_changed', t);
+    END LOOP;
+END
+$$;
+
 CREATE FUNCTION hail.lock_trip(trip_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

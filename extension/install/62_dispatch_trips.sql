@@ -5,7 +5,7 @@
 CREATE FUNCTION hail.check_trip_request(quote hail.quotes, payment_method text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF quote.used_at IS NOT NULL THEN
+    IF EXISTS (SELECT FROM hail.trips t WHERE t.quote_id = quote.id) THEN
         PERFORM hail.fail('quote_used', 'this quote has been used', 'quote_id', 'Ask for a new quote.');
     ELSIF quote.expires_at <= hail.clock() THEN
         PERFORM hail.fail('quote_expired', 'this quote has expired', 'quote_id', 'Ask for a new quote.');
@@ -64,82 +64,7 @@ COMMENT ON FUNCTION hail.repeated_request(uuid, uuid, text, text, text, timestam
 CREATE FUNCTION hail.request_trip(quote_id uuid, payment_method text, strategy text DEFAULT 'first_accept',
                                   idempotency_key text DEFAULT NULL, scheduled_for timestamptz DEFAULT NULL)
 RETURNS hail.trips
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    role text := hail.caller_role();
-    quote hail.quotes;
-    service text;
-    policy hail.dispatch_policies;
-    trip hail.trips;
-    moment timestamptz;
-    scheduled boolean;
-BEGIN
-    IF role NOT IN ('customer', 'admin') THEN
-        PERFORM hail.fail('forbidden', 'only customers request trips');
-    ELSIF coalesce(length(request_trip.idempotency_key), 0) NOT BETWEEN 1 AND 200 THEN
-        PERFORM hail.fail('idempotency_key_required', 'a trip needs an idempotency key of 1 to 200 characters', 'idempotency_key');
-    ELSIF request_trip.payment_method IS NULL OR request_trip.payment_method NOT IN ('wallet', 'cash') THEN
-        PERFORM hail.fail('invalid_value', 'payment_method is wallet or cash', 'payment_method');
-    END IF;
-    SELECT * INTO quote FROM hail.quotes q WHERE q.id = request_trip.quote_id
-       AND (role = 'admin' OR q.customer_id = hail.current_subject()) FOR NO KEY UPDATE;
-    IF quote.id IS NULL THEN
-        PERFORM hail.fail('not_found', 'there is no such quote', 'quote_id');
-    END IF;
-    trip := hail.repeated_request(quote.customer_id, quote.id, request_trip.payment_method, request_trip.strategy,
-                                  request_trip.idempotency_key, request_trip.scheduled_for);
-    IF trip.id IS NOT NULL THEN
-        RETURN trip;
-    END IF;
-    PERFORM hail.check_strategy(request_trip.strategy, request_trip.scheduled_for);
-    PERFORM hail.check_trip_request(quote, request_trip.payment_method);
-    SELECT c.service INTO service FROM hail.service_classes c WHERE c.code = quote.service_class;
-    policy := hail.dispatch_policy(quote.region_id, service);
-    moment := hail.clock();
-    scheduled := request_trip.strategy = 'scheduled';
-    IF scheduled AND request_trip.scheduled_for > moment + policy.schedule_max THEN
-        PERFORM hail.fail('invalid_value', 'this is too far ahead', 'scheduled_for',
-                          format('Trips are scheduled at most %s ahead.', policy.schedule_max));
-    END IF;
-    -- One statement decides between concurrent requests; a loser finds out below which rule it met.
-    INSERT INTO hail.trips (region_id, service, service_class, customer_id, quote_id, state, strategy, payment_method,
-            pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee,
-            currency, surge, policy_id, search_until, next_round_at, event_version, idempotency_key, requested_at,
-            scheduled_for)
-        VALUES (quote.region_id, service, quote.service_class, quote.customer_id, quote.id,
-            CASE WHEN scheduled THEN 'scheduled' ELSE 'searching' END, request_trip.strategy, request_trip.payment_method, quote.pickup_lat, quote.pickup_lng, quote.dropoff_lat,
-            quote.dropoff_lng, quote.distance_m, quote.duration_s, quote.total, quote.commission_bp, quote.cancellation_fee,
-            quote.currency, quote.surge, policy.id,
-            CASE WHEN NOT scheduled THEN moment + policy.patience END,
-            CASE WHEN scheduled THEN greatest(moment, request_trip.scheduled_for - policy.schedule_ahead) ELSE moment END,
-            1, request_trip.idempotency_key, moment, request_trip.scheduled_for)
-        ON CONFLICT DO NOTHING RETURNING * INTO trip;
-    IF trip.id IS NULL THEN
-        trip := hail.repeated_request(quote.customer_id, quote.id, request_trip.payment_method, request_trip.strategy,
-                                      request_trip.idempotency_key, request_trip.scheduled_for);
-        IF trip.id IS NULL THEN
-            PERFORM hail.fail('active_trip_exists', 'the customer has a trip already', 'quote_id',
-                              'Finish or cancel the trip first.');
-        END IF;
-        RETURN trip;
-    END IF;
-    UPDATE hail.quotes q SET used_at = moment WHERE q.id = quote.id;
-    PERFORM hail.trip_event(trip, 'TripRequested', jsonb_build_object('service_class', trip.service_class, 'price', trip.price,
-        'currency', trip.currency, 'payment_method', trip.payment_method, 'pickup_lat', trip.pickup_lat,
-        'pickup_lng', trip.pickup_lng, 'dropoff_lat', trip.dropoff_lat, 'dropoff_lng', trip.dropoff_lng,
-        'strategy', trip.strategy, 'scheduled_for', trip.scheduled_for));
-    -- The first round belongs to the request: its offers are out when the customer has the answer. Scheduled
-    -- and batched trips are the dispatcher's.
-    IF trip.strategy IN ('scheduled', 'batched') THEN
-        PERFORM hail.wake_dispatcher() WHERE trip.next_round_at <= moment;
-    ELSE
-        PERFORM hail.match_trip(trip.id);
-    END IF;
-    SELECT * INTO trip FROM hail.trips t WHERE t.id = trip.id;
-    RETURN trip;
-END
-$$;
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_request_trip';
 COMMENT ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz) IS
 'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. strategy: first_accept, sequential, broadcast_bid, batched, or scheduled with scheduled_for in the future (not further than the policys schedule_max): searched for some time before it, at the price of the quote. The same key with the same request returns the first trip. Errors: invalid_value (strategy, scheduled_for, payment_method), not_found, quote_expired, quote_used, quote_changed, insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
 GRANT EXECUTE ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz) TO hail_customer, hail_admin;

@@ -404,7 +404,6 @@ BEGIN
         RETURN hail.repeated_job(quote.customer_id, quote.id, create_job.payment_method, create_job.strategy,
                                  create_job.idempotency_key, create_job.scheduled_for, job.hash);
     END IF;
-    UPDATE hail.quotes q SET used_at = moment WHERE q.id = quote.id;
     PERFORM hail.add_stops(trip.id, job.stops);
     INSERT INTO hail.trip_loads (trip_id, package, floors, helpers, request_hash)
         VALUES (trip.id, job.package, job.floors, job.helpers, job.hash);

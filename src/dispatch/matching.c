@@ -29,103 +29,13 @@
 
 /* Statements run under the callers' search_path = pg_catalog, pg_temp. */
 
-/* Columns of load_trip, in order. */
-enum {
-    COL_CUSTOMER = 1,
-    COL_LAT,
-    COL_LNG,
-    COL_CLASS,
-    COL_ROUND,
-    COL_ROUNDS_BEFORE,
-    COL_VERSION,
-    COL_UNTIL,
-    COL_WEIGHTS,
-    COL_STRATEGY,
-    COL_OFFERS,
-    COL_PER_RADIUS,
-    COL_SEQUENTIAL,
-    COL_BIDDERS,
-    COL_MAX_PENDING,
-    COL_CANDIDATES,
-    COL_TTL,
-    COL_SEQUENTIAL_TTL,
-    COL_BID_TTL,
-    COL_RETRY,
-    COL_RADII,
-    COL_FACTOR,
-    COL_SPEED,
-    COL_GAVE_BACK,
-    COL_BLOCKED,
-    COL_REPEAT,
-    COL_ASKED,
-    COL_ASKED_ROUNDS,
-    COL_DECLINED,
-    COL_AREAS,
-    COL_POLICY,
-    COL_RULES,
-    COL_RECENT_SPAN,
-    COL_WALLET_FLOOR,
-    COL_CASH_DUE,
-    COL_CURRENCY,
-    COL_HIGHER,
-    COL_FAVOURITES_FIRST,
-    COL_FAVOURITES,
-    COL_JOB,
-    COL_WEIGHT,
-    COL_VOLUME
-};
-
-/* Elements of COL_RULES. */
-enum { RULE_IDLE_SPAN, RULE_RECENT_TRIPS, RULE_MAX_PICKUP, RULE_EXACT_ROUNDS, RULES };
-
-static HailStatement load_trip = {
-    "SELECT t.customer_id, t.pickup_lat, t.pickup_lng, c.id::int4, t.round, t.rounds_before, t.event_version,"
-    " coalesce(t.search_until, 'infinity'),"
-    " ARRAY[p.weight_distance, p.weight_rating, p.weight_acceptance, p.weight_completion, p.weight_vehicle,"
-    "       p.weight_repeat, p.weight_idle, p.weight_recent]::float8[],"
-    " t.strategy, p.offers_per_round::int4, p.rounds_per_radius::int4, p.sequential_offers::int4,"
-    " p.bid_drivers::int4, p.max_pending_offers::int4, p.candidates::int4,"
-    " (extract(epoch FROM p.offer_ttl) * 1000000)::int8,"
-    " (extract(epoch FROM p.sequential_ttl) * 1000000)::int8,"
-    " (extract(epoch FROM p.bid_ttl) * 1000000)::int8,"
-    " (extract(epoch FROM p.retry_after) * 1000000)::int8,"
-    " p.radius_m, r.distance_factor, r.speed_kmh, t.excluded_drivers,"
-    " ARRAY(SELECT d.driver_id FROM hail.customer_drivers d WHERE d.customer_id = t.customer_id"
-    "       AND d.blocked),"
-    " ARRAY(SELECT d.driver_id FROM hail.customer_drivers d WHERE d.customer_id = t.customer_id"
-    "       AND NOT d.blocked AND (d.favourite OR d.trips > 0)),"
-    " coalesce(o.drivers, '{}'), coalesce(o.rounds, '{}'),"
-    " ARRAY(SELECT d.driver_id FROM hail.offers d WHERE d.trip_id = t.id"
-    "       AND d.status = 'declined'),"
-    " hail.areas_at(t.pickup_lat, t.pickup_lng), p.id::int4,"
-    " ARRAY[extract(epoch FROM p.idle_span), p.recent_trips, coalesce(p.max_pickup_m, 0),"
-    "       p.exact_tier_rounds]::float8[],"
-    " (extract(epoch FROM p.recent_span) * 1000000)::int8,"
-    " coalesce(p.wallet_floor, -9223372036854775808),"
-    " CASE t.payment_method WHEN 'cash' THEN hail.commission(t.price, t.commission_bp) ELSE -1 END,"
-    " t.currency,"
-    " CASE WHEN p.exact_tier_rounds > 0 THEN (SELECT coalesce(bit_or(1::int8 << h.id), 0)"
-    "   FROM hail.service_classes h WHERE h.ladder = c.ladder AND h.tier > c.tier) ELSE 0 END,"
-    " t.favourites_first,"
-    " ARRAY(SELECT d.driver_id FROM hail.customer_drivers d WHERE d.customer_id = t.customer_id"
-    "       AND NOT d.blocked AND d.favourite AND t.favourites_first),"
-    " t.service <> 'ride', coalesce(t.weight_kg, 0)::float8, coalesce(t.volume_l, 0)::float8"
-    " FROM hail.trips t"
-    " JOIN hail.dispatch_policies p ON p.id = t.policy_id"
-    " JOIN hail.regions r ON r.id = t.region_id"
-    " JOIN hail.service_classes c ON c.code = t.service_class"
-    " LEFT JOIN LATERAL (SELECT array_agg(a.driver_id) AS drivers, array_agg(a.round) AS rounds"
-    "   FROM hail.offers a WHERE a.trip_id = t.id) o ON true"
-    " WHERE t.id = $1",
-    1,
-    {UUIDOID}};
-
 /* Of $1, those whose wallet in a currency cannot take a debit of $3: its floor, or $4. */
 static HailStatement short_wallets = {"SELECT u.id FROM unnest($1) u (id) LEFT JOIN hail.accounts a"
                                       " ON a.kind = 'DRIVER_WALLET' AND a.owner_id = u.id AND a.currency = $2"
                                       " WHERE coalesce(a.posted - a.held, 0) - $3 < greatest(a.floor, $4)",
                                       4,
-                                      {UUIDARRAYOID, TEXTOID, INT8OID, INT8OID}};
+                                      {UUIDARRAYOID, TEXTOID, INT8OID, INT8OID},
+                                      HAIL_BY_KEY};
 
 /* Trips that each of $1 has completed since $2, in the order of $1. */
 static HailStatement recent_trips = {
@@ -133,153 +43,8 @@ static HailStatement recent_trips = {
     "   AND t.completed_at > $2)::int4"
     " FROM unnest($1) WITH ORDINALITY u (id, n) ORDER BY u.n",
     2,
-    {UUIDARRAYOID, TIMESTAMPTZOID}};
-
-/* A not-null column of the loaded row. */
-static Datum column(int col)
-{
-    bool isnull;
-    Datum value = hail_result(0, col, &isnull);
-
-    if (isnull)
-        elog(ERROR, "column %d of a trip being matched is null", col);
-    return value;
-}
-
-static int array_elements(int col, Oid type, int16 length, bool by_value, char align, Datum **elements)
-{
-    int count;
-
-    deconstruct_array(DatumGetArrayTypeP(column(col)), type, length, by_value, align, elements, NULL, &count);
-    return count;
-}
-
-static int uuid_elements(int col, Datum **elements)
-{
-    return array_elements(col, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR, elements);
-}
-
-static void exclude(MatchTrip *trip, const pg_uuid_t *driver_id, MatchGate gate, int round)
-{
-    trip->exclusions[trip->exclusion_count++] = (MatchExclusion){*driver_id, gate, round};
-}
-
-/* Exclusions in the order in which they explain: the first that applies to a driver is its gate. */
-static void load_exclusions(MatchTrip *trip)
-{
-    Datum *gave_back, *blocked, *declined, *asked, *rounds;
-    int gave_back_count = uuid_elements(COL_GAVE_BACK, &gave_back);
-    int blocked_count = uuid_elements(COL_BLOCKED, &blocked);
-    int declined_count = uuid_elements(COL_DECLINED, &declined);
-    int asked_count = uuid_elements(COL_ASKED, &asked);
-
-    array_elements(COL_ASKED_ROUNDS, INT4OID, 4, true, TYPALIGN_INT, &rounds);
-    trip->exclusions =
-        palloc(sizeof(MatchExclusion) * (1 + gave_back_count + blocked_count + declined_count + asked_count));
-    trip->exclusion_count = 0;
-    exclude(trip, &trip->customer_id, GATE_SELF, 0);
-    for (int i = 0; i < gave_back_count; i++)
-        exclude(trip, DatumGetUUIDP(gave_back[i]), GATE_GAVE_BACK, 0);
-    for (int i = 0; i < blocked_count; i++)
-        exclude(trip, DatumGetUUIDP(blocked[i]), GATE_BLOCKED, 0);
-    for (int i = 0; i < declined_count; i++)
-        exclude(trip, DatumGetUUIDP(declined[i]), GATE_DECLINED, 0);
-    for (int i = 0; i < asked_count; i++)
-        exclude(trip, DatumGetUUIDP(asked[i]), GATE_ASKED, DatumGetInt32(rounds[i]));
-}
-
-static void load_rules(MatchTrip *trip)
-{
-    DecideContext *rules = &trip->rules;
-    Datum *weights, *numbers;
-
-    array_elements(COL_WEIGHTS, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &weights);
-    for (int i = 0; i < SCORE_TERMS; i++)
-        rules->weights.weight[i] = DatumGetFloat8(weights[i]);
-    if (array_elements(COL_RULES, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &numbers) != RULES)
-        elog(ERROR, "rules of a policy are not as expected");
-    rules->idle_span_s = DatumGetFloat8(numbers[RULE_IDLE_SPAN]);
-    rules->recent_trips_max = (int)DatumGetFloat8(numbers[RULE_RECENT_TRIPS]);
-    rules->max_pickup_m = DatumGetFloat8(numbers[RULE_MAX_PICKUP]);
-    rules->exact_tier_rounds = (int)DatumGetFloat8(numbers[RULE_EXACT_ROUNDS]);
-    rules->max_pending_offers = trip->max_pending_offers;
-    rules->distance_only = overload_level() >= OVERLOAD_DISTANCE_ONLY;
-    rules->favourites_first = DatumGetBool(column(COL_FAVOURITES_FIRST));
-    trip->recent_span_us = DatumGetInt64(column(COL_RECENT_SPAN));
-    trip->wallet_floor = DatumGetInt64(column(COL_WALLET_FLOOR));
-}
-
-static void load_policy(MatchTrip *trip)
-{
-    Datum *radii;
-
-    trip->policy_id = DatumGetInt32(column(COL_POLICY));
-    trip->max_pending_offers = DatumGetInt32(column(COL_MAX_PENDING));
-    trip->candidates = DatumGetInt32(column(COL_CANDIDATES));
-    trip->retry_after_us = DatumGetInt64(column(COL_RETRY));
-    trip->radius_count =
-        Min(array_elements(COL_RADII, FLOAT8OID, 8, true, TYPALIGN_DOUBLE, &radii), MATCH_MAX_RADII);
-    for (int i = 0; i < trip->radius_count; i++)
-        trip->radius_m[i] = DatumGetFloat8(radii[i]);
-    trip->strategy = (StrategyTerms){
-        .kind = strategy_by_name(TextDatumGetCString(column(COL_STRATEGY))),
-        .rounds_per_radius = DatumGetInt32(column(COL_PER_RADIUS)),
-        .radius_count = trip->radius_count,
-        .offers_per_round = DatumGetInt32(column(COL_OFFERS)),
-        .sequential_offers = DatumGetInt32(column(COL_SEQUENTIAL)),
-        .bid_drivers = DatumGetInt32(column(COL_BIDDERS)),
-        .offer_ttl_us = DatumGetInt64(column(COL_TTL)),
-        .sequential_ttl_us = DatumGetInt64(column(COL_SEQUENTIAL_TTL)),
-        .bid_ttl_us = DatumGetInt64(column(COL_BID_TTL)),
-    };
-    if (trip->strategy.kind == STRATEGY_COUNT)
-        elog(ERROR, "trip has an unknown strategy");
-    load_rules(trip);
-}
-
-static int load_drivers(int col, pg_uuid_t **drivers)
-{
-    Datum *ids;
-    int count = uuid_elements(col, &ids);
-
-    *drivers = palloc(sizeof(pg_uuid_t) * (count + 1));
-    for (int i = 0; i < count; i++)
-        (*drivers)[i] = *DatumGetUUIDP(ids[i]);
-    return count;
-}
-
-bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
-{
-    if (hail_execute(&load_trip, (Datum[]){UUIDPGetDatum(trip_id)}, NULL, false, 1) == 0)
-        return false;
-    memset(trip, 0, sizeof(*trip));
-    trip->id = *trip_id;
-    trip->now = hail_now();
-    trip->customer_id = *DatumGetUUIDP(column(COL_CUSTOMER));
-    trip->higher_classes = DatumGetInt64(column(COL_HIGHER));
-    trip->cash_due = DatumGetInt64(column(COL_CASH_DUE));
-    trip->currency = TextDatumGetCString(column(COL_CURRENCY));
-    trip->pickup_lat = DatumGetFloat8(column(COL_LAT));
-    trip->pickup_lng = DatumGetFloat8(column(COL_LNG));
-    trip->class_id = DatumGetInt32(column(COL_CLASS));
-    trip->job = DatumGetBool(column(COL_JOB));
-    trip->weight_kg = DatumGetFloat8(column(COL_WEIGHT));
-    trip->volume_l = DatumGetFloat8(column(COL_VOLUME));
-    trip->area_mask = (uint64)DatumGetInt64(column(COL_AREAS));
-    trip->round = DatumGetInt32(column(COL_ROUND));
-    trip->rounds_before = DatumGetInt32(column(COL_ROUNDS_BEFORE));
-    trip->event_version = DatumGetInt32(column(COL_VERSION));
-    trip->search_until = DatumGetTimestampTz(column(COL_UNTIL));
-    trip->distance_factor = DatumGetFloat8(column(COL_FACTOR));
-    trip->speed_kmh = DatumGetFloat8(column(COL_SPEED));
-    load_policy(trip);
-    load_exclusions(trip);
-    trip->repeat_count = load_drivers(COL_REPEAT, &trip->repeat);
-    trip->favourite_count = load_drivers(COL_FAVOURITES, &trip->favourites);
-    if (!geofence_airport_at(trip->pickup_lat, trip->pickup_lng, &trip->airport, &trip->queue_offers))
-        trip->airport = 0; /* asked last: its statements replace the row read above */
-    return true;
-}
+    {UUIDARRAYOID, TIMESTAMPTZOID},
+    HAIL_BY_KEY};
 
 /* The exclusion holds in this round of the search: what was asked in an earlier pass may be asked again. */
 static bool exclusion_holds(const MatchTrip *trip, const MatchExclusion *exclusion, int round)
@@ -554,14 +319,43 @@ static bool try_next_candidates(const MatchTrip *trip, int *round, MatchField *f
     return found;
 }
 
+void match_find(const MatchTrip *trip, MatchField *field, OfferTerms *terms)
+{
+    RoundPlan plan;
+    int number = 1;
+    bool searched = try_next_candidates(trip, &number, field);
+
+    terms->searched = searched;
+    terms->round = searched ? trip->rounds_before + number : trip->round;
+    plan = strategy_plan(trip, number);
+    terms->expires_at = Min(terms->now + plan.ttl_us, trip->search_until);
+    terms->retry_at = Min(terms->now + trip->retry_after_us * overload_retry_factor(), trip->search_until);
+    terms->slots = trip->max_pending_offers;
+    terms->radius_m = field->radius_m;
+    terms->wanted = plan.offers;
+    if (field->eligible > 0 && field->candidates[0].facts.queue_place > 0) {
+        terms->wanted = Min(terms->wanted, trip->queue_offers);
+        terms->slots = 1;
+    }
+}
+
+void match_record(const MatchTrip *trip, const MatchField *field, const OfferTerms *terms, int made)
+{
+    if (terms->searched)
+        record_round(trip, &(RoundRecord){.round = terms->round,
+                                          .round_in_search = terms->round - trip->rounds_before,
+                                          .at = terms->now,
+                                          .wanted = terms->wanted,
+                                          .offers = made,
+                                          .field = field});
+}
+
 int match_round(const pg_uuid_t *trip_id, TimestampTz now)
 {
     MatchTrip trip;
     MatchField field = {0};
     OfferTerms terms = {.now = now};
-    RoundPlan plan;
-    int number, wanted, made;
-    bool searched;
+    int made;
 
     if (!match_load(trip_id, &trip))
         elog(ERROR, "trip to be matched is gone");
@@ -569,25 +363,8 @@ int match_round(const pg_uuid_t *trip_id, TimestampTz now)
         batch_enter(&trip, now);
         return 0;
     }
-    searched = try_next_candidates(&trip, &number, &field);
-    terms.round = searched ? trip.rounds_before + number : trip.round;
-    plan = strategy_plan(&trip, number);
-    terms.expires_at = Min(now + plan.ttl_us, trip.search_until);
-    terms.retry_at = Min(now + trip.retry_after_us * overload_retry_factor(), trip.search_until);
-    terms.slots = trip.max_pending_offers;
-    terms.radius_m = field.radius_m;
-    wanted = plan.offers;
-    if (field.eligible > 0 && field.candidates[0].facts.queue_place > 0) {
-        wanted = Min(wanted, trip.queue_offers);
-        terms.slots = 1;
-    }
-    made = offers_send(&trip, field.candidates, field.eligible, wanted, &terms);
-    if (searched)
-        record_round(&trip, &(RoundRecord){.round = terms.round,
-                                           .round_in_search = number,
-                                           .at = now,
-                                           .wanted = wanted,
-                                           .offers = made,
-                                           .field = &field});
+    match_find(&trip, &field, &terms);
+    made = offers_send(&trip, field.candidates, field.eligible, terms.wanted, &terms);
+    match_record(&trip, &field, &terms, made);
     return made;
 }

@@ -85,6 +85,24 @@ static inline RoundPlan strategy_plan(const MatchTrip *trip, int round_in_search
 /* Read all of it (inside SPI, result in the caller's memory context). False: no such trip. */
 extern bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip);
 
+/* What the first round of a trip that is about to be made must know besides its policy and class. */
+typedef struct NewTrip {
+    pg_uuid_t id, customer_id;
+    TimestampTz now, search_until;
+    double pickup_lat, pickup_lng;
+    int region_id;
+    StrategyKind strategy;
+    int64 cash_due; /* see MatchTrip */
+    const char *currency;
+    Datum blocked, repeat; /* uuid[]: drivers */
+} NewTrip;
+
+/* The same for a trip that has no row yet: version 1, before its first round. */
+struct DispatchPolicy;
+struct ClassTerms;
+extern void match_load_new(const NewTrip *request, const struct DispatchPolicy *policy,
+                           const struct ClassTerms *class, MatchTrip *trip);
+
 /*
  * Gather, gate and score the drivers for a round (counted from 1 within the search). `with_gated`: also those
  * whom the index alone would pass over for their offers, areas and earlier dealings with this trip. Palloc'd.
@@ -101,6 +119,16 @@ extern void match_decide(const MatchTrip *trip, int round_in_search, MatchField 
 
 /* The first exclusion that holds for a driver in a round of the search; GATE_NONE: none. */
 extern MatchGate match_exclusion(const MatchTrip *trip, const pg_uuid_t *driver_id, int round_in_search);
+
+struct OfferTerms;
+
+/* Find the next round of a loaded trip: whom to offer it to, on which terms (whose `now` is given). While the
+ * live index is being rebuilt: nobody. Inside SPI. */
+extern void match_find(const MatchTrip *trip, MatchField *field, struct OfferTerms *terms);
+
+/* Keep a record of a round found so, when there was one; `made`: offers. The trip's row is there. */
+extern void match_record(const MatchTrip *trip, const MatchField *field, const struct OfferTerms *terms,
+                         int made);
 
 /*
  * Run the next round of a searching trip whose row the caller has locked: offers, trip row, event. Returns

@@ -4,11 +4,9 @@
  * A round never waits for another one. Two rounds that want the same driver would meet in the unique index
  * offers_pending_slots and wait for each other's transactions, in opposite order perhaps: a deadlock. So a
  * round first takes the driver's offer lock, a transaction-level advisory lock, by trying: a driver whose
- * lock another round holds is passed over, the next best takes its place. Slots are then free for the taking;
- * the unique index stays the law (ON CONFLICT DO NOTHING passes over whom it refuses).
- *
- * Driver rows are not locked: inserting an offer takes FOR KEY SHARE on them (foreign key), which nobody's
- * FOR NO KEY UPDATE conflicts with.
+ * lock another round holds is passed over, the next best takes its place. Whoever holds the lock reads which
+ * slots are free and takes the lowest; the unique index stays the law (ON CONFLICT DO NOTHING passes over
+ * whom it refuses). Driver rows are not locked.
  */
 #include "postgres.h"
 
@@ -24,33 +22,36 @@
 #include "utils/timestamp.h"
 
 #include "base/statement.h"
+#include "base/uuid7.h"
 #include "dispatch/offers.h"
 #include "events/events.h"
 #include "pricing/eta.h"
 
-/* Offers of one round to some drivers, best first: each in its lowest free slot; none free: passed over. */
+/* Slots that drivers hold. */
+static HailStatement held_slots = {
+    "SELECT o.driver_id, o.slot::int4 FROM hail.offers o WHERE o.driver_id = ANY ($1) AND o.status = "
+    "'pending'",
+    1,
+    {UUIDARRAYOID},
+    HAIL_BY_KEY};
+
 static HailStatement insert_offers = {
-    "INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, "
-    "created_at,"
-    " expires_at)"
-    " SELECT $1, c.driver_id, $2, s.slot, c.score, c.distance, c.eta, $3, $4"
-    " FROM ROWS FROM (unnest($5), unnest($6), unnest($7), unnest($8))"
-    "   WITH ORDINALITY AS c(driver_id, score, distance, eta, n)"
-    " CROSS JOIN LATERAL (SELECT g.slot FROM generate_series(1, $9) AS g(slot)"
-    "   WHERE NOT EXISTS (SELECT FROM hail.offers p WHERE p.driver_id = c.driver_id"
-    "     AND p.slot = g.slot AND p.status = 'pending')"
-    "   ORDER BY g.slot LIMIT 1) s"
-    " ORDER BY c.n"
-    " ON CONFLICT (driver_id, slot) WHERE status = 'pending' DO NOTHING"
-    " RETURNING id, driver_id, pickup_distance_m, pickup_eta_s",
-    9,
-    {UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDARRAYOID, FLOAT4ARRAYOID, INT4ARRAYOID,
-     INT4ARRAYOID, INT4OID}};
+    "INSERT INTO hail.offers (id, trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s,"
+    " created_at, expires_at)"
+    " SELECT c.id, $1, c.driver_id, $2, c.slot, c.score, c.distance, c.eta, $3, $4"
+    " FROM ROWS FROM (unnest($5), unnest($6), unnest($7), unnest($8), unnest($9), unnest($10))"
+    "   AS c(id, driver_id, slot, score, distance, eta)"
+    " ON CONFLICT (driver_id, slot) WHERE status = 'pending' DO NOTHING RETURNING id",
+    10,
+    {UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDARRAYOID, UUIDARRAYOID, INT2ARRAYOID,
+     FLOAT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID},
+    HAIL_BY_KEY};
 
 static HailStatement advance_trip = {"UPDATE hail.trips SET round = $2, next_round_at = $3, event_version = "
                                      "$4, pooled_at = NULL WHERE id = $1",
                                      4,
-                                     {UUIDOID, INT4OID, TIMESTAMPTZOID, INT4OID}};
+                                     {UUIDOID, INT4OID, TIMESTAMPTZOID, INT4OID},
+                                     HAIL_BY_KEY};
 
 bool offers_try_lock(const pg_uuid_t *driver_id)
 {
@@ -59,94 +60,172 @@ bool offers_try_lock(const pg_uuid_t *driver_id)
     return DatumGetBool(DirectFunctionCall1(pg_try_advisory_xact_lock_int8, Int64GetDatum((int64)key)));
 }
 
-typedef struct Sending {
-    const MatchTrip *trip;
-    const OfferTerms *terms;
-    StringInfoData offers; /* JSON of the offers made */
-    int made;
-} Sending;
-
-static void note_offers(Sending *sending, uint64 rows)
+static Datum uuid_array(Datum *ids, int count)
 {
-    for (uint64 i = 0; i < rows; i++) {
+    return PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+static OfferDraft draft_for(const MatchTrip *trip, const MatchCandidate *candidate)
+{
+    double distance = candidate->hit.distance_m;
+    OfferDraft draft = {.driver_id = candidate->hit.driver_id,
+                        .slot = 1,
+                        .score = (float)candidate->verdict.score.total,
+                        .pickup_distance_m = (int)rint(distance),
+                        .pickup_eta_s =
+                            (int)rint(eta_seconds(distance, trip->distance_factor, trip->speed_kmh))};
+
+    hail_uuid7(&draft.id);
+    return draft;
+}
+
+/*
+ * Give each of the drafts, whose drivers' locks are held, its driver's lowest free slot; those without one
+ * are dropped. Returns how many are left.
+ */
+static int find_slots(OfferDraft *drafts, int count, int slots)
+{
+    Datum *drivers = palloc(sizeof(Datum) * count);
+    uint32 *held = palloc0(sizeof(uint32) * count);
+    uint64 rows;
+    int left = 0;
+
+    for (int i = 0; i < count; i++)
+        drivers[i] = UUIDPGetDatum(&drafts[i].driver_id);
+    rows = hail_execute(&held_slots, (Datum[]){uuid_array(drivers, count)}, NULL, false, 0);
+    for (uint64 r = 0; r < rows; r++) {
         bool isnull;
-        char *id = DatumGetCString(DirectFunctionCall1(uuid_out, hail_result(i, 1, &isnull)));
-        char *driver = DatumGetCString(DirectFunctionCall1(uuid_out, hail_result(i, 2, &isnull)));
+        pg_uuid_t *driver = DatumGetUUIDP(hail_result(r, 1, &isnull));
+        int slot = DatumGetInt32(hail_result(r, 2, &isnull));
 
-        appendStringInfo(
-            &sending->offers,
-            "%s{\"offer_id\":\"%s\",\"driver_id\":\"%s\",\"pickup_distance_m\":%d,\"pickup_eta_s\":%d}",
-            sending->made++ > 0 ? "," : "", id, driver, DatumGetInt32(hail_result(i, 3, &isnull)),
-            DatumGetInt32(hail_result(i, 4, &isnull)));
+        for (int i = 0; i < count; i++)
+            if (memcmp(driver, &drafts[i].driver_id, UUID_LEN) == 0)
+                held[i] |= 1u << slot;
     }
-}
+    for (int i = 0; i < count; i++) {
+        int slot = 1;
 
-/* Offer the trip to the first `wanted` of the candidates who can be had; returns how many candidates were
- * used up. */
-static int send_offers(Sending *sending, const MatchCandidate *candidates, int count, int wanted)
-{
-    const MatchTrip *trip = sending->trip;
-    const OfferTerms *terms = sending->terms;
-    Datum *drivers = palloc(sizeof(Datum) * 4 * wanted);
-    Datum *scores = drivers + wanted, *distances = scores + wanted, *etas = distances + wanted;
-    int taken = 0, next = 0;
-
-    for (; next < count && taken < wanted; next++) {
-        const LiveHit *hit = &candidates[next].hit;
-
-        if (!offers_try_lock(&hit->driver_id))
+        while (slot <= slots && (held[i] & (1u << slot)) != 0)
+            slot++;
+        if (slot > slots)
             continue;
-        drivers[taken] = UUIDPGetDatum(&hit->driver_id);
-        scores[taken] = Float4GetDatum((float4)candidates[next].verdict.score.total);
-        distances[taken] = Int32GetDatum((int32)rint(hit->distance_m));
-        etas[taken] =
-            Int32GetDatum((int32)rint(eta_seconds(hit->distance_m, trip->distance_factor, trip->speed_kmh)));
-        taken++;
+        drafts[left] = drafts[i];
+        drafts[left++].slot = slot;
     }
-    if (taken > 0) {
-        Datum args[9] = {
-            UUIDPGetDatum(&trip->id),
-            Int32GetDatum(terms->round),
-            TimestampTzGetDatum(terms->now),
-            TimestampTzGetDatum(terms->expires_at),
-            PointerGetDatum(construct_array(drivers, taken, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)),
-            PointerGetDatum(construct_array(scores, taken, FLOAT4OID, 4, true, TYPALIGN_INT)),
-            PointerGetDatum(construct_array(distances, taken, INT4OID, 4, true, TYPALIGN_INT)),
-            PointerGetDatum(construct_array(etas, taken, INT4OID, 4, true, TYPALIGN_INT)),
-            Int32GetDatum(terms->slots)};
-
-        note_offers(sending, hail_execute(&insert_offers, args, NULL, false, 0));
-    }
-    return next;
+    return left;
 }
 
-static void write_offers_event(const Sending *sending)
+OfferDrafts offers_choose(const MatchTrip *trip, const MatchCandidate *candidates, int count, int wanted,
+                          const OfferTerms *terms)
+{
+    OfferDrafts drafts = {palloc(sizeof(OfferDraft) * Max(wanted, 1)), 0};
+    int next = 0;
+
+    while (next < count && drafts.count < wanted) {
+        int first = drafts.count, last = first;
+
+        for (; next < count && last < wanted; next++)
+            if (offers_try_lock(&candidates[next].hit.driver_id))
+                drafts.offers[last++] = draft_for(trip, &candidates[next]);
+        if (last > first)
+            drafts.count += find_slots(drafts.offers + first, last - first, terms->slots);
+    }
+    return drafts;
+}
+
+/* Keep, of the drafts, those whose ids the last statement returned. */
+static void keep_written(OfferDrafts *drafts, uint64 rows)
+{
+    int left = 0;
+
+    for (int i = 0; i < drafts->count; i++)
+        for (uint64 r = 0; r < rows; r++) {
+            bool isnull;
+
+            if (memcmp(DatumGetUUIDP(hail_result(r, 1, &isnull)), &drafts->offers[i].id, UUID_LEN) == 0) {
+                drafts->offers[left++] = drafts->offers[i];
+                break;
+            }
+        }
+    drafts->count = left;
+}
+
+int offers_write(const MatchTrip *trip, const OfferTerms *terms, OfferDrafts *drafts)
+{
+    int n = drafts->count;
+    Datum *columns[6];
+    uint64 rows;
+
+    if (n == 0)
+        return 0;
+    for (int c = 0; c < (int)lengthof(columns); c++)
+        columns[c] = palloc(sizeof(Datum) * n);
+    for (int i = 0; i < n; i++) {
+        OfferDraft *draft = &drafts->offers[i];
+
+        columns[0][i] = UUIDPGetDatum(&draft->id);
+        columns[1][i] = UUIDPGetDatum(&draft->driver_id);
+        columns[2][i] = Int16GetDatum((int16)draft->slot);
+        columns[3][i] = Float4GetDatum(draft->score);
+        columns[4][i] = Int32GetDatum(draft->pickup_distance_m);
+        columns[5][i] = Int32GetDatum(draft->pickup_eta_s);
+    }
+    rows = hail_execute(
+        &insert_offers,
+        (Datum[]){UUIDPGetDatum(&trip->id), Int32GetDatum(terms->round), TimestampTzGetDatum(terms->now),
+                  TimestampTzGetDatum(terms->expires_at), uuid_array(columns[0], n),
+                  uuid_array(columns[1], n),
+                  PointerGetDatum(construct_array(columns[2], n, INT2OID, 2, true, TYPALIGN_SHORT)),
+                  PointerGetDatum(construct_array(columns[3], n, FLOAT4OID, 4, true, TYPALIGN_INT)),
+                  PointerGetDatum(construct_array(columns[4], n, INT4OID, 4, true, TYPALIGN_INT)),
+                  PointerGetDatum(construct_array(columns[5], n, INT4OID, 4, true, TYPALIGN_INT))},
+        NULL, false, 0);
+    if (rows < (uint64)n)
+        keep_written(drafts, rows);
+    return drafts->count;
+}
+
+char *offers_payload(const OfferTerms *terms, const OfferDrafts *drafts)
 {
     StringInfoData payload;
 
     initStringInfo(&payload);
-    appendStringInfo(&payload, "{\"state\":\"searching\",\"round\":%d,\"radius_m\":%.0f,\"offers\":[%s]}",
-                     sending->terms->round, sending->terms->radius_m, sending->offers.data);
-    event_write("trip", &sending->trip->id, sending->trip->event_version, "OfferCreated", payload.data);
+    appendStringInfo(&payload, "{\"state\":\"searching\",\"round\":%d,\"radius_m\":%.0f,\"offers\":[",
+                     terms->round, terms->radius_m);
+    for (int i = 0; i < drafts->count; i++) {
+        const OfferDraft *draft = &drafts->offers[i];
+
+        appendStringInfo(
+            &payload,
+            "%s{\"offer_id\":\"%s\",\"driver_id\":\"%s\",\"pickup_distance_m\":%d,\"pickup_eta_s\":%"
+            "d}",
+            i > 0 ? "," : "", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&draft->id))),
+            DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&draft->driver_id))),
+            draft->pickup_distance_m, draft->pickup_eta_s);
+    }
+    appendStringInfoString(&payload, "]}");
+    return payload.data;
+}
+
+void offers_advance_trip(const pg_uuid_t *trip_id, int round, TimestampTz next_at, int version)
+{
+    hail_execute(&advance_trip,
+                 (Datum[]){UUIDPGetDatum(trip_id), Int32GetDatum(round), TimestampTzGetDatum(next_at),
+                           Int32GetDatum(version)},
+                 NULL, false, 0);
 }
 
 int offers_send(MatchTrip *trip, const MatchCandidate *candidates, int count, int wanted,
                 const OfferTerms *terms)
 {
-    Sending sending = {.trip = trip, .terms = terms};
-    int used = 0;
+    OfferDrafts drafts = offers_choose(trip, candidates, count, wanted, terms);
+    int made = offers_write(trip, terms, &drafts);
 
-    initStringInfo(&sending.offers);
-    while (used < count && sending.made < wanted)
-        used += send_offers(&sending, candidates + used, count - used, wanted - sending.made);
     trip->round = terms->round;
-    trip->event_version += sending.made > 0;
-    hail_execute(&advance_trip,
-                 (Datum[]){UUIDPGetDatum(&trip->id), Int32GetDatum(trip->round),
-                           TimestampTzGetDatum(sending.made > 0 ? terms->expires_at : terms->retry_at),
-                           Int32GetDatum(trip->event_version)},
-                 NULL, false, 0);
-    if (sending.made > 0)
-        write_offers_event(&sending);
-    return sending.made;
+    trip->event_version += made > 0;
+    offers_advance_trip(&trip->id, trip->round, made > 0 ? terms->expires_at : terms->retry_at,
+                        trip->event_version);
+    if (made > 0)
+        event_write("trip", &trip->id, trip->event_version, "OfferCreated", offers_payload(terms, &drafts));
+    return made;
 }

@@ -12,4 +12,14 @@
 extern void event_write(const char *aggregate_type, const pg_uuid_t *aggregate_id, int version,
                         const char *type, const char *payload);
 
+typedef struct EventDraft {
+    int version;
+    const char *type;
+    const char *payload; /* JSON */
+} EventDraft;
+
+/* Write two events of the same aggregate, in one statement; as above. */
+extern void event_write_two(const char *aggregate_type, const pg_uuid_t *aggregate_id,
+                            const EventDraft events[2]);
+
 #endif

@@ -1,0 +1,67 @@
+/*
+ * policy.h
+ *    What matching and requests go by and what seldom changes: policies, regions, service classes. Each
+ * backend keeps a copy, dropped when anybody changes those tables (triggers on them send a relcache
+ * invalidation).
+ *
+ * A caller refreshes first; what the others return is valid until the next refresh. All inside SPI, as
+ * hail_owner.
+ */
+#ifndef HAIL_DISPATCH_POLICY_H
+#define HAIL_DISPATCH_POLICY_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+#include "dispatch/decide.h"
+#include "dispatch/matching.h"
+#include "dispatch/strategy.h"
+
+/* A row of hail.dispatch_policies. Spans in microseconds. */
+typedef struct DispatchPolicy {
+    int id, region_id;      /* region_id 0: every region */
+    char service[16];       /* empty: every one */
+    TimestampTz from, to;   /* in force from (included) to (not included) */
+    DecideContext rules;    /* all of it but favourites_first and what belongs to a round */
+    StrategyTerms strategy; /* all of it but the kind */
+    int max_pending_offers, candidates;
+    int64 retry_after_us, recent_span_us, patience_us, schedule_ahead_us, schedule_max_us;
+    int64 wallet_floor;               /* minor units; PG_INT64_MIN: none but the account's own */
+    double radius_m[MATCH_MAX_RADII]; /* strategy.radius_count of them */
+    char schedule_max[64];            /* in words */
+} DispatchPolicy;
+
+/* A row of hail.regions; see there. */
+typedef struct RegionTerms {
+    int id;
+    double distance_factor, speed_kmh;
+} RegionTerms;
+
+/* A row of hail.service_classes. */
+typedef struct ClassTerms {
+    int id;
+    char code[64], service[16];
+    int64 higher; /* bits of the higher classes of the same ladder */
+} ClassTerms;
+
+/* Read anew what has changed. */
+extern void policies_refresh(void);
+
+/* By id, error when there is none. */
+extern const DispatchPolicy *policy_get(int id);
+extern const RegionTerms *policy_region(int id);
+
+/* By code. */
+extern const ClassTerms *policy_class(const char *code);
+
+/* The policy for a region and service at a time: of both, else of the region, else of the service, else the
+ * general one. Error when there is none. */
+extern const DispatchPolicy *policy_in_force(int region_id, const char *service, TimestampTz at);
+
+/* Bits of the preferred areas that a valid place lies in. */
+extern uint64 policy_areas_at(double lat, double lng);
+
+/* Put what the policy says of matching into a trip whose strategy's kind and class are known. */
+extern void policy_apply(const DispatchPolicy *policy, const ClassTerms *class, MatchTrip *trip);
+
+#endif

@@ -1,0 +1,478 @@
+/*
+ * A trip requested; see request.h.
+ *
+ * A quote never changes, so it is read without a lock; the trip's reference to it keeps it. Who else makes a
+ * trip of the same quote, with the same key, or for a customer who rides already, is decided by the unique
+ * indexes of hail.trips in one INSERT ... ON CONFLICT DO NOTHING, which waits for whoever is about to. Only a
+ * request that is refused, or loses that race, looks for the trip its key has made before.
+ *
+ * The first round is decided before anything is written: the trip's row is written once, with the round's
+ * number and deadline. Statements: read the quote and what goes with it, read the slots of the drivers to be
+ * asked, insert the trip (its reference to the quote is checked by a statement too), its offers, its two
+ * events.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/statement.h"
+#include "base/uuid7.h"
+#include "dispatch/offers.h"
+#include "dispatch/overload.h"
+#include "dispatch/policy.h"
+#include "dispatch/request.h"
+#include "events/events.h"
+#include "identity/session.h"
+#include "ledger/posting.h"
+#include "worker/worker.h"
+
+/* Columns of read_quote, in order; those up to COL_SURGE go into the trip as they are. */
+enum {
+    COL_REGION = 1,
+    COL_CLASS,
+    COL_CUSTOMER,
+    COL_PICKUP_LAT,
+    COL_PICKUP_LNG,
+    COL_DROPOFF_LAT,
+    COL_DROPOFF_LNG,
+    COL_DISTANCE,
+    COL_DURATION,
+    COL_TOTAL,
+    COL_COMMISSION,
+    COL_FEE,
+    COL_CURRENCY,
+    COL_SURGE,
+    COL_EXPIRES,
+    COL_CHANGED,
+    COL_COVERED,
+    COL_BLOCKED,
+    COL_REPEAT,
+    QUOTE_COLUMNS = COL_REPEAT
+};
+
+/* $2: the caller, NULL: an administrator; $3: paid by wallet. */
+static HailStatement read_quote = {
+    "SELECT q.region_id, q.service_class, q.customer_id, q.pickup_lat, q.pickup_lng, q.dropoff_lat,"
+    " q.dropoff_lng, q.distance_m, q.duration_s, q.total, q.commission_bp, q.cancellation_fee, q.currency,"
+    " q.surge, q.expires_at,"
+    " coalesce((SELECT s.multiplier FROM hail.regions r JOIN hail.surge_cells s ON s.region_id = r.id"
+    "   AND s.cell = hail.hexagon_cell(q.pickup_lat, q.pickup_lng, r.hexagon_size_m)"
+    "   WHERE r.id = q.region_id) > q.surge * 1.5, false),"
+    " CASE WHEN $3 THEN q.total <= coalesce((SELECT a.posted - a.held FROM hail.accounts a"
+    "   WHERE a.kind = 'CUSTOMER_WALLET' AND a.owner_id = q.customer_id AND a.currency = q.currency), 0)"
+    "   ELSE true END,"
+    " coalesce(d.blocked, '{}'), coalesce(d.repeat, '{}')"
+    " FROM hail.quotes q LEFT JOIN LATERAL (SELECT array_agg(c.driver_id) FILTER (WHERE c.blocked) AS "
+    "blocked,"
+    "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND (c.favourite OR c.trips > 0)) AS repeat"
+    "   FROM hail.customer_drivers c WHERE c.customer_id = q.customer_id) d ON true"
+    " WHERE q.id = $1 AND ($2 IS NULL OR q.customer_id = $2)",
+    3,
+    {UUIDOID, UUIDOID, BOOLOID},
+    HAIL_BY_KEY};
+
+static HailStatement find_repeated = {
+    "SELECT t, t.quote_id = $3 AND t.payment_method = $4 AND t.strategy IS NOT DISTINCT FROM $5"
+    " AND t.scheduled_for IS NOT DISTINCT FROM $6"
+    " FROM hail.trips t WHERE t.customer_id = $1 AND t.idempotency_key = $2",
+    6,
+    {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
+    HAIL_BY_KEY};
+
+static HailStatement quote_used = {
+    "SELECT FROM hail.trips t WHERE t.quote_id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
+
+/* $1-$14: the quote's columns. */
+static HailStatement insert_trip = {
+    "INSERT INTO hail.trips AS t (region_id, service_class, customer_id, pickup_lat, pickup_lng,"
+    " dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency,"
+    " surge, id, service, quote_id, state, strategy, payment_method, policy_id, search_until, next_round_at,"
+    " event_version, idempotency_key, requested_at, scheduled_for, round, queue_position)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,"
+    " $21, $22, $23, $24, $25, $26, $27, $28, $29) ON CONFLICT DO NOTHING RETURNING t",
+    29,
+    {INT2OID, TEXTOID,        UUIDOID,        FLOAT8OID, FLOAT8OID, FLOAT8OID,      FLOAT8OID,      INT4OID,
+     INT4OID, INT8OID,        INT4OID,        INT8OID,   TEXTOID,   NUMERICOID,     UUIDOID,        TEXTOID,
+     UUIDOID, TEXTOID,        TEXTOID,        TEXTOID,   INT2OID,   TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
+     TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,   INT4OID},
+    HAIL_BY_KEY};
+
+static HailStatement read_trip = {"SELECT t FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
+
+typedef struct Request {
+    const TripRequest *asked;
+    Datum quote[QUOTE_COLUMNS + 1];
+    pg_uuid_t id, customer_id;
+    StrategyKind strategy;
+    TimestampTz now;
+    DispatchPolicy policy;
+    ClassTerms class;
+    bool scheduled, matched_here; /* matched_here: the first round is ours, not the dispatcher's */
+    TimestampTz search_until, next_round_at;
+    MatchTrip match;
+    MatchField field;
+    OfferTerms terms;
+    OfferDrafts drafts;
+    int queue_place;
+} Request;
+
+/* Why a request is refused; message NULL: it is not. */
+typedef struct Refusal {
+    HailError error;
+    const char *message, *field, *hint;
+} Refusal;
+
+static void refuse(Refusal why)
+{
+    ereport(ERROR, hail_error(why.error), errmsg("%s", why.message), hail_field(why.field),
+            why.hint ? errhint("%s", why.hint) : 0);
+}
+
+static void check_request(const TripRequest *asked)
+{
+    const char *key = asked->idempotency_key;
+    int length = key == NULL ? 0 : pg_mbstrlen(key);
+
+    if (length < 1 || length > 200)
+        refuse((Refusal){HAIL_KEY_REQUIRED, "a trip needs an idempotency key of 1 to 200 characters",
+                         "idempotency_key"});
+    if (asked->payment_method == NULL ||
+        (strcmp(asked->payment_method, "wallet") != 0 && strcmp(asked->payment_method, "cash") != 0))
+        refuse((Refusal){HAIL_INVALID_VALUE, "payment_method is wallet or cash", "payment_method"});
+}
+
+static void load_quote(Request *request)
+{
+    HailActor actor = hail_require_actor();
+    bool isnull;
+
+    if (actor.role != HAIL_ROLE_CUSTOMER && actor.role != HAIL_ROLE_ADMIN)
+        ereport(ERROR, hail_error(HAIL_FORBIDDEN), errmsg("only customers request trips"));
+    check_request(request->asked);
+    if (hail_execute(&read_quote,
+                     (Datum[]){UUIDPGetDatum(&request->asked->quote_id), UUIDPGetDatum(&actor.subject),
+                               BoolGetDatum(strcmp(request->asked->payment_method, "wallet") == 0)},
+                     actor.role == HAIL_ROLE_ADMIN ? " n " : NULL, false, 1) == 0)
+        refuse((Refusal){HAIL_NOT_FOUND, "there is no such quote", "quote_id"});
+    for (int col = 1; col <= QUOTE_COLUMNS; col++)
+        request->quote[col] = hail_result(0, col, &isnull); /* none is null; kept until SPI ends */
+    request->customer_id = *DatumGetUUIDP(request->quote[COL_CUSTOMER]);
+}
+
+/* The trip that the key has made, if any; error when it was another request. */
+static bool find_trip(const Request *request, Datum *trip)
+{
+    const TripRequest *asked = request->asked;
+    Datum args[6] = {UUIDPGetDatum(&request->customer_id),
+                     CStringGetTextDatum(asked->idempotency_key),
+                     UUIDPGetDatum(&asked->quote_id),
+                     CStringGetTextDatum(asked->payment_method),
+                     asked->strategy ? CStringGetTextDatum(asked->strategy) : (Datum)0,
+                     TimestampTzGetDatum(asked->scheduled_for)};
+    char nulls[] = "      ";
+    bool isnull;
+
+    if (asked->strategy == NULL)
+        nulls[4] = 'n';
+    if (!asked->has_time)
+        nulls[5] = 'n';
+    if (hail_execute(&find_repeated, args, nulls, false, 1) == 0)
+        return false;
+    if (!DatumGetBool(hail_result(0, 2, &isnull)))
+        refuse((Refusal){HAIL_IDEMPOTENCY_MISMATCH, "this key was used with another request",
+                         "idempotency_key", "Use a new key for a new trip."});
+    *trip = hail_result(0, 1, &isnull);
+    return true;
+}
+
+static bool is_used(const TripRequest *asked)
+{
+    return hail_execute(&quote_used, (Datum[]){UUIDPGetDatum(&asked->quote_id)}, NULL, false, 1) > 0;
+}
+
+static Refusal check_strategy(Request *request)
+{
+    const TripRequest *asked = request->asked;
+    StrategyKind kind = asked->strategy == NULL ? STRATEGY_COUNT : strategy_by_name(asked->strategy);
+
+    request->strategy = kind;
+    request->scheduled = kind == STRATEGY_SCHEDULED;
+    if (kind == STRATEGY_COUNT)
+        return (Refusal){HAIL_INVALID_VALUE,
+                         "strategy is first_accept, sequential, broadcast_bid, scheduled or batched",
+                         "strategy"};
+    if (!request->scheduled && asked->has_time)
+        return (Refusal){HAIL_INVALID_VALUE, "only a trip of strategy scheduled has a time", "scheduled_for",
+                         "Leave scheduled_for out, or ask for strategy scheduled."};
+    if (request->scheduled && !asked->has_time)
+        return (Refusal){HAIL_INVALID_VALUE, "a scheduled trip needs a time", "scheduled_for"};
+    if (request->scheduled && asked->scheduled_for <= request->now)
+        return (Refusal){HAIL_INVALID_VALUE, "trips are scheduled for the future", "scheduled_for"};
+    return (Refusal){0};
+}
+
+static Refusal check_quote(const Request *request)
+{
+    const Datum *quote = request->quote;
+
+    if (DatumGetTimestampTz(quote[COL_EXPIRES]) <= request->now)
+        return (Refusal){HAIL_QUOTE_EXPIRED, "this quote has expired", "quote_id", "Ask for a new quote."};
+    if (DatumGetBool(quote[COL_CHANGED]))
+        return (Refusal){HAIL_QUOTE_CHANGED, "prices have risen since this quote", "quote_id",
+                         "Ask for a new quote."};
+    if (!DatumGetBool(quote[COL_COVERED]))
+        return (Refusal){HAIL_INSUFFICIENT_BALANCE, "the wallet does not cover the price", "payment_method",
+                         "Add money to the wallet or pay cash."};
+    if (request->scheduled && request->asked->scheduled_for > request->now + request->policy.schedule_max_us)
+        return (Refusal){HAIL_INVALID_VALUE, "this is too far ahead", "scheduled_for",
+                         psprintf("Trips are scheduled at most %s ahead.", request->policy.schedule_max)};
+    return (Refusal){0};
+}
+
+static void find_policy(Request *request)
+{
+    policies_refresh();
+    request->class = *policy_class(TextDatumGetCString(request->quote[COL_CLASS]));
+    request->policy =
+        *policy_in_force(DatumGetInt16(request->quote[COL_REGION]), request->class.service, request->now);
+}
+
+/* True: *trip is what the key has made before. Error: this request can't be met. */
+static bool check(Request *request, Datum *trip)
+{
+    Refusal why = check_strategy(request);
+
+    if (why.message != NULL) {
+        if (find_trip(request, trip))
+            return true;
+        refuse(why);
+    }
+    find_policy(request);
+    why = check_quote(request);
+    if (why.message == NULL && overload_level() < OVERLOAD_QUEUE)
+        return false;
+    if (find_trip(request, trip))
+        return true;
+    if (why.message != NULL && is_used(request->asked))
+        why = (Refusal){HAIL_QUOTE_USED, "this quote has been used", "quote_id", "Ask for a new quote."};
+    if (why.message != NULL)
+        refuse(why);
+    return false;
+}
+
+/* Whom the trip is offered to first, and when it is looked at next; nothing is written yet. */
+static void plan_search(Request *request)
+{
+    const Datum *quote = request->quote;
+    const TripRequest *asked = request->asked;
+    NewTrip new = {.id = request->id,
+                   .customer_id = request->customer_id,
+                   .now = request->now,
+                   .search_until = request->now + request->policy.patience_us,
+                   .pickup_lat = DatumGetFloat8(quote[COL_PICKUP_LAT]),
+                   .pickup_lng = DatumGetFloat8(quote[COL_PICKUP_LNG]),
+                   .region_id = DatumGetInt16(quote[COL_REGION]),
+                   .strategy = request->strategy,
+                   .cash_due = strcmp(asked->payment_method, "cash") != 0
+                                   ? -1
+                                   : posting_commission(DatumGetInt64(quote[COL_TOTAL]),
+                                                        DatumGetInt32(quote[COL_COMMISSION])),
+                   .currency = TextDatumGetCString(quote[COL_CURRENCY]),
+                   .blocked = quote[COL_BLOCKED],
+                   .repeat = quote[COL_REPEAT]};
+
+    request->search_until = new.search_until;
+    request->next_round_at = request->scheduled
+                                 ? Max(request->now, asked->scheduled_for - request->policy.schedule_ahead_us)
+                                 : request->now;
+    if (request->scheduled || request->strategy == STRATEGY_BATCHED)
+        return;
+    request->queue_place = overload_admit();
+    request->matched_here = request->queue_place == 0;
+    if (!request->matched_here)
+        return;
+    match_load_new(&new, &request->policy, &request->class, &request->match);
+    request->terms.now = request->now;
+    match_find(&request->match, &request->field, &request->terms);
+    request->drafts = offers_choose(&request->match, request->field.candidates, request->field.eligible,
+                                    request->terms.wanted, &request->terms);
+    request->next_round_at = request->drafts.count > 0 ? request->terms.expires_at : request->terms.retry_at;
+}
+
+/* The trip's row, or false when a unique index refuses it. */
+static bool insert(const Request *request, Datum *trip)
+{
+    const TripRequest *asked = request->asked;
+    Datum args[29];
+    char nulls[] = "                             ";
+    bool isnull;
+
+    memcpy(args, &request->quote[1], sizeof(Datum) * COL_SURGE);
+    args[14] = UUIDPGetDatum(&request->id);
+    args[15] = CStringGetTextDatum(request->class.service);
+    args[16] = UUIDPGetDatum(&asked->quote_id);
+    args[17] = CStringGetTextDatum(request->scheduled ? "scheduled" : "searching");
+    args[18] = CStringGetTextDatum(asked->strategy);
+    args[19] = CStringGetTextDatum(asked->payment_method);
+    args[20] = Int16GetDatum((int16)request->policy.id);
+    args[21] = TimestampTzGetDatum(request->search_until);
+    args[22] = TimestampTzGetDatum(request->next_round_at);
+    args[23] = Int32GetDatum(1 + (request->drafts.count > 0));
+    args[24] = CStringGetTextDatum(asked->idempotency_key);
+    args[25] = TimestampTzGetDatum(request->now);
+    args[26] = TimestampTzGetDatum(asked->scheduled_for);
+    args[27] = Int32GetDatum(request->matched_here ? request->terms.round : 0);
+    args[28] = Int32GetDatum(request->queue_place);
+    if (request->queue_place == 0)
+        nulls[28] = 'n';
+    if (request->scheduled)
+        nulls[21] = 'n';
+    else
+        nulls[26] = 'n';
+    if (hail_execute(&insert_trip, args, nulls, false, 0) == 0)
+        return false;
+    *trip = hail_result(0, 1, &isnull);
+    return true;
+}
+
+/* Another request was first: with the same key, with the same quote, or for a ride of the same customer. */
+static Datum lost_race(const Request *request)
+{
+    Datum trip;
+
+    if (find_trip(request, &trip))
+        return trip;
+    if (is_used(request->asked))
+        refuse((Refusal){HAIL_QUOTE_USED, "this quote has been used", "quote_id", "Ask for a new quote."});
+    refuse((Refusal){HAIL_ACTIVE_TRIP_EXISTS, "the customer has a trip already", "quote_id",
+                     "Finish or cancel the trip first."});
+    return (Datum)0;
+}
+
+static char *output(PGFunction function, Datum value)
+{
+    return DatumGetCString(DirectFunctionCall1(function, value));
+}
+
+static char *timestamp_json(TimestampTz at)
+{
+    char *text = palloc(MAXDATELEN + 1);
+
+    return JsonEncodeDateTime(text, TimestampTzGetDatum(at), TIMESTAMPTZOID, NULL);
+}
+
+static char *requested_payload(const Request *request)
+{
+    const Datum *quote = request->quote;
+    const TripRequest *asked = request->asked;
+    StringInfoData payload;
+
+    initStringInfo(&payload);
+    appendStringInfo(&payload,
+                     "{\"state\":\"%s\",\"customer_id\":\"%s\",\"driver_id\":null,\"service_class\":\"%s\","
+                     "\"price\":" INT64_FORMAT ",\"currency\":\"%s\",\"payment_method\":\"%s\","
+                     "\"pickup_lat\":%s,\"pickup_lng\":%s,\"dropoff_lat\":%s,\"dropoff_lng\":%s,"
+                     "\"strategy\":\"%s\",\"scheduled_for\":",
+                     request->scheduled ? "scheduled" : "searching",
+                     output(uuid_out, UUIDPGetDatum(&request->customer_id)), request->class.code,
+                     DatumGetInt64(quote[COL_TOTAL]), TextDatumGetCString(quote[COL_CURRENCY]),
+                     asked->payment_method, output(float8out, quote[COL_PICKUP_LAT]),
+                     output(float8out, quote[COL_PICKUP_LNG]), output(float8out, quote[COL_DROPOFF_LAT]),
+                     output(float8out, quote[COL_DROPOFF_LNG]), asked->strategy);
+    if (request->scheduled)
+        appendStringInfo(&payload, "\"%s\"", timestamp_json(asked->scheduled_for));
+    else
+        appendStringInfoString(&payload, "null");
+    if (request->queue_place > 0)
+        appendStringInfo(&payload, ",\"queue_position\":%d", request->queue_place);
+    appendStringInfoChar(&payload, '}');
+    return payload.data;
+}
+
+static void write_events(const Request *request)
+{
+    EventDraft events[2] = {{1, "TripRequested", requested_payload(request)}};
+
+    if (request->drafts.count == 0) {
+        event_write("trip", &request->id, 1, events[0].type, events[0].payload);
+        return;
+    }
+    events[1] = (EventDraft){2, "OfferCreated", offers_payload(&request->terms, &request->drafts)};
+    event_write_two("trip", &request->id, events);
+}
+
+/* None of the offers could be written after all (somebody writes offers without taking their locks): the
+ * row said otherwise. */
+static Datum correct_trip(Request *request)
+{
+    bool isnull;
+
+    offers_advance_trip(&request->id, request->terms.round, request->terms.retry_at, 1);
+    hail_execute(&read_trip, (Datum[]){UUIDPGetDatum(&request->id)}, NULL, false, 1);
+    return hail_result(0, 1, &isnull);
+}
+
+Datum dispatch_create_trip(const TripRequest *asked)
+{
+    Request *request = palloc0(sizeof(Request));
+    Datum trip;
+
+    request->asked = asked;
+    load_quote(request);
+    request->now = hail_now();
+    if (check(request, &trip))
+        return trip;
+    hail_uuid7(&request->id);
+    plan_search(request);
+    if (!insert(request, &trip))
+        return lost_race(request);
+    if (request->drafts.count > 0 && offers_write(&request->match, &request->terms, &request->drafts) == 0)
+        trip = correct_trip(request);
+    write_events(request);
+    if (request->matched_here)
+        match_record(&request->match, &request->field, &request->terms, request->drafts.count);
+    if (request->next_round_at <= request->now)
+        worker_wake_dispatcher_at_commit();
+    return trip;
+}
+
+PG_FUNCTION_INFO_V1(hail_request_trip);
+
+static char *text_or_null(FunctionCallInfo fcinfo, int arg)
+{
+    return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+/* hail.request_trip(quote_id, payment_method, strategy, idempotency_key, scheduled_for) */
+Datum hail_request_trip(PG_FUNCTION_ARGS)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    TripRequest asked = {.payment_method = text_or_null(fcinfo, 1),
+                         .strategy = text_or_null(fcinfo, 2),
+                         .idempotency_key = text_or_null(fcinfo, 3),
+                         .has_time = !PG_ARGISNULL(4)};
+    Datum trip;
+
+    if (!PG_ARGISNULL(0))
+        asked.quote_id = *PG_GETARG_UUID_P(0); /* else: all zero, of which there is no quote */
+    if (asked.has_time)
+        asked.scheduled_for = PG_GETARG_TIMESTAMPTZ(4);
+    SPI_connect();
+    trip = dispatch_create_trip(&asked);
+    MemoryContextSwitchTo(caller);
+    trip = datumCopy(trip, false, -1);
+    SPI_finish();
+    PG_RETURN_DATUM(trip);
+}
