@@ -312,6 +312,16 @@ SELECT offer(:'jride', 'R1');
 SELECT hail.accept_offer(:'jride', who('R1'));
 SELECT (hail.cancel_trip(:'jride')).state, (hail.cancel_trip(:'jbeside')).state;
 
+-- An erasure takes persons and places out of stops too.
+SELECT count(*) > 0 AS stops, bool_and(s.contact_name IS NOT NULL) AS names, bool_and(s.lng = round(s.lng::numeric, 1)) AS rounded
+FROM hail.trip_stops s JOIN hail.trips t ON t.id = s.trip_id WHERE t.customer_id = who('Bea') AND s.seq = 2;
+SELECT trips > 0 AS trips, events > 0 AS events FROM hail.erase_customer_positions(who('Bea'));
+SELECT count(*) > 0 AS stops, count(s.contact_name) + count(s.contact_phone) + count(s.address) AS persons,
+       bool_and(s.lng = round(s.lng::numeric, 1)) AS rounded, (SELECT count(stops) FROM hail.quotes WHERE customer_id = who('Bea')) AS quoted
+FROM hail.trip_stops s JOIN hail.trips t ON t.id = s.trip_id WHERE t.customer_id = who('Bea');
+SELECT count(*) FROM hail.events e JOIN hail.trips t ON t.id = e.aggregate_id
+WHERE t.customer_id = who('Bea') AND e.payload::text ~ '_l(at|ng)"';
+
 -- What must hold, holds.
 SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
 SELECT * FROM hail.event_gaps();

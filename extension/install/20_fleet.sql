@@ -78,11 +78,11 @@ CREATE TABLE hail.drivers (
 COMMENT ON TABLE hail.drivers IS
 'A driver is a user (same id). Whatever of this row matching needs is mirrored into the live index at commit.';
 COMMENT ON COLUMN hail.drivers.class_mask IS 'Bits of every class the driver serves, tiers resolved; derived from service_classes.';
-COMMENT ON COLUMN hail.drivers.trip_id IS 'The trip being driven; NULL: free.';
+COMMENT ON COLUMN hail.drivers.trip_id IS 'The trip being driven, of several jobs the oldest, which gets the positions recorded; NULL: free.';
 COMMENT ON COLUMN hail.drivers.version IS 'Counts the changes of this row (by trigger): the live index applies only newer ones.';
 COMMENT ON COLUMN hail.drivers.event_version IS 'Version of the driver''s newest event.';
 COMMENT ON COLUMN hail.drivers.job_capacity IS 'Jobs the driver can have at once.';
-COMMENT ON COLUMN hail.drivers.active_jobs IS 'Jobs under way; a trip_id counts as one at least.';
+COMMENT ON COLUMN hail.drivers.active_jobs IS 'Trips under way: 1 for a ride, up to job_capacity for deliveries and porter jobs. The live index counts a trip_id as one at least.';
 COMMENT ON COLUMN hail.drivers.area_mask IS
 'Bits of the areas the driver prefers to be called to (1 << hail.preferred_areas.id); 0: anywhere.';
 

@@ -72,7 +72,7 @@ BEGIN
         PERFORM hail.fail('offer_closed', 'this trip is not looking for a driver any more', 'trip_id');
     ELSIF offer.status = 'expired' OR offer.status = 'pending' AND offer.expires_at <= moment THEN
         PERFORM hail.fail('offer_expired', 'this offer has expired', 'trip_id');
-    ELSIF driver.trip_id IS NOT NULL THEN
+    ELSIF driver.trip_id IS NOT NULL AND (trip.service = 'ride' OR driver.active_jobs >= driver.job_capacity) THEN
         PERFORM hail.fail('driver_busy', 'this driver is on a trip', 'driver_id');
     ELSIF offer.status <> 'pending' THEN
         PERFORM hail.fail('offer_closed', 'this offer is closed', 'trip_id');

@@ -208,3 +208,18 @@ CREATE FUNCTION fixture.story() RETURNS TABLE (what text, found text) LANGUAGE s
         UNION ALL SELECT 'events of ' || g.aggregate_type || ' ' || g.aggregate_id FROM hail.event_gaps() g
         UNION ALL SELECT concat_ws(' ', r.check_name, r.subject) FROM hail.reconcile(hail.clock()::date) r) b
 $$;
+
+-- A shop that orders deliveries.
+CREATE FUNCTION fixture.open_shop() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM fixture.add('Shop', 'partner', NULL);
+    PERFORM hail.create_partner(fixture.who('Shop'), 'shop-' || currval('fixture.phone'));
+END $$;
+CREATE FUNCTION fixture.order(id text, package text) RETURNS text LANGUAGE sql AS $$
+    SELECT state FROM hail.create_partner_order(fixture.who('Shop'), id, 'van',
+        '[{"lat": 0.5, "lng": 31}, {"lat": 0.5, "lng": 31.05}]', 'cash', package)
+$$;
+CREATE FUNCTION fixture.orders() RETURNS TABLE (order_id text, state text, package text) LANGUAGE sql STABLE AS $$
+    SELECT t.partner_order, t.state, l.package FROM hail.trips t JOIN hail.trip_loads l ON l.trip_id = t.id
+    WHERE t.partner_id = fixture.who('Shop') ORDER BY t.id
+$$;
