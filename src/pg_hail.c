@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/shmem.h"
+#include "dispatch/counters.h"
 #include "dispatch/overload.h"
 #include "dispatch/codes.h"
 #include "history/history.h"
@@ -27,6 +28,7 @@ void _PG_init(void)
     hail_session_init();
     hail_rate_init();
     code_tries_init();
+    dispatch_counters_init();
     live_init();
     history_init();
     ledger_init();

@@ -109,6 +109,7 @@ BEGIN
         ('hail_dispatch_overloads_total', '{}', o.times_raised::float8),
         ('hail_dispatch_failing_trips', '{}', (SELECT count(*) FROM hail.dispatch_failures f JOIN hail.trips t ON t.id = f.trip_id
                                                WHERE t.next_round_at IS NOT NULL)::float8)) m (name, labels, value);
+    RETURN QUERY SELECT * FROM hail.dispatch_metrics();
     IF NOT hail.live_warming() THEN
         RETURN QUERY
         SELECT 'hail_live_drivers', jsonb_build_object('region', c.region, 'state', c.state), 'gauge', c.drivers::float8

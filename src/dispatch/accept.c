@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/statement.h"
 #include "dispatch/accept.h"
+#include "dispatch/counters.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/jobs.h"
 #include "dispatch/transitions.h"
@@ -144,6 +145,7 @@ typedef struct Accept {
 
 static void refuse(HailError error, const char *message, const char *field)
 {
+    dispatch_count(error == HAIL_TRIP_TAKEN ? COUNT_LOST : COUNT_REFUSED, 1);
     ereport(ERROR, hail_error(error), errmsg("%s", message), hail_field(field));
 }
 
@@ -382,8 +384,10 @@ Datum dispatch_accept(const AcceptRequest *request, bool *already)
         read_own_trip(&accept);
     else if (accept.scheduled && accept.has_driver && strcmp(accept.state, "matched") == 0)
         *already = become_backup(&accept);
-    else
+    else {
         accept_trip(&accept);
+        dispatch_count(COUNT_ACCEPTED, 1);
+    }
     return accept.trip;
 }
 

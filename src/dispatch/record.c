@@ -20,6 +20,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "dispatch/counters.h"
 #include "dispatch/record.h"
 
 #define TABLE "match_rounds"
@@ -193,4 +194,10 @@ void record_round(const MatchTrip *trip, const RoundRecord *record)
     values[COL_GATES] = gates_datum(gates);
     insert_row(partition, values);
     table_close(partition, NoLock);
+    dispatch_count(COUNT_ROUNDS, 1);
+    dispatch_count(COUNT_ROUNDS_EMPTY, record->offers == 0);
+    dispatch_count(COUNT_CANDIDATES, field->count);
+    dispatch_count(COUNT_OFFERS, record->offers);
+    for (int gate = 1; gate < GATE_COUNT; gate++)
+        dispatch_count(COUNT_GATED + gate, gates[gate]);
 }
