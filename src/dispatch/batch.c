@@ -152,10 +152,33 @@ static void load_candidates(BatchTrip *trip, TimestampTz pooled_at, TimestampTz 
 }
 
 typedef struct Loading {
-    BatchTrip *trip; /* with its id */
+    MemoryContext context; /* of the batch: SPI leaves its own one behind, which ends with the transaction */
+    BatchTrip *trip;       /* with its id */
     TimestampTz pooled_at, now;
     bool loaded;
 } Loading;
+
+static void *kept(MemoryContext context, void *array, Size size)
+{
+    void *copy = MemoryContextAllocHuge(context, size + 1);
+
+    memcpy(copy, array, size);
+    pfree(array);
+    return copy;
+}
+
+/* Of what was loaded, all that is looked at later: by offers_send() and record_round(). */
+static void keep_candidates(BatchTrip *trip, MemoryContext context)
+{
+    MatchTrip *match = &trip->match;
+
+    trip->field.candidates =
+        kept(context, trip->field.candidates, sizeof(MatchCandidate) * trip->field.count);
+    match->exclusions = kept(context, match->exclusions, sizeof(MatchExclusion) * match->exclusion_count);
+    match->repeat = match->favourites = NULL;
+    match->repeat_count = match->favourite_count = 0;
+    match->currency = NULL;
+}
 
 static void load_trip(void *arg)
 {
@@ -165,6 +188,7 @@ static void load_trip(void *arg)
     if (!match_load(&id, &loading->trip->match))
         return;
     load_candidates(loading->trip, loading->pooled_at, loading->now);
+    keep_candidates(loading->trip, loading->context);
     loading->trip->chosen = -1;
     loading->loaded = true;
 }
@@ -198,7 +222,8 @@ Batch *batch_load(int region_id, TimestampTz now, MemoryContext parent, bool gua
         &read_pool,
         (Datum[]){Int32GetDatum(region_id), TimestampTzGetDatum(now), Int64GetDatum(BATCH_MAX_TRIPS)}, NULL,
         false, 0);
-    batch->trips = palloc0(sizeof(BatchTrip) * (rows + 1));
+    batch->trips = MemoryContextAllocExtended(context, sizeof(BatchTrip) * (rows + 1),
+                                              MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     pooled = palloc(sizeof(TimestampTz) * (rows + 1));
     for (uint64 i = 0; i < rows; i++) {
         batch->trips[i].match.id = *DatumGetUUIDP(hail_result(i, 1, &isnull));
@@ -211,7 +236,7 @@ Batch *batch_load(int region_id, TimestampTz now, MemoryContext parent, bool gua
 
         CHECK_FOR_INTERRUPTS();
         *trip = batch->trips[i];
-        if (load_one(&(Loading){trip, pooled[i], now}, guarded)) {
+        if (load_one(&(Loading){context, trip, pooled[i], now}, guarded)) {
             batch->edges += trip->field.eligible;
             batch->reachable += trip->field.eligible > 0;
             batch->count++;
