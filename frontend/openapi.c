@@ -381,12 +381,20 @@ static void add_error_code(Buffer *out, const char *code, int status, bool statu
         buffer_format(out, "\"%s\"", code);
 }
 
+static bool in_registry(const char *code)
+{
+    for (int i = 0; i < HAIL_ERROR_COUNT; i++)
+        if (strcmp(hail_error_rows[i].code, code) == 0)
+            return true;
+    return false;
+}
+
 static void add_error_codes(Buffer *out, bool statuses)
 {
     for (int i = 0; i < HAIL_ERROR_COUNT; i++)
         add_error_code(out, hail_error_rows[i].code, hail_error_rows[i].http_status, statuses);
     for (int i = 0; i < FRONT_ERROR_COUNT; i++)
-        if (i != FRONT_UNKNOWN_PATH) /* the registry has that word too */
+        if (!in_registry(error_front((FrontError)i).code)) /* some words both use */
             add_error_code(out, error_front((FrontError)i).code, error_front((FrontError)i).http_status,
                            statuses);
 }
