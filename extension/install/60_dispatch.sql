@@ -272,6 +272,8 @@ CREATE TABLE hail.offers (
     pickup_eta_s integer NOT NULL,
     reason      text,
     bid_id      uuid,
+    forward     boolean NOT NULL DEFAULT false,
+    agreed_at   timestamptz,
     created_at  timestamptz NOT NULL,
     expires_at  timestamptz NOT NULL,
     responded_at timestamptz
@@ -285,6 +287,7 @@ CREATE UNIQUE INDEX offers_pending_slots ON hail.offers (driver_id, slot) WHERE 
 -- rounds that ask the same driver would share a lock of its row.
 COMMENT ON TABLE hail.offers IS
 'A trip offered to a driver. pending -> accepted | declined | expired | withdrawn (someone else won, or the trip ended); accepted -> cancelled when the driver gives the trip back.';
+COMMENT ON COLUMN hail.offers.forward IS 'To a driver on a ride that ends soon; agreed_at: accepted, and waiting for its end.';
 COMMENT ON COLUMN hail.offers.bid_id IS 'The driver''s newest bid (hail.bids), for trips that take bids.';
 
 CREATE FUNCTION hail.offers_changed() RETURNS trigger

@@ -21,7 +21,7 @@ COMMENT ON FUNCTION hail.end_search(hail.trips, text, timestamptz) IS
 'Give up the search for a locked trip''s driver, for a reason in plain words. Internal.';
 
 CREATE FUNCTION hail.begin_scheduled_search(INOUT trip hail.trips, moment timestamptz) RETURNS hail.trips
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '700ms' AS $$
 DECLARE
     policy hail.dispatch_policies;
 BEGIN
@@ -109,6 +109,24 @@ $$;
 COMMENT ON FUNCTION hail.why_no_drivers(hail.trips) IS
 'Why the search for a trip''s driver found nobody, in plain words with numbers. Internal.';
 
+CREATE FUNCTION hail.next_round(trip hail.trips, moment timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF hail.take_reserved(trip, moment) THEN
+        RETURN;
+    ELSIF hail.ask_backup(trip) THEN
+        RETURN;
+    ELSIF hail.match_trip(trip.id) > 0 THEN
+        RETURN;
+    ELSIF trip.service = 'ride' AND trip.strategy IN ('first_accept', 'sequential')
+            AND EXISTS (SELECT FROM hail.dispatch_policies p WHERE p.id = trip.policy_id AND p.forward_within > '0') THEN
+        PERFORM hail.offer_forward(trip.id);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.next_round(hail.trips, timestamptz) IS
+'The round that is due for a locked searching trip: whoever has agreed to take it next, else its backup driver, else who is free, else, where the policy allows, who is about to be. Internal.';
+
 CREATE FUNCTION hail.step_trip(trip_id uuid, moment timestamptz) RETURNS uuid[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -138,8 +156,8 @@ BEGIN
         NULL;
     ELSIF trip.search_until <= moment THEN
         PERFORM hail.end_search(trip, hail.why_no_drivers(trip), moment);
-    ELSIF NOT hail.ask_backup(trip) THEN
-        PERFORM hail.match_trip(trip.id);
+    ELSE
+        PERFORM hail.next_round(trip, moment);
     END IF;
     RETURN coalesce(expired, '{}');
 END

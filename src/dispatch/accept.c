@@ -57,14 +57,14 @@ static HailStatement close_offers = {
     "       SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status = 'pending'"
     "       UNION ALL SELECT b.id FROM hail.offers b WHERE b.driver_id = $2 AND b.status = 'pending'))"
     "     AND p.status = 'pending' ORDER BY p.id FOR NO KEY UPDATE) l"
-    " WHERE o.id = l.id RETURNING l.own, o.id, o.expires_at",
+    " WHERE o.id = l.id RETURNING l.own, o.id, o.expires_at, o.forward",
     2,
     {UUIDOID, UUIDOID},
     HAIL_BY_KEY};
 
 /* For a job, first the same locks: which of them close is known when the driver's jobs have been counted. */
 static HailStatement lock_job_offers = {
-    "SELECT p.trip_id = $1 AND p.driver_id = $2, p.id, p.expires_at FROM hail.offers p"
+    "SELECT p.trip_id = $1 AND p.driver_id = $2, p.id, p.expires_at, p.forward FROM hail.offers p"
     " WHERE p.id = ANY (ARRAY("
     "     SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status = 'pending'"
     "     UNION ALL SELECT b.id FROM hail.offers b WHERE b.driver_id = $2 AND b.status = 'pending'))"
@@ -122,6 +122,9 @@ static HailStatement ask_to_confirm = {
     2,
     {UUIDOID, TIMESTAMPTZOID}};
 
+static HailStatement reserve_trip = {
+    "SELECT r.trip, r.again FROM hail.reserve_trip($1, $2) r", 2, {UUIDOID, UUIDOID}};
+
 static HailStatement stand_by = {
     "SELECT s, t.backup_driver_id = $2 FROM hail.trips t, LATERAL (SELECT CASE WHEN t.backup_driver_id = $2"
     " THEN t ELSE hail.stand_by(t, $2) END) AS x(s) WHERE t.id = $1",
@@ -137,6 +140,7 @@ typedef struct Accept {
     bool wallet;
     bool job;        /* a delivery or porter job: the driver may have others */
     bool takes_bids; /* its customer chooses: no driver accepts by itself */
+    bool forward;    /* the offer is to a driver on a ride that ends soon: it may wait for that */
     bool scheduled;  /* its driver has to confirm, the second to accept stands by */
     int64 price;
     int event_version;
@@ -217,6 +221,7 @@ static void win_offer(Accept *accept)
             continue;
         found = true;
         accept->offer_id = *DatumGetUUIDP(hail_result(i, 2, &isnull));
+        accept->forward = DatumGetBool(hail_result(i, 4, &isnull));
         if (DatumGetTimestampTz(hail_result(i, 3, &isnull)) <= accept->now)
             refuse(HAIL_OFFER_EXPIRED, "this offer has expired", "trip_id");
     }
@@ -238,33 +243,38 @@ static void win_driver_for_job(const Accept *accept)
                  NULL, false, 0);
 }
 
+/* Whoever has agreed before to take the trip next makes no pause between. */
 static bool try_driver(const Accept *accept)
 {
     return hail_execute(&take_driver,
                         (Datum[]){UUIDPGetDatum(&accept->driver_id), UUIDPGetDatum(&accept->trip_id),
-                                  TimestampTzGetDatum(accept->now)},
+                                  TimestampTzGetDatum(accept->forward ? DT_NOEND : accept->now)},
                         NULL, false, 0) == 1;
 }
 
 /*
  * An UPDATE waits only for rows that match as they were: a driver who is just being freed, or is just going
- * online, is passed over. So a refusal is decided by the locked row.
+ * online, is passed over. So a refusal is decided by the locked row. False: the driver is on a trip still,
+ * and may be by this offer.
  */
-static void win_driver(Accept *accept)
+static bool win_driver(Accept *accept)
 {
     bool isnull, eligible;
 
     if (try_driver(accept))
-        return;
+        return true;
     eligible =
         hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&accept->driver_id)}, NULL, false, 0) == 1 &&
         DatumGetBool(hail_result(0, 1, &isnull));
+    if (eligible && accept->forward && DatumGetBool(hail_result(0, 2, &isnull)))
+        return false;
     accept->now = hail_now();
     if (eligible && try_driver(accept))
-        return;
+        return true;
     if (eligible)
         refuse(HAIL_DRIVER_BUSY, "this driver is on a trip or has just ended one", "driver_id");
     refuse(HAIL_DRIVER_NOT_ELIGIBLE, "this driver is not online and approved", "driver_id");
+    return false;
 }
 
 /* The trips row as it becomes; the unique index on busy drivers has the last word. */
@@ -323,7 +333,19 @@ static char *uuid_text(const pg_uuid_t *id)
     return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
 }
 
-static void accept_trip(Accept *accept)
+/* The offer waits for the end of the driver's ride. True: it did already. */
+static bool reserve(Accept *accept)
+{
+    bool isnull;
+
+    hail_execute(&reserve_trip, (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->offer_id)},
+                 NULL, false, 0);
+    accept->trip = hail_result(0, 1, &isnull);
+    return DatumGetBool(hail_result(0, 2, &isnull));
+}
+
+/* True: nothing new, the driver had agreed to wait for the trip before. */
+static bool accept_trip(Accept *accept)
 {
     const char *to_state;
     pg_uuid_t hold;
@@ -333,8 +355,8 @@ static void accept_trip(Accept *accept)
     to_state = transition_next(accept->state, "accept", accept->actor);
     if (accept->job)
         win_driver_for_job(accept);
-    else
-        win_driver(accept);
+    else if (!win_driver(accept))
+        return reserve(accept);
     held = accept->wallet && ledger_hold_trip_fare(&accept->trip_id, &accept->customer_id, accept->price,
                                                    accept->currency, &hold);
     write_trip(accept, to_state, held ? &hold : NULL);
@@ -342,6 +364,8 @@ static void accept_trip(Accept *accept)
                 psprintf("{\"state\":\"%s\",\"customer_id\":\"%s\",\"driver_id\":\"%s\",\"offer_id\":\"%s\"}",
                          to_state, uuid_text(&accept->customer_id), uuid_text(&accept->driver_id),
                          uuid_text(&accept->offer_id)));
+    dispatch_count(COUNT_ACCEPTED, 1);
+    return false;
 }
 
 Datum trip_for_caller(Datum trip)
@@ -384,10 +408,8 @@ Datum dispatch_accept(const AcceptRequest *request, bool *already)
         read_own_trip(&accept);
     else if (accept.scheduled && accept.has_driver && strcmp(accept.state, "matched") == 0)
         *already = become_backup(&accept);
-    else {
-        accept_trip(&accept);
-        dispatch_count(COUNT_ACCEPTED, 1);
-    }
+    else
+        *already = accept_trip(&accept);
     return accept.trip;
 }
 

@@ -22,6 +22,7 @@ typedef struct AcceptRequest {
  * and is inside SPI; it may hold the trip's lock, and no other. Returns the hail.trips value, valid until SPI
  * ends; *already: this driver has had the trip before, nothing was done. The second driver to accept a
  * scheduled trip becomes its backup: the trip returned has another driver, and this one as backup_driver_id.
+ * A forward offer is agreed to by a driver still on a ride: the trip returned is still searching.
  * Errors: not_found, trip_taken,
  * offer_closed, offer_expired, driver_busy, driver_not_eligible, insufficient_balance, wrong_state; nothing
  * that was written before them stays once the transaction, or subtransaction, is rolled back.

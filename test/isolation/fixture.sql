@@ -223,3 +223,16 @@ CREATE FUNCTION fixture.orders() RETURNS TABLE (order_id text, state text, packa
     SELECT t.partner_order, t.state, l.package FROM hail.trips t JOIN hail.trip_loads l ON l.trip_id = t.id
     WHERE t.partner_id = fixture.who('Shop') ORDER BY t.id
 $$;
+
+-- A driver on a ride has agreed to take another customer's searching trip next.
+CREATE FUNCTION fixture.reserve(customer text, driver text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    state text;
+BEGIN
+    INSERT INTO hail.offers (trip_id, driver_id, round, slot, forward, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+        VALUES (fixture.trip_of(customer), fixture.who(driver), 2, 1, true, 1, 1, 1, hail.clock(), hail.clock() + interval '15 seconds');
+    SELECT (trip).state INTO state FROM hail.accept_offer(fixture.trip_of(customer), fixture.who(driver));
+    UPDATE hail.offers SET expires_at = hail.clock() + interval '6 minutes' WHERE agreed_at IS NOT NULL AND status = 'pending';
+    UPDATE hail.trips SET search_until = hail.clock() + interval '11 minutes', next_round_at = hail.clock() WHERE id = fixture.trip_of(customer);
+    RETURN state;
+END $$;
