@@ -317,7 +317,9 @@ static void judge_answers(const Race *race)
         const Call *call = &race->calls[i];
         const Person *winner = race->winner[trip_of(race, call)];
 
-        if (call->state == CALL_BROKEN)
+        if (call->verb == OFFLINE && call->state == CALL_DONE && call->by == winner)
+            report_problem(TEST_ONE_WINNER, "driver %s went offline and won", call->by->id);
+        else if (call->state == CALL_BROKEN)
             report_problem(TEST_ONE_WINNER, "%s got no answer", verb_name(call->verb));
         else if (call->state == CALL_REFUSED && call->verb == ACCEPT && call->by == winner &&
                  !race->cancelled)
