@@ -349,11 +349,16 @@ COMMENT ON FUNCTION hail.add_stops(uuid, hail.stop_input[]) IS 'Write the stops 
 CREATE FUNCTION hail.repeated_job(customer_id uuid, quote_id uuid, payment_method text, strategy text, idempotency_key text,
                                   scheduled_for timestamptz, hash bytea) RETURNS hail.trips
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
 DECLARE
-    trip hail.trips := hail.repeated_request(customer_id, quote_id, payment_method, strategy, idempotency_key,
-                                              scheduled_for);
+    trip hail.trips;
 BEGIN
-    IF trip.id IS NOT NULL AND hash IS DISTINCT FROM (SELECT l.request_hash FROM hail.trip_loads l WHERE l.trip_id = trip.id) THEN
+    SELECT * INTO trip FROM hail.trips t
+    WHERE t.customer_id = repeated_job.customer_id AND t.idempotency_key = repeated_job.idempotency_key;
+    IF trip.id IS NOT NULL AND (trip.quote_id, trip.payment_method::text, trip.strategy::text, trip.scheduled_for,
+                                (SELECT l.request_hash FROM hail.trip_loads l WHERE l.trip_id = trip.id)) IS DISTINCT FROM
+            (repeated_job.quote_id, repeated_job.payment_method, repeated_job.strategy, repeated_job.scheduled_for,
+             repeated_job.hash) THEN
         PERFORM hail.fail('idempotency_mismatch', 'this key was used with another request', 'idempotency_key',
                           'Use a new key for a new job.');
     END IF;
@@ -363,65 +368,32 @@ $$;
 COMMENT ON FUNCTION hail.repeated_job(uuid, uuid, text, text, text, timestamptz, bytea) IS
 'The job that this customer''s key has already made, NULLs when none; error idempotency_mismatch when it was another request. Internal.';
 
+CREATE FUNCTION hail.create_job_trip(quote_id uuid, payment_method text, strategy text, idempotency_key text,
+                                     scheduled_for timestamptz, weight_kg real, volume_l real, partner_id uuid,
+                                     partner_order text, stops integer, OUT trip hail.trips, OUT created boolean)
+LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_create_job_trip';
+COMMENT ON FUNCTION hail.create_job_trip(uuid, text, text, text, timestamptz, real, real, uuid, text, integer) IS
+'The trip of a job, as hail.request_trip() makes trips, of whomever''s quote; created: false when the key had made it before. Internal.';
+
 CREATE FUNCTION hail.create_job(quote hail.quotes, job hail.job_input, payment_method text, strategy text,
                                 idempotency_key text, scheduled_for timestamptz) RETURNS hail.trips
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
-    trip hail.trips;
-    service text;
-    policy hail.dispatch_policies;
-    moment timestamptz;
-    scheduled boolean;
+    made record;
 BEGIN
-    IF create_job.payment_method IS NULL OR create_job.payment_method NOT IN ('wallet', 'cash') THEN
-        PERFORM hail.fail('invalid_value', 'payment_method is wallet or cash', 'payment_method');
+    SELECT * INTO made FROM hail.create_job_trip(quote.id, payment_method, strategy, idempotency_key, scheduled_for,
+        job.weight_kg, job.volume_l, job.partner_id, job.partner_order, cardinality(job.stops));
+    IF NOT made.created THEN -- somebody used the key a moment ago: for the same job?
+        RETURN hail.repeated_job(quote.customer_id, quote.id, payment_method, strategy, idempotency_key, scheduled_for, job.hash);
     END IF;
-    PERFORM hail.check_strategy(create_job.strategy, create_job.scheduled_for);
-    PERFORM hail.check_trip_request(quote, create_job.payment_method);
-    SELECT c.service INTO service FROM hail.service_classes c WHERE c.code = quote.service_class;
-    policy := hail.dispatch_policy(quote.region_id, service);
-    moment := hail.clock();
-    scheduled := create_job.strategy = 'scheduled';
-    IF scheduled AND create_job.scheduled_for > moment + policy.schedule_max THEN
-        PERFORM hail.fail('invalid_value', 'this is too far ahead', 'scheduled_for',
-                          format('Trips are scheduled at most %s ahead.', policy.schedule_max));
-    END IF;
-    INSERT INTO hail.trips (region_id, service, service_class, customer_id, quote_id, state, strategy, payment_method,
-            pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee,
-            currency, surge, policy_id, search_until, next_round_at, event_version, idempotency_key, requested_at,
-            weight_kg, volume_l, partner_id, partner_order, scheduled_for)
-        VALUES (quote.region_id, service, quote.service_class, quote.customer_id, quote.id,
-            CASE WHEN scheduled THEN 'scheduled' ELSE 'searching' END,
-            create_job.strategy, create_job.payment_method, quote.pickup_lat, quote.pickup_lng, quote.dropoff_lat,
-            quote.dropoff_lng, quote.distance_m, quote.duration_s, quote.total, quote.commission_bp, quote.cancellation_fee,
-            quote.currency, quote.surge, policy.id, CASE WHEN NOT scheduled THEN moment + policy.patience END,
-            CASE WHEN scheduled THEN greatest(moment, create_job.scheduled_for - policy.schedule_ahead) ELSE moment END,
-            1, create_job.idempotency_key, moment, job.weight_kg, job.volume_l, job.partner_id, job.partner_order,
-            create_job.scheduled_for)
-        ON CONFLICT DO NOTHING RETURNING * INTO trip;
-    IF trip.id IS NULL THEN -- somebody used the key, or the partner's order, a moment ago
-        RETURN hail.repeated_job(quote.customer_id, quote.id, create_job.payment_method, create_job.strategy,
-                                 create_job.idempotency_key, create_job.scheduled_for, job.hash);
-    END IF;
-    PERFORM hail.add_stops(trip.id, job.stops);
+    PERFORM hail.add_stops((made.trip).id, job.stops);
     INSERT INTO hail.trip_loads (trip_id, package, floors, helpers, request_hash)
-        VALUES (trip.id, job.package, job.floors, job.helpers, job.hash);
-    PERFORM hail.trip_event(trip, 'TripRequested', jsonb_build_object('service_class', trip.service_class, 'price', trip.price,
-        'currency', trip.currency, 'payment_method', trip.payment_method, 'stops', cardinality(job.stops),
-        'pickup_lat', trip.pickup_lat, 'pickup_lng', trip.pickup_lng, 'dropoff_lat', trip.dropoff_lat,
-        'dropoff_lng', trip.dropoff_lng, 'strategy', trip.strategy, 'scheduled_for', trip.scheduled_for));
-    IF trip.strategy IN ('scheduled', 'batched') THEN
-        PERFORM hail.wake_dispatcher() WHERE trip.next_round_at <= moment;
-    ELSE
-        PERFORM hail.match_trip(trip.id);
-    END IF;
-    SELECT * INTO trip FROM hail.trips t WHERE t.id = trip.id;
-    RETURN trip;
+        VALUES ((made.trip).id, job.package, job.floors, job.helpers, job.hash);
+    RETURN made.trip;
 END
 $$;
 COMMENT ON FUNCTION hail.create_job(hail.quotes, hail.job_input, text, text, text, timestamptz) IS
-'Make a delivery or porter job of a locked quote and offer it to the first drivers. Errors as of hail.request_trip(). Internal.';
+'Make a delivery or porter job of a quote and offer it to the first drivers. Errors as of hail.request_trip(). Internal.';
 
 CREATE FUNCTION hail.lock_job_quote(quote_id uuid, service text, idempotency_key text) RETURNS hail.quotes
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -13,9 +13,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -99,14 +101,16 @@ static HailStatement insert_trip = {
     "INSERT INTO hail.trips AS t (region_id, service_class, customer_id, pickup_lat, pickup_lng,"
     " dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency,"
     " surge, id, service, quote_id, state, strategy, payment_method, policy_id, search_until, next_round_at,"
-    " event_version, idempotency_key, requested_at, scheduled_for, round, queue_position)"
+    " event_version, idempotency_key, requested_at, scheduled_for, round, queue_position,"
+    " weight_kg, volume_l, partner_id, partner_order)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,"
-    " $21, $22, $23, $24, $25, $26, $27, $28, $29) ON CONFLICT DO NOTHING RETURNING t",
-    29,
-    {INT2OID, TEXTOID,        UUIDOID,        FLOAT8OID, FLOAT8OID, FLOAT8OID,      FLOAT8OID,      INT4OID,
-     INT4OID, INT8OID,        INT4OID,        INT8OID,   TEXTOID,   NUMERICOID,     UUIDOID,        TEXTOID,
-     UUIDOID, TEXTOID,        TEXTOID,        TEXTOID,   INT2OID,   TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
-     TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,   INT4OID},
+    " $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33) ON CONFLICT DO NOTHING RETURNING t",
+    33,
+    {INT2OID,        TEXTOID,        UUIDOID,   FLOAT8OID, FLOAT8OID,      FLOAT8OID,      FLOAT8OID,
+     INT4OID,        INT4OID,        INT8OID,   INT4OID,   INT8OID,        TEXTOID,        NUMERICOID,
+     UUIDOID,        TEXTOID,        UUIDOID,   TEXTOID,   TEXTOID,        TEXTOID,        INT2OID,
+     TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,   TEXTOID,   TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
+     INT4OID,        FLOAT4OID,      FLOAT4OID, UUIDOID,   TEXTOID},
     HAIL_BY_KEY};
 
 static HailStatement read_trip = {"SELECT t FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
@@ -156,15 +160,15 @@ static void check_request(const TripRequest *asked)
 static void load_quote(Request *request)
 {
     HailActor actor = hail_require_actor();
-    bool isnull;
+    bool anybody = actor.role == HAIL_ROLE_ADMIN || request->asked->job != NULL, isnull;
 
-    if (actor.role != HAIL_ROLE_CUSTOMER && actor.role != HAIL_ROLE_ADMIN)
+    if (actor.role != HAIL_ROLE_CUSTOMER && !anybody)
         ereport(ERROR, hail_error(HAIL_FORBIDDEN), errmsg("only customers request trips"));
     check_request(request->asked);
     if (hail_execute(&read_quote,
                      (Datum[]){UUIDPGetDatum(&request->asked->quote_id), UUIDPGetDatum(&actor.subject),
                                BoolGetDatum(strcmp(request->asked->payment_method, "wallet") == 0)},
-                     actor.role == HAIL_ROLE_ADMIN ? " n " : NULL, false, 1) == 0)
+                     anybody ? " n " : NULL, false, 1) == 0)
         refuse((Refusal){HAIL_NOT_FOUND, "there is no such quote", "quote_id"});
     for (int col = 1; col <= QUOTE_COLUMNS; col++)
         request->quote[col] = hail_result(0, col, &isnull); /* none is null; kept until SPI ends */
@@ -304,6 +308,10 @@ static void plan_search(Request *request)
     if (!request->matched_here)
         return;
     match_load_new(&new, &request->policy, &request->class, &request->match);
+    if (asked->job != NULL) {
+        request->match.weight_kg = asked->job->weight_kg;
+        request->match.volume_l = asked->job->volume_l;
+    }
     request->terms.now = request->now;
     match_find(&request->match, &request->field, &request->terms);
     request->drafts = offers_choose(&request->match, request->field.candidates, request->field.eligible,
@@ -312,11 +320,30 @@ static void plan_search(Request *request)
 }
 
 /* The trip's row, or false when a unique index refuses it. */
+/* The columns of a job, $30-$33. */
+static void put_job(const JobRequest *job, Datum *args, char *nulls)
+{
+    memset(nulls, 'n', 4);
+    if (job == NULL)
+        return;
+    args[0] = Float4GetDatum((float4)job->weight_kg);
+    args[1] = Float4GetDatum((float4)job->volume_l);
+    if (job->weight_kg > 0)
+        nulls[0] = ' ';
+    if (job->volume_l > 0)
+        nulls[1] = ' ';
+    if (job->partner_id == NULL)
+        return;
+    args[2] = UUIDPGetDatum(job->partner_id);
+    args[3] = CStringGetTextDatum(job->partner_order);
+    nulls[2] = nulls[3] = ' ';
+}
+
 static bool insert(const Request *request, Datum *trip)
 {
     const TripRequest *asked = request->asked;
-    Datum args[29];
-    char nulls[] = "                             ";
+    Datum args[33] = {0};
+    char nulls[] = "                                 ";
     bool isnull;
 
     memcpy(args, &request->quote[1], sizeof(Datum) * COL_SURGE);
@@ -335,6 +362,7 @@ static bool insert(const Request *request, Datum *trip)
     args[26] = TimestampTzGetDatum(asked->scheduled_for);
     args[27] = Int32GetDatum(request->matched_here ? request->terms.round : 0);
     args[28] = Int32GetDatum(request->queue_place);
+    put_job(asked->job, &args[29], &nulls[29]);
     if (request->queue_place == 0)
         nulls[28] = 'n';
     if (request->scheduled)
@@ -395,6 +423,8 @@ static char *requested_payload(const Request *request)
         appendStringInfo(&payload, "\"%s\"", timestamp_json(asked->scheduled_for));
     else
         appendStringInfoString(&payload, "null");
+    if (asked->job != NULL)
+        appendStringInfo(&payload, ",\"stops\":%d", asked->job->stops);
     if (request->queue_place > 0)
         appendStringInfo(&payload, ",\"queue_position\":%d", request->queue_place);
     appendStringInfoChar(&payload, '}');
@@ -424,12 +454,13 @@ static Datum correct_trip(Request *request)
     return hail_result(0, 1, &isnull);
 }
 
-Datum dispatch_create_trip(const TripRequest *asked)
+Datum dispatch_create_trip(const TripRequest *asked, bool *created)
 {
     Request *request = palloc0(sizeof(Request));
     Datum trip;
 
     request->asked = asked;
+    *created = false;
     load_quote(request);
     request->now = hail_now();
     if (check(request, &trip))
@@ -438,6 +469,7 @@ Datum dispatch_create_trip(const TripRequest *asked)
     plan_search(request);
     if (!insert(request, &trip))
         return lost_race(request);
+    *created = true;
     if (request->drafts.count > 0 && offers_write(&request->match, &request->terms, &request->drafts) == 0)
         trip = correct_trip(request);
     write_events(request);
@@ -449,30 +481,67 @@ Datum dispatch_create_trip(const TripRequest *asked)
 }
 
 PG_FUNCTION_INFO_V1(hail_request_trip);
+PG_FUNCTION_INFO_V1(hail_create_job_trip);
 
 static char *text_or_null(FunctionCallInfo fcinfo, int arg)
 {
     return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
 }
 
-/* hail.request_trip(quote_id, payment_method, strategy, idempotency_key, scheduled_for) */
-Datum hail_request_trip(PG_FUNCTION_ARGS)
+/* The arguments that both functions begin with: quote_id, payment_method, strategy, idempotency_key,
+ * scheduled_for. */
+static TripRequest read_request(FunctionCallInfo fcinfo)
 {
-    MemoryContext caller = CurrentMemoryContext;
     TripRequest asked = {.payment_method = text_or_null(fcinfo, 1),
                          .strategy = text_or_null(fcinfo, 2),
                          .idempotency_key = text_or_null(fcinfo, 3),
                          .has_time = !PG_ARGISNULL(4)};
-    Datum trip;
 
     if (!PG_ARGISNULL(0))
         asked.quote_id = *PG_GETARG_UUID_P(0); /* else: all zero, of which there is no quote */
     if (asked.has_time)
         asked.scheduled_for = PG_GETARG_TIMESTAMPTZ(4);
+    return asked;
+}
+
+/* hail.request_trip(quote_id, payment_method, strategy, idempotency_key, scheduled_for) */
+Datum hail_request_trip(PG_FUNCTION_ARGS)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    TripRequest asked = read_request(fcinfo);
+    Datum trip;
+    bool created;
+
     SPI_connect();
-    trip = dispatch_create_trip(&asked);
+    trip = dispatch_create_trip(&asked, &created);
     MemoryContextSwitchTo(caller);
     trip = datumCopy(trip, false, -1);
     SPI_finish();
     PG_RETURN_DATUM(trip);
+}
+
+/* hail.create_job_trip(the same, weight_kg, volume_l, partner_id, partner_order, stops): (trip, created) */
+Datum hail_create_job_trip(PG_FUNCTION_ARGS)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    TripRequest asked = read_request(fcinfo);
+    JobRequest job = {.weight_kg = PG_ARGISNULL(5) ? 0 : PG_GETARG_FLOAT4(5),
+                      .volume_l = PG_ARGISNULL(6) ? 0 : PG_GETARG_FLOAT4(6),
+                      .partner_id = PG_ARGISNULL(7) ? NULL : PG_GETARG_UUID_P(7),
+                      .partner_order = text_or_null(fcinfo, 8),
+                      .stops = PG_GETARG_INT32(9)};
+    TupleDesc desc;
+    Datum values[2];
+    bool nulls[2] = {false, false}, created;
+
+    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+        elog(ERROR, "create_job_trip returns a row");
+    asked.job = &job;
+    SPI_connect();
+    values[0] = dispatch_create_trip(&asked, &created);
+    MemoryContextSwitchTo(caller);
+    values[0] = datumCopy(values[0], false, -1);
+    SPI_finish();
+    values[1] = BoolGetDatum(created);
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
