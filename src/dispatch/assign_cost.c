@@ -8,7 +8,7 @@
 #define FAR_S     1.0 /* by less than this a far pair is better than none: never worth more than a near one */
 
 const AssignTerms assign_terms_default = {
-    .reach_s = 150, .wait_weight = 0.5, .far_after_s = 100, .decline_s = 15};
+    .reach_s = 150, .wait_weight = 0.5, .far_after_s = 60, .idle_weight = 0.1, .decline_s = 15};
 
 /* Within 0 .. most; NaN as the most. */
 static double clamped(double value, double most)

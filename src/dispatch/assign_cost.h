@@ -14,7 +14,7 @@
  * than leaving the trip, however far it is. Without that, drivers in remote places stand idle while trips
  * lapse; made at once, each takes a driver away from a nearby trip that comes a moment later.
  *
- * The defaults are what served most of the peak hour of test/bench/matching.c (ASSIGN.md has the figures).
+ * The defaults are what did best in the peak hour of test/bench/matching.c (ASSIGN.md has the figures).
  * Pure. Results are microseconds, for assign.h.
  */
 #ifndef HAIL_DISPATCH_ASSIGN_COST_H
@@ -29,12 +29,13 @@ typedef struct AssignTerms {
     double far_after_s; /* after waiting so long it takes any driver nobody else needs */
     double trip_weight; /* seconds a second of the ride counts for: above 0 short rides go first when drivers
                            are scarce, which serves more customers, and fewer who go far */
-    double idle_weight; /* seconds a second a driver has waited for work is worth: fairness, at the price of
-                           longer pickups; counts up to an hour */
+    double idle_weight; /* seconds a second without work makes a driver nearer, up to an hour: earnings are
+                           spread more evenly; and where drivers have long been idle, trips wait less for a
+                           nearer one */
     double decline_s;   /* what an offer that is declined or left costs: about its time to live */
 } AssignTerms;
 
-extern const AssignTerms assign_terms_default; /* 150, 0.5, 100, 0, 0, 15 */
+extern const AssignTerms assign_terms_default; /* 150, 0.5, 60, 0, 0.1, 15 */
 
 typedef struct AssignTrip {
     double waited_s; /* since it was requested, earlier searches included */

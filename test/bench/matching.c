@@ -182,7 +182,7 @@ static void choose_joint(const Rule *rule, Window *w)
         .reach_s = (reach), .wait_weight = (waiting), .far_after_s = (far), __VA_ARGS__                      \
     }
 #define NEVER        1e9
-#define SHIPPED(...) TERMS(150, 0.5, 100, __VA_ARGS__)
+#define SHIPPED(...) TERMS(150, 0.5, 60, __VA_ARGS__)
 
 /* The first three are the comparison; the others are what was tried. */
 /* clang-format off */
@@ -195,18 +195,19 @@ static const Rule rules[] = {
     {"joint: + 1 s for each second waited",       choose_joint, 2, 0, 0, TERMS(1e5, 1, NEVER)},
     {"joint: pickups of 300 s + 0.5 s/s at most", choose_joint, 2, 0, 0, TERMS(300, 0.5, NEVER)},
     {"joint: pickups of 150 s + 0.5 s/s at most", choose_joint, 2, 0, 0, TERMS(150, 0.5, NEVER)},
-    {"batched, far pairs at once",                choose_joint, 2, 0, 0, TERMS(150, 0.5, 0)},
-    {"batched, reach 300 s",                      choose_joint, 2, 0, 0, TERMS(300, 0.5, 100)},
-    {"batched, weight of waiting 1",              choose_joint, 2, 0, 0, TERMS(150, 1, 100)},
+    {"batched, idle time does not count",         choose_joint, 2, 0, 0, SHIPPED(.idle_weight = 0)},
+    {"batched, weight of idle time 0.3",          choose_joint, 2, 0, 0, SHIPPED(.idle_weight = 0.3)},
+    {"batched, far pairs at once",                choose_joint, 2, 0, 0, TERMS(150, 0.5, 0, .idle_weight = 0.1)},
+    {"batched, far pairs after 100 s",            choose_joint, 2, 0, 0, TERMS(150, 0.5, 100, .idle_weight = 0.1)},
+    {"batched, reach 300 s",                      choose_joint, 2, 0, 0, TERMS(300, 0.5, 60, .idle_weight = 0.1)},
+    {"batched, weight of waiting 1",              choose_joint, 2, 0, 0, TERMS(150, 1, 60, .idle_weight = 0.1)},
     {"batched, window 1 s",                       choose_joint, 1, 0, 0, &assign_terms_default},
     {"batched, window 5 s",                       choose_joint, 5, 0, 0, &assign_terms_default},
     {"batched, window 10 s",                      choose_joint, 10, 0, 0, &assign_terms_default},
     {"batched, taxis free within 60 s too",       choose_joint, 2, 60, 0, &assign_terms_default},
     {"batched, taxis free within 180 s too",      choose_joint, 2, 180, 0, &assign_terms_default},
-    {"batched, short rides first (0.01)",         choose_joint, 2, 0, 0, SHIPPED(.trip_weight = 0.01)},
-    {"batched, short rides first (0.03)",         choose_joint, 2, 0, 0, SHIPPED(.trip_weight = 0.03)},
-    {"batched, idle drivers first (0.02)",        choose_joint, 2, 0, 0, SHIPPED(.idle_weight = 0.02)},
-    {"batched, idle drivers first (0.1)",         choose_joint, 2, 0, 0, SHIPPED(.idle_weight = 0.1)},
+    {"batched, short rides first (0.01)",         choose_joint, 2, 0, 0, SHIPPED(.idle_weight = 0.1, .trip_weight = 0.01)},
+    {"batched, short rides first (0.03)",         choose_joint, 2, 0, 0, SHIPPED(.idle_weight = 0.1, .trip_weight = 0.03)},
 };
 /* clang-format on */
 #define SHIPPED_RULES 3

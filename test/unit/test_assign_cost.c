@@ -34,17 +34,17 @@ static void a_new_trip_waits_for_a_nearer_driver(void)
 {
     CHECK(edge(0, 149) < none(0));
     CHECK(edge(0, 151) > none(0));
-    CHECK(edge(99, 199) < none(99));
-    CHECK(edge(99, 201) > none(99));
+    CHECK(edge(58, 178) < none(58));
+    CHECK(edge(58, 180) > none(58));
 }
 
 static void a_trip_that_has_waited_takes_any_driver_left_over(void)
 {
-    CHECK(edge(100, 201) < none(100));
-    CHECK(edge(100, 5000) < none(100));
-    CHECK(edge(100, 900000) < none(100));
-    CHECK(edge(100, 300) < edge(100, 305));
-    CHECK(edge(100, 198.9) < edge(100, 300));
+    CHECK(edge(60, 181) < none(60));
+    CHECK(edge(60, 5000) < none(60));
+    CHECK(edge(60, 900000) < none(60));
+    CHECK(edge(60, 300) < edge(60, 305));
+    CHECK(edge(60, 178.9) < edge(60, 300));
 }
 
 /* Two trips, one driver: near to one that has just come, far from one that has waited. */
