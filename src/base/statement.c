@@ -40,6 +40,7 @@ static int execute_by_key(SPIPlanPtr plan, Datum *args, const char *nulls, bool 
 
 uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bool read_only, long limit)
 {
+    MemoryContext context = CurrentMemoryContext;
     int status;
 
     prepare(statement);
@@ -48,17 +49,20 @@ uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bo
                  : SPI_execute_plan(statement->plan, args, nulls, read_only, limit);
     if (status < 0)
         elog(ERROR, "could not execute \"%s\": %s", statement->sql, SPI_result_code_string(status));
+    MemoryContextSwitchTo(context); /* SPI goes back to the one it was connected with */
     return SPI_processed;
 }
 
 Portal hail_open(HailStatement *statement, Datum *args, const char *nulls, bool read_only)
 {
+    MemoryContext context = CurrentMemoryContext;
     Portal portal;
 
     prepare(statement);
     portal = SPI_cursor_open(NULL, statement->plan, args, nulls, read_only);
     if (portal == NULL)
         elog(ERROR, "could not open \"%s\": %s", statement->sql, SPI_result_code_string(SPI_result));
+    MemoryContextSwitchTo(context);
     return portal;
 }
 

@@ -34,7 +34,7 @@ typedef struct HailStatement {
 /*
  * Execute; returns the rows processed (SPI_processed). `nulls` as for SPI (' ' or 'n' per argument) or NULL.
  * `read_only` uses the caller's snapshot; `limit` 0 = all rows. Errors: whatever the statement raises, or an
- * internal error where SPI itself refuses.
+ * internal error where SPI itself refuses. The caller's memory context stays the current one.
  */
 extern uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bool read_only,
                            long limit);
