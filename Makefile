@@ -48,6 +48,9 @@ storm: packages-test install ## 10,000 races of 64 drivers, 500 over HTTP, 200 k
 bench: packages-bench install ## benchmarks against peers (BENCH=live runs one group)
 	@test/bench/run $(BENCH)
 
+compare: packages-test install ## the same trips under each strategy, one table (STRATEGIES=, SCENARIO=, DRIVERS=, ACCEPT=, SEED=)
+	@test/replay/compare $(STRATEGIES)
+
 asan: packages-test ## the unit tests and the front under AddressSanitizer and UBSan
 	@scripts/asan.sh
 

@@ -182,7 +182,7 @@ static void on_quote(void *who, const HttpReply *reply)
 {
     Trip *trip = who;
     const char *id = text(unwrap(reply->data, "quote"), "id");
-    char *body, *key;
+    char *body, *key, *strategy;
 
     if (!id) {
         http_count_error(EP_QUOTE, reply, false);
@@ -190,11 +190,13 @@ static void on_quote(void *who, const HttpReply *reply)
         return;
     }
     snprintf(trip->quote_id, sizeof(trip->quote_id), "%s", id);
-    body = xasprintf("{\"quoteId\":\"%s\",\"paymentMethod\":\"%s\"}", id,
-                     trip->customer->cash ? "cash" : "wallet");
+    strategy = sim.options.strategy ? xasprintf(",\"strategy\":\"%s\"", sim.options.strategy) : xstrdup("");
+    body = xasprintf("{\"quoteId\":\"%s\",\"paymentMethod\":\"%s\"%s}", id,
+                     trip->customer->cash ? "cash" : "wallet", strategy);
     key = xasprintf("trip-%s", id);
     http_send(EP_REQUEST, "POST", "/trips/request", trip->customer->person.token, key, body, on_request,
               trip);
+    free(strategy);
     free(body);
     free(key);
 }

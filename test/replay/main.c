@@ -27,6 +27,7 @@ static const char usage[] =
     "  --minutes M         only requests of the first M minutes; 0: all (0)\n"
     "  --longest METRES    only trips of up to this great-circle length (40000)\n"
     "  --speed X           clock seconds per wall second, when the machine keeps pace (20)\n"
+    "  --strategy NAME     first_accept, sequential or batched; not given: the service's default\n"
     "  --accept P          share of offers a driver who answers accepts (0.85)\n"
     "  --ignore P          share of offers left to expire (0.05)\n"
     "  --cancel P          share of customers who cancel (0.03)\n"
@@ -66,6 +67,7 @@ static void parse_options(int argc, char **argv)
         {"invariants", &invariants_file, NULL, NULL, NULL},
         {"url", &o->url, NULL, NULL, NULL},
         {"db", &o->db, NULL, NULL, NULL},
+        {"strategy", &o->strategy, NULL, NULL, NULL},
         {"report", &o->report_file, NULL, NULL, NULL},
         {"trips", NULL, &o->trips, NULL, NULL},
         {"drivers", NULL, &o->drivers, NULL, NULL},

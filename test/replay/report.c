@@ -113,6 +113,75 @@ static json_t *report_matching(PGconn *db)
     return json;
 }
 
+/*
+ * How well the fleet was used: what strategies are compared by. Occupied: drivers' share of the time from the
+ * first to the last request that they had a passenger in the car; at work: that they were on a trip. The Gini
+ * coefficient of what drivers earned counts those who earned nothing.
+ */
+static const char fleet_query[] =
+    "WITH span AS (SELECT to_timestamp($1::float8) AS a, to_timestamp($2::float8) AS b),"
+    " trips AS (SELECT t.*, greatest(least(coalesce(t.completed_at, s.b), s.b) - greatest(t.matched_at, s.a),"
+    "     '0') AS work, greatest(least(coalesce(t.completed_at, s.b), s.b) - greatest(t.started_at, s.a), "
+    "'0')"
+    "     AS ride FROM hail.trips t, span s),"
+    " earned AS (SELECT d.id, coalesce(sum(t.price), 0) AS amount FROM hail.drivers d"
+    "     LEFT JOIN hail.trips t ON t.driver_id = d.id AND t.state = 'completed' GROUP BY d.id),"
+    " ranked AS (SELECT amount, row_number() OVER (ORDER BY amount) AS place, count(*) OVER () AS n FROM "
+    "earned),"
+    " offers AS (SELECT count(*) AS made, count(*) FILTER (WHERE status = 'declined') AS declined,"
+    "     count(*) FILTER (WHERE status = 'expired') AS expired,"
+    "     avg(pickup_distance_m) FILTER (WHERE status = 'accepted') AS mean,"
+    "     percentile_cont(0.9) WITHIN GROUP (ORDER BY pickup_distance_m) FILTER (WHERE status = 'accepted') "
+    "AS p90"
+    "     FROM hail.offers)"
+    " SELECT 100.0 * count(*) FILTER (WHERE state = 'completed') / greatest(count(*), 1),"
+    " coalesce((SELECT mean FROM offers), 0), coalesce((SELECT p90 FROM offers), 0),"
+    " coalesce(avg(extract(epoch FROM arrived_at - requested_at)), 0),"
+    " 100 * extract(epoch FROM sum(work)) / (extract(epoch FROM max(s.b - s.a)) * (SELECT count(*) FROM "
+    "hail.drivers)),"
+    " 100 * extract(epoch FROM sum(ride)) / (extract(epoch FROM max(s.b - s.a)) * (SELECT count(*) FROM "
+    "hail.drivers)),"
+    " coalesce((SELECT sum((2 * place - n - 1) * amount) / nullif(max(n) * sum(amount), 0) FROM ranked), 0),"
+    " (SELECT made FROM offers), (SELECT declined FROM offers), (SELECT expired FROM offers),"
+    " count(*) FILTER (WHERE state = 'cancelled')"
+    " FROM trips, span s";
+
+static json_t *report_fleet(PGconn *db)
+{
+    static const struct {
+        const char *name, *words, *unit;
+        int digits;
+    } columns[] = {{"served", "trips served", "%", 1},
+                   {"pickupMean", "pickup distance, mean", "m", 0},
+                   {"pickupP90", "pickup distance, 90 %", "m", 0},
+                   {"waitMean", "wait for the driver, mean", "s", 0},
+                   {"atWork", "drivers at work", "%", 1},
+                   {"occupied", "drivers with a passenger", "%", 1},
+                   {"gini", "Gini of earnings", "", 3},
+                   {"offers", "offers made", "", 0},
+                   {"declined", "offers declined", "", 0},
+                   {"expired", "offers left to expire", "", 0},
+                   {"cancelled", "trips cancelled", "", 0}};
+    enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+    char *from = xasprintf("%.3f", sim.first_at), *to = xasprintf("%.3f", sim.last_at);
+    PGresult *r = db_query(db, fleet_query, 2, (const char *[]){from, to});
+    json_t *json = json_object();
+
+    printf("\nFleet\n");
+    for (int i = 0; i < COLUMNS; i++) {
+        double value = atof(PQgetvalue(r, 0, i));
+
+        printf("  %-28s %8.*f %s\n", columns[i].words, columns[i].digits, value, columns[i].unit);
+        json_object_set_new(json, columns[i].name, json_real(value));
+    }
+    json_object_set_new(json, "givenBack", json_integer(sim.driver_cancels));
+    json_object_set_new(json, "noDrivers", json_integer((json_int_t)sim.no_drivers));
+    PQclear(r);
+    free(from);
+    free(to);
+    return json;
+}
+
 static json_t *report_outcomes(void)
 {
     printf("\nTrips\n  %-28s %8zu\n  %-28s %8zu\n  %-28s %8zu\n  %-28s %8zu\n  %-28s %8zu\n  %-28s %8zu\n",
@@ -205,11 +274,13 @@ void report_write(PGconn *db, int failed_checks)
     if (failed_checks < 0) {
         json_t *errors = json_array();
 
-        json = json_pack("{s:s, s:I, s:I, s:I, s:f, s:f}", "scenario", sim.options.scenario, "seed",
+        json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f}", "scenario", sim.options.scenario, "strategy",
+                         sim.options.strategy ? sim.options.strategy : "default", "seed",
                          (json_int_t)sim.options.seed, "trips", (json_int_t)sim.trip_count, "drivers",
                          (json_int_t)sim.driver_count, "speed", sim.options.speed, "wallSeconds", elapsed);
         json_object_set_new(json, "outcomes", report_outcomes());
         json_object_set_new(json, "matching", report_matching(db));
+        json_object_set_new(json, "fleet", report_fleet(db));
         json_object_set_new(json, "http", report_http(elapsed));
         json_object_set_new(json, "requestsPerSecond", json_real((double)http_stats.answers / elapsed));
         report_errors(errors);

@@ -20,6 +20,7 @@
 
 typedef struct Options {
     const char *scenario, *data_directory, *url, *db, *report_file;
+    const char *strategy; /* asked for by customers; NULL: none */
     long trips, drivers;
     double minutes;        /* only requests of the first so many minutes; 0: all */
     double longest;        /* metres: only trips up to this length */
