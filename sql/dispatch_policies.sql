@@ -64,6 +64,26 @@ UPDATE hail.dispatch_policies SET weight_idle = 1 WHERE id = 1;
 UPDATE hail.dispatch_policies SET effective = tstzrange(lower(effective), upper(effective) - interval '1 second') WHERE id = :policy
 RETURNING upper(effective);
 
+-- A version replaced at the very moment it began still holds for the trips requested under it.
+SELECT hail.advance_clock('6 seconds') IS NOT NULL AS later, hail.dispatch_tick() > 0 AS looked_at;
+SELECT weight_idle FROM hail.set_dispatch_policy('policies', NULL, '{"weight_idle": 0.3}');
+SELECT id AS instant FROM hail.request_trip((hail.create_quote((hail.register_user('+355130000001', 'Pat', 'customer')).id, 0, 71, 0, 71.05, 'economy')).id, 'cash', 'first_accept', 'pat') \gset
+SELECT weight_idle FROM hail.set_dispatch_policy('policies', NULL, '{"weight_idle": 0.4}');
+SELECT isempty(p.effective) AS replaced, p.weight_idle FROM hail.trips t JOIN hail.dispatch_policies p ON p.id = t.policy_id WHERE t.id = :'instant';
+SELECT hail.advance_clock('6 seconds') IS NOT NULL AS later, hail.dispatch_tick() > 0 AS looked_at;
+SELECT round FROM hail.trips WHERE id = :'instant';
+SELECT state FROM hail.cancel_trip(:'instant');
+
+-- The general policy: a version of it lies over what is shipped.
+BEGIN;
+SELECT region_id, service, patience FROM hail.set_dispatch_policy(NULL, NULL, '{"patience": "7 minutes"}');
+SELECT (hail.create_region('policies2', 'Policies', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(74, -1, 76, 1, 4326))).code;
+SELECT hail.set_fare('policies2', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT search_until - requested_at AS patience FROM hail.request_trip((hail.create_quote(
+    (hail.register_user('+355130000002', 'Pam', 'customer')).id, 0, 75, 0, 75.05, 'economy')).id, 'cash', 'first_accept', 'pam');
+SELECT (p).patience, (p).id > 1 AS version FROM hail.regions r, hail.dispatch_policy(r.id, 'ride') p WHERE r.code = 'policies2';
+ROLLBACK;
+
 -- For administrators.
 SET ROLE hail_customer;
 SELECT hail.set_dispatch_policy(NULL, NULL, '{}');

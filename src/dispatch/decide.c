@@ -5,21 +5,11 @@
 #include <string.h>
 
 const char *const match_gate_names[GATE_COUNT] = {
-    [GATE_NONE] = "none",
-    [GATE_SELF] = "self",
-    [GATE_GAVE_BACK] = "gave_back",
-    [GATE_BLOCKED] = "blocked",
-    [GATE_DECLINED] = "declined",
-    [GATE_ASKED] = "asked",
-    [GATE_AREA] = "preferred_area",
-    [GATE_WALLET] = "wallet",
-    [GATE_ROOM] = "no_room",
-    [GATE_TOO_FAR] = "too_far",
-    [GATE_RADIUS] = "radius",
-    [GATE_OFFERS] = "pending_offers",
-    [GATE_STALE] = "stale",
-    [GATE_COOLDOWN] = "cooldown",
-    [GATE_BUSY] = "busy",
+    [GATE_NONE] = "none",           [GATE_SELF] = "self",         [GATE_GAVE_BACK] = "gave_back",
+    [GATE_BLOCKED] = "blocked",     [GATE_DECLINED] = "declined", [GATE_ASKED] = "asked",
+    [GATE_AREA] = "preferred_area", [GATE_WALLET] = "wallet",     [GATE_ROOM] = "no_room",
+    [GATE_TOO_FAR] = "too_far",     [GATE_RADIUS] = "radius",     [GATE_OFFERS] = "pending_offers",
+    [GATE_STALE] = "stale",         [GATE_COOLDOWN] = "cooldown", [GATE_BUSY] = "busy",
     [GATE_CLASS] = "class",
 };
 

@@ -35,7 +35,8 @@ static bool has_areas;
 
 static HailStatement read_policies = {
     "SELECT p.tableoid, p.id::int4, coalesce(p.region_id, 0)::int4, coalesce(p.service, ''),"
-    " coalesce(lower(p.effective), '-infinity'), coalesce(upper(p.effective), 'infinity'),"
+    " CASE WHEN isempty(p.effective) THEN 'infinity' ELSE coalesce(lower(p.effective), '-infinity') END,"
+    " CASE WHEN isempty(p.effective) THEN '-infinity' ELSE coalesce(upper(p.effective), 'infinity') END,"
     " ARRAY[p.weight_distance, p.weight_rating, p.weight_acceptance, p.weight_completion, p.weight_vehicle,"
     "       p.weight_repeat, p.weight_idle, p.weight_recent]::float8[],"
     " ARRAY[extract(epoch FROM p.offer_ttl), extract(epoch FROM p.sequential_ttl),"
@@ -47,7 +48,7 @@ static HailStatement read_policies = {
     "       p.max_pending_offers, p.candidates, p.recent_trips, p.exact_tier_rounds]::float8[],"
     " p.radius_m, coalesce(p.max_pickup_m, 0), coalesce(p.wallet_floor, -9223372036854775808),"
     " p.schedule_max::text"
-    " FROM hail.dispatch_policies p WHERE NOT isempty(p.effective) ORDER BY p.id",
+    " FROM hail.dispatch_policies p ORDER BY p.id",
     0,
     {0}};
 
@@ -251,6 +252,7 @@ static int fit(const DispatchPolicy *policy, int region_id, const char *service)
     return 1 + 2 * (policy->region_id != 0) + (policy->service[0] != '\0');
 }
 
+/* In the order of ids: all versions come after what is shipped, which lies beneath the general ones. */
 const DispatchPolicy *policy_in_force(int region_id, const char *service, TimestampTz at)
 {
     const DispatchPolicy *best = NULL;
@@ -259,7 +261,7 @@ const DispatchPolicy *policy_in_force(int region_id, const char *service, Timest
         const DispatchPolicy *policy = &policies[i];
 
         if (policy->from <= at && at < policy->to &&
-            fit(policy, region_id, service) > (best ? fit(best, region_id, service) : 0))
+            fit(policy, region_id, service) >= (best ? fit(best, region_id, service) : 1))
             best = policy;
     }
     if (best == NULL)

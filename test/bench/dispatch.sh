@@ -2,6 +2,7 @@
 # driver busy, fare held, event written), against pgbench's simple-update on the same cluster.
 
 : "${BENCH_TRIPS:=4000}"
+. test/bench/choose.sh
 
 # prepare_trips FIRST: BENCH_TRIPS customers from number FIRST on, with money and a quote each, which bench.quotes
 # numbers from 1; and, once, a policy under which offers outlast the benchmark.
@@ -90,6 +91,7 @@ bench_dispatch() {
         --random-seed="$BENCH_SEED" hail 2>/dev/null | sed -nE 's/^tps = ([0-9.]+).*/\1/p')
     request=$(pgbench_done "$BENCH_TMP/request.sql" "$BENCH_TRIPS") || return 1
     row 'trip requested, matched and offered' "$request" per_s 'pgbench simple-update' "$update"
+    choose_rows || return 1
     prepare_accepts || return 1
     accepts=$(sql -Atc 'SELECT count(*) FROM bench.accepts')
     accept=$(pgbench_done "$BENCH_TMP/accept.sql" "$accepts" -D done=0) || return 1
