@@ -107,6 +107,7 @@ SELECT id = :'ttrip' AS same FROM hail.request_porter_job(:'quote_id', stops('p'
 SELECT hail.request_porter_job(:'quote_id', stops('p', 'd', 'photo', 'none'), 'cash', 'ada-1', 'organ', 180, 900, 3, 2);
 SELECT * FROM seen(:'ttrip');
 SELECT hail.arrive_at_stop(:'ttrip', 1);
+SELECT stops, weight_kg, volume_l, package, floors, helpers FROM hail.driver_offers(who('K1'));
 SELECT (trip).state FROM hail.accept_offer(:'ttrip', who('K1'));
 SELECT hail.arrive_at_stop(:'ttrip', 2);
 SELECT hail.arrive_at_stop(:'ttrip', 9);

@@ -251,7 +251,8 @@ CREATE FUNCTION hail.driver_offers(driver_id uuid)
 RETURNS TABLE (offer_id uuid, trip_id uuid, service_class text, pickup_lat float8, pickup_lng float8, dropoff_lat float8,
                dropoff_lng float8, distance_m integer, duration_s integer, price bigint, earning bigint, currency text,
                payment_method text, pickup_distance_m integer, pickup_eta_s integer, created_at timestamptz,
-               expires_at timestamptz, strategy text, scheduled_for timestamptz, lowest_bid bigint, highest_bid bigint, bid bigint)
+               expires_at timestamptz, strategy text, scheduled_for timestamptz, lowest_bid bigint, highest_bid bigint, bid bigint,
+               stops integer, weight_kg real, volume_l real, package text, floors smallint, helpers smallint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM hail.require_self('driver', driver_offers.driver_id);
@@ -261,14 +262,16 @@ BEGIN
                o.pickup_distance_m, o.pickup_eta_s, o.created_at, o.expires_at, t.strategy::text, t.scheduled_for,
                CASE WHEN t.strategy = 'broadcast_bid' THEN (SELECT l.lowest FROM hail.bid_limits(t) l) END,
                CASE WHEN t.strategy = 'broadcast_bid' THEN (SELECT l.highest FROM hail.bid_limits(t) l) END,
-               (SELECT b.amount FROM hail.bids b WHERE b.id = o.bid_id AND b.status = 'open')
-        FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id
+               (SELECT b.amount FROM hail.bids b WHERE b.id = o.bid_id AND b.status = 'open'),
+               CASE WHEN l.trip_id IS NOT NULL THEN (SELECT count(*)::integer FROM hail.trip_stops s WHERE s.trip_id = t.id) END,
+               t.weight_kg::real, t.volume_l::real, l.package, l.floors, l.helpers
+        FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id LEFT JOIN hail.trip_loads l ON l.trip_id = t.id
         WHERE o.driver_id = driver_offers.driver_id AND o.status = 'pending' AND o.expires_at > hail.clock()
         ORDER BY o.id;
 END
 $$;
 COMMENT ON FUNCTION hail.driver_offers(uuid) IS
-'What is offered to a driver now (itself or admin): trip, fare and its share, distance and seconds to the pickup, expiry; for broadcast_bid what it may bid (minor units) and its live bid.';
+'What is offered to a driver now (itself or admin): trip, fare and its share, distance and seconds to the pickup, expiry; for broadcast_bid what it may bid (minor units) and its live bid; of deliveries and porter jobs the number of stops and the load.';
 GRANT EXECUTE ON FUNCTION hail.driver_offers(uuid) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.check_dispatch() RETURNS TABLE (area text, status text, detail text, hint text)
