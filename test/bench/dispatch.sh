@@ -1,7 +1,7 @@
 # dispatch: a trip requested (priced before; matched and offered within the request), an offer accepted (siblings closed,
 # driver busy, fare held, event written), against pgbench's simple-update on the same cluster.
 
-: "${BENCH_TRIPS:=4000}"
+: "${BENCH_TRIPS:=4000}" "${BENCH_RACES:=50}"
 . test/bench/choose.sh
 
 # prepare_trips FIRST: BENCH_TRIPS customers from number FIRST on, with money and a quote each, which bench.quotes
@@ -54,15 +54,6 @@ VACUUM ANALYZE;
 SQL
 }
 
-trip_scripts() {
-    cat >"$BENCH_TMP/request.sql" <<'SQL'
-SELECT (hail.request_trip(q.id, 'wallet', idempotency_key => 'bench')).id FROM bench.quotes q WHERE q.k = :k;
-SQL
-    cat >"$BENCH_TMP/accept.sql" <<'SQL'
-SELECT a.already_accepted FROM bench.accepts q, hail.accept_offer(q.trip_id, q.driver_id) a WHERE q.k = :k;
-SQL
-}
-
 # The next quote is requested; the next offer after the first :done is accepted.
 trip_scripts() {
     cat >"$BENCH_TMP/request.sql" <<'SQL'
@@ -80,8 +71,66 @@ check_trips() {
               FROM hail.check() WHERE status = 'fail'"
 }
 
+# What the cluster has written so far: WAL records, bytes and fsyncs, rows inserted, updated, and of these HOT.
+written() {
+    sql -At -F ' ' -c "SELECT pg_sleep(1.2), pg_stat_force_next_flush()" >/dev/null # backends that ended have told by then
+    sql -At -F ' ' -c "SELECT w.wal_records, w.wal_bytes, w.wal_sync, t.ins, t.upd, t.hot FROM pg_stat_wal w,
+        (SELECT sum(n_tup_ins) AS ins, sum(n_tup_upd) AS upd, sum(n_tup_hot_upd) AS hot FROM pg_stat_user_tables
+         WHERE schemaname = 'hail' AND relname NOT LIKE 'location_history%' AND relname NOT LIKE 'driver_position%') t"
+}
+
+# written_each NAME COUNT BEFORE...: what each of COUNT operations since then has written
+written_each() {
+    local name=$1 count=$2; shift 2
+    awk -v name="$name" -v n="$count" -v before="$*" -v after="$(written)" 'BEGIN {
+        split(before, b, " "); split(after, a, " ");
+        printf "  %s writes %.1f rows, updates %.1f (%.1f HOT); %.0f WAL records, %.0f bytes, %.2f fsyncs\n", name,
+            (a[4] - b[4]) / n, (a[5] - b[5]) / n, (a[6] - b[6]) / n, (a[1] - b[1]) / n, (a[2] - b[2]) / n, (a[3] - b[3]) / n }'
+}
+
+# BENCH_RACES trips, 64 drivers each, who all accept at once: the time of every answer. The offers are inserted, for no
+# round asks so many.
+race_drivers() {
+    local median p99 worst
+    sql -v races="$BENCH_RACES" >/dev/null <<'SQL'
+SET client_min_messages = warning;
+DROP TABLE IF EXISTS bench.races;
+CREATE TABLE bench.races AS
+SELECT t.n AS race, d.n AS racer, t.id AS trip_id, d.id AS driver_id
+FROM (SELECT row_number() OVER (ORDER BY id) AS n, id FROM hail.trips WHERE state = 'searching' LIMIT :races) t
+CROSS JOIN LATERAL (SELECT row_number() OVER () AS n, f.id FROM (
+    SELECT f.id FROM (SELECT d.id, row_number() OVER (ORDER BY d.id) AS place FROM hail.drivers d
+        WHERE d.online AND d.trip_id IS NULL AND NOT EXISTS (
+            SELECT FROM hail.offers o WHERE o.driver_id = d.id AND o.status = 'pending')) f
+    WHERE f.place BETWEEN (t.n - 1) * 64 + 1 AND t.n * 64) f) d;
+ALTER TABLE bench.races ADD PRIMARY KEY (race, racer);
+INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+SELECT trip_id, driver_id, 1000, 1, 0, 0, 0, hail.clock(), hail.clock() + '1 hour' FROM bench.races;
+DROP FUNCTION IF EXISTS bench.race(bigint, bigint);
+CREATE FUNCTION bench.race(race bigint, racer bigint) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.accept_offer(r.trip_id, r.driver_id) FROM bench.races r WHERE r.race = $1 AND r.racer = $2;
+    RETURN 'won';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLERRM;
+END $$;
+VACUUM ANALYZE bench.races, hail.offers;
+SQL
+    printf '\\set race :race + 1\n\\set racer :client_id + 1\nSELECT bench.race(:race, :racer);\n' >"$BENCH_TMP/race.sql"
+    "$PGBENCH" -n -M prepared -c 64 -j "$BENCH_THREADS" -t "$BENCH_RACES" -D race=0 -l --log-prefix="$BENCH_TMP/race" \
+        --random-seed="$BENCH_SEED" -f "$BENCH_TMP/race.sql" hail >/dev/null 2>&1 || return 1
+    [ "$(sql -Atc "SELECT bool_and(n = 1) FROM (SELECT count(*) FILTER (WHERE o.status = 'accepted') AS n
+                   FROM bench.races r JOIN hail.offers o USING (trip_id, driver_id) GROUP BY r.race) w")" = t ] ||
+        echo '  WARNING: a race has not exactly one winner'
+    read -r median p99 worst < <(cat "$BENCH_TMP"/race.* | awk 'NF >= 6 { print $3 }' | sort -n |
+        awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] / 1000, v[int(NR * 0.99 + 0.5)] / 1000, v[NR] / 1000 }')
+    row '64 drivers race for a trip: an answer, median' "$median" ms
+    row '64 drivers race for a trip: an answer, p99' "$p99" ms
+    row '64 drivers race for a trip: the slowest answer' "$worst" ms
+}
+
 bench_dispatch() {
-    local update request accept accepts
+    local update request accept accepts before
     bench_drivers || return 1
     "$PGBENCH" -i -q -s 20 hail >/dev/null 2>&1 || return 1
     prepare_trips 1 || return 1
@@ -89,13 +138,18 @@ bench_dispatch() {
     trip_scripts
     update=$("$PGBENCH" -n -M prepared -b simple-update -c "$BENCH_CLIENTS" -j "$BENCH_THREADS" -T "$BENCH_SECONDS" \
         --random-seed="$BENCH_SEED" hail 2>/dev/null | sed -nE 's/^tps = ([0-9.]+).*/\1/p')
+    before=$(written)
     request=$(pgbench_done "$BENCH_TMP/request.sql" "$BENCH_TRIPS") || return 1
     row 'trip requested, matched and offered' "$request" per_s 'pgbench simple-update' "$update"
+    written_each 'a request' "$BENCH_TRIPS" "$before"
     choose_rows || return 1
     prepare_accepts || return 1
     accepts=$(sql -Atc 'SELECT count(*) FROM bench.accepts')
+    before=$(written)
     accept=$(pgbench_done "$BENCH_TMP/accept.sql" "$accepts" -D done=0) || return 1
     row 'offer accepted' "$accept" per_s 'pgbench simple-update' "$update"
+    written_each 'an accept' "$accepts" "$before"
     row 'offers a trip' "$(sql -Atc 'SELECT count(*)::float8 / count(DISTINCT trip_id) FROM hail.offers')" offers
+    race_drivers || return 1
     check_trips | sed 's/^/  /'
 }
