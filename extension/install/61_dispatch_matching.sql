@@ -53,7 +53,7 @@ COMMENT ON FUNCTION hail.begin_scheduled_search(hail.trips, timestamptz) IS
 CREATE FUNCTION hail.ask_backup(trip hail.trips) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF trip.backup_driver_id IS NULL OR hail.live_warming() THEN
+    IF hail.live_warming() THEN
         RETURN false;
     END IF;
     UPDATE hail.trips t SET backup_driver_id = NULL WHERE t.id = trip.id;
@@ -61,7 +61,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.ask_backup(hail.trips) IS
-'Offer a locked searching trip to its backup driver alone, once; false: there is none, or it is not to be had. Internal.';
+'Offer a locked searching trip to its backup driver alone, once; false: it is not to be had. Internal.';
 
 CREATE FUNCTION hail.drivers_around(trip hail.trips, radius_m float8, OUT online bigint, OUT on_trips bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -112,11 +112,18 @@ COMMENT ON FUNCTION hail.why_no_drivers(hail.trips) IS
 CREATE FUNCTION hail.next_round(trip hail.trips, moment timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF hail.take_reserved(trip, moment) THEN
-        RETURN;
-    ELSIF hail.ask_backup(trip) THEN
-        RETURN;
-    ELSIF hail.match_trip(trip.id) > 0 THEN
+    -- A round begins when no offer is left, but one that has been agreed to.
+    IF EXISTS (SELECT FROM hail.offers o WHERE o.trip_id = trip.id AND o.status = 'pending') THEN
+        IF hail.take_reserved(trip, moment) THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF trip.backup_driver_id IS NOT NULL THEN
+        IF hail.ask_backup(trip) THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF hail.match_trip(trip.id) > 0 THEN
         RETURN;
     ELSIF trip.service = 'ride' AND trip.strategy IN ('first_accept', 'sequential')
             AND EXISTS (SELECT FROM hail.dispatch_policies p WHERE p.id = trip.policy_id AND p.forward_within > '0') THEN
