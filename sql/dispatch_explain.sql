@@ -113,8 +113,13 @@ SELECT (hail.favourite_driver(who('Dot'), who('E7'))).favourite;
 SELECT hail.advance_clock('2 minutes') IS NOT NULL AS later, tell_all();
 SELECT id AS fav FROM hail.request_trip(quote('Dot'), 'cash', 'first_accept', 'dot-2') \gset
 SELECT place, round(repeat_term::numeric, 2) AS repeat FROM hail.explain_round(:'fav', 1) WHERE driver_id = who('E7');
-UPDATE hail.trips SET favourites_first = true WHERE id = :'fav';
-SELECT name_of(driver_id) AS driver, favourite FROM hail.rank_drivers(:'fav') LIMIT 1;
+SELECT state FROM hail.cancel_trip(:'fav', 'customer');
+SELECT id AS fav FROM hail.request_trip(quote('Dot'), 'cash', 'first_accept', 'dot-3', favourites_first => true) \gset
+SELECT place, name_of(driver_id) AS driver, favourite, offer FROM hail.explain_round(:'fav', 1) WHERE place <= 2;
+SELECT outcome, explanation FROM why(:'fav') WHERE driver = 'E5' AND round = 1;
+SELECT quote_id FROM hail.trips WHERE id = :'fav' \gset
+SELECT id = :'fav' AS same FROM hail.request_trip(:'quote_id', 'cash', 'first_accept', 'dot-3', favourites_first => true);
+SELECT hail.request_trip(:'quote_id', 'cash', 'first_accept', 'dot-3');
 SELECT state FROM hail.cancel_trip(:'fav', 'customer');
 
 SELECT state FROM hail.cancel_trip(:'other', 'customer');

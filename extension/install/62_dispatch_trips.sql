@@ -3,12 +3,13 @@
 -- A trip's life
 
 CREATE FUNCTION hail.request_trip(quote_id uuid, payment_method text, strategy text DEFAULT 'first_accept',
-                                  idempotency_key text DEFAULT NULL, scheduled_for timestamptz DEFAULT NULL)
+                                  idempotency_key text DEFAULT NULL, scheduled_for timestamptz DEFAULT NULL,
+                                  favourites_first boolean DEFAULT false)
 RETURNS hail.trips
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_request_trip';
-COMMENT ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz) IS
-'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. strategy: first_accept, sequential, broadcast_bid, batched, or scheduled with scheduled_for in the future (not further than the policys schedule_max): searched for some time before it, at the price of the quote. The same key with the same request returns the first trip. Errors: invalid_value (strategy, scheduled_for, payment_method), not_found, quote_expired, quote_used, quote_changed, insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
-GRANT EXECUTE ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz) TO hail_customer, hail_admin;
+COMMENT ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz, boolean) IS
+'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. strategy: first_accept, sequential, broadcast_bid, batched, or scheduled with scheduled_for in the future (not further than the policys schedule_max): searched for some time before it, at the price of the quote. favourites_first: drivers marked with hail.favourite_driver() are asked before others. The same key with the same request returns the first trip. Errors: invalid_value (strategy, scheduled_for, payment_method), not_found, quote_expired, quote_used, quote_changed, insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
+GRANT EXECUTE ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz, boolean) TO hail_customer, hail_admin;
 
 CREATE FUNCTION hail.get_trip(trip_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -208,6 +208,9 @@ void match_load_new(const NewTrip *request, const struct DispatchPolicy *policy,
     for (int i = 0; i < blocked_count; i++)
         exclude(trip, DatumGetUUIDP(blocked[i]), GATE_BLOCKED, 0);
     trip->repeat_count = load_drivers(request->repeat, &trip->repeat);
+    trip->rules.favourites_first = request->favourites_first;
+    if (request->favourites_first)
+        trip->favourite_count = load_drivers(request->favourites, &trip->favourites);
     policy_apply(policy, class, trip);
     load_place(trip, request->region_id);
 }

@@ -94,7 +94,8 @@ typedef struct NewTrip {
     StrategyKind strategy;
     int64 cash_due; /* see MatchTrip */
     const char *currency;
-    Datum blocked, repeat; /* uuid[]: drivers */
+    bool favourites_first;
+    Datum blocked, repeat, favourites; /* uuid[]: drivers */
 } NewTrip;
 
 /* The same for a trip that has no row yet: version 1, before its first round. */

@@ -61,7 +61,8 @@ enum {
     COL_COVERED,
     COL_BLOCKED,
     COL_REPEAT,
-    QUOTE_COLUMNS = COL_REPEAT
+    COL_FAVOURITES,
+    QUOTE_COLUMNS = COL_FAVOURITES
 };
 
 /* $2: the caller, NULL: an administrator; $3: paid by wallet. */
@@ -75,10 +76,11 @@ static HailStatement read_quote = {
     " CASE WHEN $3 THEN q.total <= coalesce((SELECT a.posted - a.held FROM hail.accounts a"
     "   WHERE a.kind = 'CUSTOMER_WALLET' AND a.owner_id = q.customer_id AND a.currency = q.currency), 0)"
     "   ELSE true END,"
-    " coalesce(d.blocked, '{}'), coalesce(d.repeat, '{}')"
+    " coalesce(d.blocked, '{}'), coalesce(d.repeat, '{}'), coalesce(d.favourites, '{}')"
     " FROM hail.quotes q LEFT JOIN LATERAL (SELECT array_agg(c.driver_id) FILTER (WHERE c.blocked) AS "
     "blocked,"
-    "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND (c.favourite OR c.trips > 0)) AS repeat"
+    "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND (c.favourite OR c.trips > 0)) AS repeat,"
+    "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND c.favourite) AS favourites"
     "   FROM hail.customer_drivers c WHERE c.customer_id = q.customer_id) d ON true"
     " WHERE q.id = $1 AND ($2 IS NULL OR q.customer_id = $2)",
     3,
@@ -87,10 +89,10 @@ static HailStatement read_quote = {
 
 static HailStatement find_repeated = {
     "SELECT t, t.quote_id = $3 AND t.payment_method = $4 AND t.strategy IS NOT DISTINCT FROM $5"
-    " AND t.scheduled_for IS NOT DISTINCT FROM $6"
+    " AND t.scheduled_for IS NOT DISTINCT FROM $6 AND t.favourites_first = $7"
     " FROM hail.trips t WHERE t.customer_id = $1 AND t.idempotency_key = $2",
-    6,
-    {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID},
+    7,
+    {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID},
     HAIL_BY_KEY};
 
 static HailStatement quote_used = {
@@ -102,15 +104,16 @@ static HailStatement insert_trip = {
     " dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency,"
     " surge, id, service, quote_id, state, strategy, payment_method, policy_id, search_until, next_round_at,"
     " event_version, idempotency_key, requested_at, scheduled_for, round, queue_position,"
-    " weight_kg, volume_l, partner_id, partner_order)"
+    " weight_kg, volume_l, partner_id, partner_order, favourites_first)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,"
-    " $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33) ON CONFLICT DO NOTHING RETURNING t",
-    33,
+    " $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)"
+    " ON CONFLICT DO NOTHING RETURNING t",
+    34,
     {INT2OID,        TEXTOID,        UUIDOID,   FLOAT8OID, FLOAT8OID,      FLOAT8OID,      FLOAT8OID,
      INT4OID,        INT4OID,        INT8OID,   INT4OID,   INT8OID,        TEXTOID,        NUMERICOID,
      UUIDOID,        TEXTOID,        UUIDOID,   TEXTOID,   TEXTOID,        TEXTOID,        INT2OID,
      TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,   TEXTOID,   TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
-     INT4OID,        FLOAT4OID,      FLOAT4OID, UUIDOID,   TEXTOID},
+     INT4OID,        FLOAT4OID,      FLOAT4OID, UUIDOID,   TEXTOID,        BOOLOID},
     HAIL_BY_KEY};
 
 static HailStatement read_trip = {"SELECT t FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
@@ -179,13 +182,14 @@ static void load_quote(Request *request)
 static bool find_trip(const Request *request, Datum *trip)
 {
     const TripRequest *asked = request->asked;
-    Datum args[6] = {UUIDPGetDatum(&request->customer_id),
+    Datum args[7] = {UUIDPGetDatum(&request->customer_id),
                      CStringGetTextDatum(asked->idempotency_key),
                      UUIDPGetDatum(&asked->quote_id),
                      CStringGetTextDatum(asked->payment_method),
                      asked->strategy ? CStringGetTextDatum(asked->strategy) : (Datum)0,
-                     TimestampTzGetDatum(asked->scheduled_for)};
-    char nulls[] = "      ";
+                     TimestampTzGetDatum(asked->scheduled_for),
+                     BoolGetDatum(asked->favourites_first)};
+    char nulls[] = "       ";
     bool isnull;
 
     if (asked->strategy == NULL)
@@ -295,7 +299,9 @@ static void plan_search(Request *request)
                                                         DatumGetInt32(quote[COL_COMMISSION])),
                    .currency = TextDatumGetCString(quote[COL_CURRENCY]),
                    .blocked = quote[COL_BLOCKED],
-                   .repeat = quote[COL_REPEAT]};
+                   .repeat = quote[COL_REPEAT],
+                   .favourites_first = asked->favourites_first,
+                   .favourites = quote[COL_FAVOURITES]};
 
     request->search_until = new.search_until;
     request->next_round_at = request->scheduled
@@ -342,8 +348,8 @@ static void put_job(const JobRequest *job, Datum *args, char *nulls)
 static bool insert(const Request *request, Datum *trip)
 {
     const TripRequest *asked = request->asked;
-    Datum args[33] = {0};
-    char nulls[] = "                                 ";
+    Datum args[34] = {0};
+    char nulls[] = "                                  ";
     bool isnull;
 
     memcpy(args, &request->quote[1], sizeof(Datum) * COL_SURGE);
@@ -362,6 +368,7 @@ static bool insert(const Request *request, Datum *trip)
     args[26] = TimestampTzGetDatum(asked->scheduled_for);
     args[27] = Int32GetDatum(request->matched_here ? request->terms.round : 0);
     args[28] = Int32GetDatum(request->queue_place);
+    args[33] = BoolGetDatum(asked->favourites_first);
     put_job(asked->job, &args[29], &nulls[29]);
     if (request->queue_place == 0)
         nulls[28] = 'n';
@@ -504,7 +511,7 @@ static TripRequest read_request(FunctionCallInfo fcinfo)
     return asked;
 }
 
-/* hail.request_trip(quote_id, payment_method, strategy, idempotency_key, scheduled_for) */
+/* hail.request_trip(quote_id, payment_method, strategy, idempotency_key, scheduled_for, favourites_first) */
 Datum hail_request_trip(PG_FUNCTION_ARGS)
 {
     MemoryContext caller = CurrentMemoryContext;
@@ -512,6 +519,7 @@ Datum hail_request_trip(PG_FUNCTION_ARGS)
     Datum trip;
     bool created;
 
+    asked.favourites_first = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
     SPI_connect();
     trip = dispatch_create_trip(&asked, &created);
     MemoryContextSwitchTo(caller);

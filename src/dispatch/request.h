@@ -22,6 +22,7 @@ typedef struct TripRequest {
     const char *payment_method, *strategy; /* NULL: not given, an error */
     const char *idempotency_key;           /* 1 to 200 characters */
     bool has_time;
+    bool favourites_first; /* the customer wants its favourites asked before others */
     TimestampTz scheduled_for;
     const JobRequest *job; /* NULL: none; else the caller has authorised, and may use this quote */
 } TripRequest;
