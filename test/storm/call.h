@@ -16,9 +16,11 @@ typedef enum Verb {
     SUSPEND,  /* driver */
     TICK,     /* */
     QUOTE,    /* customer */
-    REQUEST,  /* quote, payment method, key */
+    REQUEST,  /* quote, payment method, key, strategy */
     OFFERED,  /* trip */
     CODE,     /* trip */
+    BID,      /* trip, driver: the price as it is */
+    CHOOSE,   /* trip, bid */
     ARRIVE,   /* trip */
     START,    /* trip, code */
     COMPLETE, /* trip */
@@ -37,10 +39,10 @@ typedef enum CallState {
 typedef struct Call {
     Verb verb;
     const Person *by;
-    const char *args[3];
+    const char *args[4];
     CallState state;
     char code[48];   /* of a refusal: word of src/base/sqlstate.h, or the SQLSTATE */
-    char value[256]; /* of an answer; ACCEPT: the trip's driver */
+    char value[256]; /* of an answer; ACCEPT, CHOOSE: the trip's driver */
     bool already;    /* ACCEPT: already_accepted */
     double answered; /* wall s */
 } Call;

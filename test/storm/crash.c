@@ -26,6 +26,8 @@ typedef enum Step {
     STEP_REQUEST,
     STEP_LOOK,
     STEP_ACCEPT,
+    STEP_BID,
+    STEP_CHOOSE,
     STEP_CODE,
     STEP_ARRIVE,
     STEP_START,
@@ -35,17 +37,23 @@ typedef enum Step {
     STEP_COUNT
 } Step;
 
-/* What a step asks for, the state it takes the trip to, and how the server says that this was done before. */
+/*
+ * What a step asks for, the state it takes the trip to, how the server says that this was done before, and
+ * whether others may have been faster: then another driver is looked for.
+ */
 static const struct StepRow {
     Verb verb;
     bool by_driver;
     const char *to_state; /* NULL: the trip stays as it is */
     const char *repeated; /* NULL: repeating it succeeds */
+    bool contested;
 } steps[STEP_COUNT] = {
     [STEP_QUOTE] = {QUOTE, false, NULL, NULL},
     [STEP_REQUEST] = {REQUEST, false, "searching", NULL},
     [STEP_LOOK] = {OFFERED, false, NULL, NULL},
-    [STEP_ACCEPT] = {ACCEPT, true, "matched", NULL},
+    [STEP_ACCEPT] = {ACCEPT, true, "matched", NULL, true},
+    [STEP_BID] = {BID, true, NULL, NULL, true},
+    [STEP_CHOOSE] = {CHOOSE, false, "matched", NULL, true},
     [STEP_CODE] = {CODE, false, NULL, NULL},
     [STEP_ARRIVE] = {ARRIVE, true, "arrived", "wrong_state"},
     [STEP_START] = {START, true, "started", "wrong_state"},
@@ -61,7 +69,8 @@ typedef struct Lane {
     bool lost;         /* the answer to this step was lost: whether it was done is open */
     double wait_until; /* wall s */
     long requests;
-    char quote[37], trip[37], key[32], code[8];
+    const char *strategy;
+    char quote[37], trip[37], bid[37], key[32], code[8];
     const char *state; /* of the trip, as acknowledged; NULL: no trip */
 } Lane;
 
@@ -78,8 +87,16 @@ static Ended *ended;
 static size_t ended_count, ended_room;
 static long acknowledged; /* changes of trips that were acknowledged */
 
+static const char *random_strategy(void)
+{
+    double x = random_unit();
+
+    return x < 0.55 ? "first_accept" : x < 0.70 ? "sequential" : x < 0.85 ? "batched" : "broadcast_bid";
+}
+
 static void start_trip(Lane *lane)
 {
+    lane->strategy = random_strategy();
     lane->step = STEP_QUOTE;
     lane->state = NULL;
     lane->driver = NULL;
@@ -112,12 +129,17 @@ static void send_step(Lane *lane, Line *line)
         call.args[0] = lane->quote;
         call.args[1] = lane->customer->id[35] & 1 ? "cash" : "wallet";
         call.args[2] = lane->key;
+        call.args[3] = lane->strategy;
         break;
     case STEP_LOOK: /* offers of others are the drivers' own; an operator sees them all */
         call.by = &world.admin;
         break;
     case STEP_ACCEPT:
+    case STEP_BID:
         call.args[1] = driver;
+        break;
+    case STEP_CHOOSE:
+        call.args[1] = lane->bid;
         break;
     case STEP_START:
         call.args[1] = lane->code;
@@ -155,10 +177,18 @@ static void go_on(Lane *lane)
         break;
     case STEP_LOOK:
         lane->driver = choose_driver(lane->call.value);
-        lane->step = random_chance(0.02) ? STEP_CANCEL : lane->driver ? STEP_ACCEPT : STEP_LOOK;
+        if (random_chance(0.02))
+            lane->step = STEP_CANCEL;
+        else if (lane->driver)
+            lane->step = strcmp(lane->strategy, "broadcast_bid") == 0 ? STEP_BID : STEP_ACCEPT;
         lane->wait_until = lane->driver ? 0 : wall_now() + PAUSE_S;
         break;
+    case STEP_BID:
+        snprintf(lane->bid, sizeof(lane->bid), "%.36s", lane->call.value);
+        lane->step = lane->bid[0] ? STEP_CHOOSE : STEP_LOOK; /* no offer any more: no trip to be seen */
+        break;
     case STEP_ACCEPT:
+    case STEP_CHOOSE:
         if (strcmp(lane->call.value, lane->driver->id) != 0)
             report_problem(TEST_CRASH, "%s accepted trip %s and was told it is %s's", lane->driver->id,
                            lane->trip, lane->call.value);
@@ -209,7 +239,7 @@ static void on_refused(Lane *lane)
         on_done(lane);
         return;
     }
-    for (int i = 0; i < 3 && lane->step == STEP_ACCEPT; i++) {
+    for (int i = 0; i < 3 && steps[lane->step].contested; i++) {
         if (strcmp(code, passing[i]) == 0) {
             lane->lost = false;
             lane->step = STEP_LOOK;

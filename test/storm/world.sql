@@ -24,10 +24,12 @@ BEGIN
     FOR person IN SELECT * FROM storm.people p WHERE p.role = add.role AND p.region = add.region LOOP
         IF person.role = 'driver' THEN
             PERFORM hail.register_driver(person.id, person.region, '{economy}'), hail.approve_driver(person.id);
-        ELSIF person.role = 'customer' THEN
+        END IF;
+        -- Money for every fare, and for the commission of every cash trip.
+        IF person.role <> 'admin' THEN
             PERFORM hail.post_transaction('DEPOSIT', ARRAY[
                 ROW((hail.open_account('GATEWAY_CLEARING', NULL, 'EUR')).id, 'debit', 1000000000000),
-                ROW((hail.open_account('CUSTOMER_WALLET', person.id, 'EUR')).id, 'credit', 1000000000000)]::hail.entry_input[],
+                ROW((hail.open_account(upper(person.role) || '_WALLET', person.id, 'EUR')).id, 'credit', 1000000000000)]::hail.entry_input[],
                 'storm ' || person.id);
         END IF;
     END LOOP;
@@ -46,8 +48,10 @@ BEGIN
                                         max_pending_offers)
     SELECT id, 50, 200, '{3000}', 100, '1 hour', '2 hours', 10 FROM hail.regions WHERE code = 'storm';
     -- Crashes: short lives, so that rounds, expiries and accepts meet.
-    INSERT INTO hail.dispatch_policies (region_id, offers_per_round, radius_m, offer_ttl, retry_after, patience)
-    SELECT id, 4, '{3000}', '3 seconds', '100 milliseconds', '12 hours' FROM hail.regions WHERE code = 'crash';
+    INSERT INTO hail.dispatch_policies (region_id, offers_per_round, radius_m, offer_ttl, sequential_ttl, bid_ttl, retry_after, patience,
+                                        batch_window_min, batch_window_max)
+    SELECT id, 4, '{3000}', '3 seconds', '1 second', '3 seconds', '100 milliseconds', '12 hours', '100 milliseconds', '1 second'
+    FROM hail.regions WHERE code = 'crash';
     PERFORM storm.add('driver', 'storm', race_groups, 64), storm.add('customer', 'storm', race_groups, 2),
             storm.add('driver', 'crash', 1, crash_drivers), storm.add('customer', 'crash', 1, crash_customers),
             storm.add('admin', 'storm', 1, 1);
@@ -77,8 +81,8 @@ BEGIN
     FROM storm.people c JOIN unnest(kinds) WITH ORDINALITY k (kind, grp) USING (grp)
     WHERE c.role = 'customer' AND c.region = 'storm' AND c.seat <= CASE k.kind WHEN 'two_trips' THEN 2 ELSE 1 END;
     opened := ARRAY(SELECT r.trip_id FROM race r);
-    FOR pass IN 1..3 LOOP
-        UPDATE hail.trips t SET next_round_at = hail.clock() - interval '1 second' WHERE t.id = ANY (opened) AND 64 >
+    FOR pass IN 1..10 LOOP
+        UPDATE hail.trips t SET next_round_at = hail.clock() WHERE t.id = ANY (opened) AND 64 >
             (SELECT count(*) FROM hail.offers o WHERE o.trip_id = t.id AND o.status = 'pending');
         EXIT WHEN NOT FOUND;
         PERFORM hail.dispatch_tick();
@@ -87,7 +91,11 @@ BEGIN
         (SELECT count(*) FROM hail.offers o JOIN storm.people p ON p.id = o.driver_id AND p.grp = r.grp
          WHERE o.trip_id = r.trip_id AND o.status = 'pending');
     IF missing > 0 THEN
-        RAISE EXCEPTION '% trips were not offered to all 64 drivers of their group', missing;
+        RAISE EXCEPTION '% trips were not offered to all 64 drivers of their group', missing USING DETAIL =
+            (SELECT string_agg(concat_ws(' ', r.kind, r.grp, d.status, d.online, d.trip_id, d.cooldown_until, k.gate), '; ') FROM race r
+             JOIN storm.people p ON p.grp = r.grp AND p.role = 'driver' AND p.region = 'storm' JOIN hail.drivers d ON d.id = p.id
+             LEFT JOIN hail.rank_drivers(r.trip_id, 200) k ON k.driver_id = d.id
+             WHERE NOT EXISTS (SELECT FROM hail.offers o WHERE o.trip_id = r.trip_id AND o.driver_id = d.id AND o.status = 'pending'));
     END IF;
     -- Expired offers: every third driver's.
     UPDATE hail.offers o SET expires_at = hail.clock() - interval '1 second'
