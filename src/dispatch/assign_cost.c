@@ -46,3 +46,12 @@ int64_t assign_unmatched_cost(const AssignTerms *terms, const AssignTrip *trip)
 {
     return microseconds(unmatched_s(terms, trip));
 }
+
+AssignTerms assign_terms_now(const AssignTerms *policy, int trips, int drivers)
+{
+    AssignTerms terms = *policy;
+
+    if (trips <= ASSIGN_QUIET && trips <= drivers)
+        terms.reach_s = LONGEST_S / 2;
+    return terms;
+}

@@ -287,8 +287,6 @@ static bool go_on(void *arg)
 /* In an airport's queue its order counts, not the way: so many seconds for each place. */
 #define PLACE_S 1.0
 
-#define AMPLE_REACH_S 36000.0
-
 static void cost_pairs(const Batch *batch, const AssignTerms *terms, const BatchTrip *trip, int64_t *cost,
                        int64_t *unmatched)
 {
@@ -324,13 +322,10 @@ static void choose(Batch *batch)
     int *choice = palloc(sizeof(int) * (batch->count + 1));
     int64_t *cost = palloc(sizeof(int64_t) * (batch->edges + 1));
     int64_t *unmatched = palloc(sizeof(int64_t) * (batch->count + 1));
-    AssignTerms terms = assign_terms_default;
+    AssignTerms terms;
 
     batch->drivers = number_drivers(batch, driver);
-    /* With a driver for every trip nobody gains by waiting for a nearer one: any pickup is better than none.
-     */
-    if (batch->reachable <= batch->drivers)
-        terms.reach_s = AMPLE_REACH_S;
+    terms = assign_terms_now(&assign_terms_default, batch->reachable, batch->drivers);
     first[0] = 0;
     for (int t = 0; t < batch->count; t++) {
         cost_pairs(batch, &terms, &batch->trips[t], cost + first[t], &unmatched[t]);

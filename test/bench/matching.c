@@ -124,6 +124,22 @@ typedef struct Problem {
     void *memory;
 } Problem;
 
+/* Trips with a candidate, and drivers that are one. */
+static void count_ends(const Problem *problem, const Window *w, int *reachable, int *drivers)
+{
+    bool *seen = xcalloc((size_t)w->free_count, sizeof(bool));
+
+    *reachable = *drivers = 0;
+    for (int t = 0; t < w->waiting_count; t++) {
+        *reachable += problem->first[t + 1] > problem->first[t];
+        for (int e = problem->first[t]; e < problem->first[t + 1]; e++) {
+            *drivers += !seen[problem->driver[e]];
+            seen[problem->driver[e]] = true;
+        }
+    }
+    free(seen);
+}
+
 static Problem problem_of(const Rule *rule, const Window *w)
 {
     size_t trips = (size_t)w->waiting_count;
@@ -133,22 +149,32 @@ static Problem problem_of(const Rule *rule, const Window *w)
                        .cost = xcalloc(trips * NEAREST, sizeof(int64_t)),
                        .unmatched = xcalloc(trips, sizeof(int64_t)),
                        .memory = xcalloc(1, assign_memory(w->waiting_count, w->free_count))};
+    Pair *pairs = xcalloc(trips * NEAREST, sizeof(Pair));
+    int reachable, drivers;
+    AssignTerms terms;
 
+    for (size_t t = 0; t < trips; t++) {
+        int edge = problem.first[t],
+            count = nearest(w, &w->requests[w->waiting[t]], NULL, NEAREST, pairs + edge);
+
+        for (int i = 0; i < count; i++, edge++)
+            problem.driver[edge] = pairs[edge].taxi;
+        problem.first[t + 1] = edge;
+    }
+    count_ends(&problem, w, &reachable, &drivers);
+    terms = assign_terms_now(rule->terms, reachable, drivers);
     for (size_t t = 0; t < trips; t++) {
         const Request *request = &w->requests[w->waiting[t]];
         AssignTrip trip = {.waited_s = w->now - request->at, .ride_s = request->ride_s};
-        Pair pairs[NEAREST];
-        int count = nearest(w, request, NULL, NEAREST, pairs), edge = problem.first[t];
 
-        problem.unmatched[t] = assign_unmatched_cost(rule->terms, &trip);
-        for (int i = 0; i < count; i++, edge++) {
-            double idle = fmax(w->now - w->taxis[w->free[pairs[i].taxi]].since, 0);
+        problem.unmatched[t] = assign_unmatched_cost(&terms, &trip);
+        for (int e = problem.first[t]; e < problem.first[t + 1]; e++) {
+            double idle = fmax(w->now - w->taxis[w->free[pairs[e].taxi]].since, 0);
 
-            problem.driver[edge] = pairs[i].taxi;
-            problem.cost[edge] = assign_edge_cost(rule->terms, &trip, &(AssignPair){pairs[i].eta_s, idle, 1});
+            problem.cost[e] = assign_edge_cost(&terms, &trip, &(AssignPair){pairs[e].eta_s, idle, 1});
         }
-        problem.first[t + 1] = edge;
     }
+    free(pairs);
     problem.p = (AssignProblem){w->waiting_count, w->free_count, problem.first,
                                 problem.driver,   problem.cost,  problem.unmatched};
     return problem;

@@ -88,6 +88,19 @@ static void idle_time_and_length_of_the_ride_count_by_their_weights(void)
     CHECK_INT(assign_edge_cost(&terms, &trip, &pair), -254000000);
 }
 
+static void where_it_is_quiet_every_pair_is_near(void)
+{
+    AssignTrip trip = {.ride_s = 600};
+    AssignPair far = {.eta_s = 3000, .acceptance = 1};
+    AssignTerms quiet = assign_terms_now(&assign_terms_default, ASSIGN_QUIET, ASSIGN_QUIET);
+    AssignTerms scarce = assign_terms_now(&assign_terms_default, ASSIGN_QUIET, ASSIGN_QUIET - 1);
+    AssignTerms busy = assign_terms_now(&assign_terms_default, ASSIGN_QUIET + 1, 100);
+
+    CHECK(assign_edge_cost(&quiet, &trip, &far) < assign_unmatched_cost(&quiet, &trip));
+    CHECK(assign_edge_cost(&scarce, &trip, &far) > assign_unmatched_cost(&scarce, &trip));
+    CHECK(assign_edge_cost(&busy, &trip, &far) > assign_unmatched_cost(&busy, &trip));
+}
+
 static void every_cost_lies_in_the_range_of_the_assignment(void)
 {
     static const double values[] = {NAN, INFINITY, -INFINITY, -1, 0, 1e300, 1e6, 17};
@@ -118,6 +131,7 @@ int main(void)
     RUN(between_equally_near_trips_the_longer_wait_goes_first);
     RUN(a_driver_who_often_declines_counts_as_farther);
     RUN(idle_time_and_length_of_the_ride_count_by_their_weights);
+    RUN(where_it_is_quiet_every_pair_is_near);
     RUN(every_cost_lies_in_the_range_of_the_assignment);
     return unit_result();
 }
