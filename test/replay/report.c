@@ -115,15 +115,16 @@ static json_t *report_matching(PGconn *db)
 
 /*
  * How well the fleet was used: what strategies are compared by. Occupied: drivers' share of the time from the
- * first to the last request that they had a passenger in the car; at work: that they were on a trip. The Gini
- * coefficient of what drivers earned counts those who earned nothing.
+ * first to the last request that they had a passenger in the car; at work: that they were on a trip; of trips
+ * that were completed. The Gini coefficient of what drivers earned counts those who earned nothing.
  */
 static const char fleet_query[] =
     "WITH span AS (SELECT to_timestamp($1::float8) AS a, to_timestamp($2::float8) AS b),"
-    " trips AS (SELECT t.*, greatest(least(coalesce(t.completed_at, s.b), s.b) - greatest(t.matched_at, s.a),"
-    "     '0') AS work, greatest(least(coalesce(t.completed_at, s.b), s.b) - greatest(t.started_at, s.a), "
-    "'0')"
-    "     AS ride FROM hail.trips t, span s),"
+    " trips AS (SELECT t.*, CASE WHEN t.state = 'completed'"
+    "     THEN greatest(least(t.completed_at, s.b) - greatest(t.matched_at, s.a), '0') END AS work,"
+    "     CASE WHEN t.state = 'completed'"
+    "     THEN greatest(least(t.completed_at, s.b) - greatest(t.started_at, s.a), '0') END AS ride"
+    "     FROM hail.trips t, span s),"
     " earned AS (SELECT d.id, coalesce(sum(t.price), 0) AS amount FROM hail.drivers d"
     "     LEFT JOIN hail.trips t ON t.driver_id = d.id AND t.state = 'completed' GROUP BY d.id),"
     " ranked AS (SELECT amount, row_number() OVER (ORDER BY amount) AS place, count(*) OVER () AS n FROM "
@@ -137,9 +138,11 @@ static const char fleet_query[] =
     " SELECT 100.0 * count(*) FILTER (WHERE state = 'completed') / greatest(count(*), 1),"
     " coalesce((SELECT mean FROM offers), 0), coalesce((SELECT p90 FROM offers), 0),"
     " coalesce(avg(extract(epoch FROM arrived_at - requested_at)), 0),"
-    " 100 * extract(epoch FROM sum(work)) / (extract(epoch FROM max(s.b - s.a)) * (SELECT count(*) FROM "
+    " 100 * coalesce(extract(epoch FROM sum(work)), 0) / (extract(epoch FROM max(s.b - s.a)) * (SELECT "
+    "count(*) FROM "
     "hail.drivers)),"
-    " 100 * extract(epoch FROM sum(ride)) / (extract(epoch FROM max(s.b - s.a)) * (SELECT count(*) FROM "
+    " 100 * coalesce(extract(epoch FROM sum(ride)), 0) / (extract(epoch FROM max(s.b - s.a)) * (SELECT "
+    "count(*) FROM "
     "hail.drivers)),"
     " coalesce((SELECT sum((2 * place - n - 1) * amount) / nullif(max(n) * sum(amount), 0) FROM ranked), 0),"
     " (SELECT made FROM offers), (SELECT declined FROM offers), (SELECT expired FROM offers),"
