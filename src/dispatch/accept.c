@@ -16,6 +16,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
@@ -73,16 +74,17 @@ static HailStatement lock_job_offers = {
     {UUIDOID, UUIDOID},
     HAIL_BY_KEY};
 
-/* Of those, the trip's are closed, and the driver's for rides; with $4 all of the driver's: no place is left.
+/*
+ * Of those ($4: no others, which may have come since and are not locked) the trip's are closed, and the
+ * driver's for rides; with $3 all of the driver's: no place is left.
  */
 static HailStatement close_job_offers = {
-    "UPDATE hail.offers o SET status = CASE WHEN o.id = $3 THEN 'accepted' ELSE 'withdrawn' END,"
-    " responded_at = hail.clock() WHERE o.status = 'pending' AND o.id = ANY (ARRAY("
-    "   SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status = 'pending'"
-    "   UNION ALL SELECT b.id FROM hail.offers b JOIN hail.trips t ON t.id = b.trip_id"
-    "     WHERE b.driver_id = $2 AND b.status = 'pending' AND ($4 OR t.service = 'ride')))",
+    "UPDATE hail.offers o SET status = CASE WHEN o.id = $2 THEN 'accepted' ELSE 'withdrawn' END,"
+    " responded_at = hail.clock() FROM hail.trips t"
+    " WHERE o.id = ANY ($4) AND o.status = 'pending' AND t.id = o.trip_id"
+    "   AND (o.trip_id = $1 OR $3 OR t.service = 'ride')",
     4,
-    {UUIDOID, UUIDOID, UUIDOID, BOOLOID},
+    {UUIDOID, UUIDOID, BOOLOID, UUIDARRAYOID},
     HAIL_BY_KEY};
 
 static HailStatement newest_offer = {
@@ -138,10 +140,11 @@ typedef struct Accept {
     char *state, *currency;
     bool has_driver, own_trip; /* the trip has a driver; it is this one */
     bool wallet;
-    bool job;        /* a delivery or porter job: the driver may have others */
-    bool takes_bids; /* its customer chooses: no driver accepts by itself */
-    bool forward;    /* the offer is to a driver on a ride that ends soon: it may wait for that */
-    bool scheduled;  /* its driver has to confirm, the second to accept stands by */
+    bool job;            /* a delivery or porter job: the driver may have others */
+    Datum locked_offers; /* uuid[]: for a job, what of offers it may close */
+    bool takes_bids;     /* its customer chooses: no driver accepts by itself */
+    bool forward;        /* the offer is to a driver on a ride that ends soon: it may wait for that */
+    bool scheduled;      /* its driver has to confirm, the second to accept stands by */
     int64 price;
     int event_version;
     Datum trip; /* hail.trips */
@@ -208,6 +211,17 @@ static void refuse_offer(const Accept *accept)
     refuse(HAIL_OFFER_CLOSED, "this offer is closed", "trip_id");
 }
 
+/* The second column of the result, uuids, as an array. */
+static Datum ids_of_result(uint64 count)
+{
+    Datum *ids = palloc(sizeof(Datum) * (count + 1));
+    bool isnull;
+
+    for (uint64 i = 0; i < count; i++)
+        ids[i] = hail_result(i, 2, &isnull);
+    return PointerGetDatum(construct_array(ids, (int)count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
 static void win_offer(Accept *accept)
 {
     uint64 count = hail_execute(accept->job ? &lock_job_offers : &close_offers,
@@ -215,6 +229,8 @@ static void win_offer(Accept *accept)
                                 NULL, false, 0);
     bool isnull, found = false;
 
+    if (accept->job)
+        accept->locked_offers = ids_of_result(count);
     accept->now = hail_now(); /* whoever waited for a lock may have waited too long */
     for (uint64 i = 0; i < count; i++) {
         if (!DatumGetBool(hail_result(i, 1, &isnull)))
@@ -238,8 +254,8 @@ static void win_driver_for_job(const Accept *accept)
     bool full = !job_take_driver(&accept->trip_id, &accept->driver_id, accept->now);
 
     hail_execute(&close_job_offers,
-                 (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id),
-                           UUIDPGetDatum(&accept->offer_id), BoolGetDatum(full)},
+                 (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->offer_id),
+                           BoolGetDatum(full), accept->locked_offers},
                  NULL, false, 0);
 }
 
