@@ -45,7 +45,7 @@ static struct {
     int backoff_ms;
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static atomic_int driver_rate, porter_rate;
+static atomic_int rates[RATE_COUNT];
 
 /* What became of one pipeline. */
 typedef enum Outcome {
@@ -135,14 +135,25 @@ static int setting(const Slot *slot, const char *name)
 
 static void note_rates(const Slot *slot)
 {
-    atomic_store_explicit(&driver_rate, setting(slot, "hail.report_rate"), memory_order_relaxed);
-    atomic_store_explicit(&porter_rate, setting(slot, "hail.porter_report_rate"), memory_order_relaxed);
+    char name[64];
+
+    for (int i = 0; i < RATE_COUNT; i++) {
+        snprintf(name, sizeof(name), "hail.%s_rate", db_rate_name((DbRate)i));
+        atomic_store_explicit(&rates[i], setting(slot, name), memory_order_relaxed);
+    }
 }
 
-DbRates db_rates(void)
+int db_rate(DbRate rate)
 {
-    return (DbRates){atomic_load_explicit(&driver_rate, memory_order_relaxed),
-                     atomic_load_explicit(&porter_rate, memory_order_relaxed)};
+    return atomic_load_explicit(&rates[rate], memory_order_relaxed);
+}
+
+const char *db_rate_name(DbRate rate)
+{
+    static const char *const names[RATE_COUNT] = {"report", "porter_report", "trip_request",
+                                                  "driver_response", "trip_status"};
+
+    return names[rate];
 }
 
 static void slot_give(Slot *slot)

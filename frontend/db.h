@@ -50,12 +50,20 @@ extern void db_reply_fail(DbReply *reply, const char *sqlstate, const char *mess
                           const char *field);
 extern void db_reply_free(DbReply *reply);
 
-/* Position reports allowed a minute, as the database said last; 0: any number, or not said yet. */
-typedef struct DbRates {
-    int driver, porter;
-} DbRates;
+/* What is allowed a minute, as the database said last; 0: any number, or not said yet. */
+typedef enum DbRate {
+    RATE_REPORT,
+    RATE_PORTER_REPORT,
+    RATE_TRIP_REQUEST,
+    RATE_DRIVER_RESPONSE,
+    RATE_TRIP_STATUS,
+    RATE_COUNT
+} DbRate;
 
-extern DbRates db_rates(void);
+extern int db_rate(DbRate rate);
+
+/* The class's name, as in hail.rate_limits(). */
+extern const char *db_rate_name(DbRate rate);
 
 /* Run one parameterless statement without a token (health checks). NULL on success, else what is wrong. */
 extern const char *db_probe(const char *sql);

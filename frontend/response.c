@@ -363,22 +363,28 @@ static void send_error(Request *request, ErrorKind kind, const char *message, co
 }
 
 /*
- * The headers of a 429: draft-ietf-httpapi-ratelimit-headers-10, a minute's quota for drivers and one for
- * those who also serve porter classes. Which of them the caller is, is the database's business: whoever is
- * refused has used up the first.
+ * The headers of a 429: draft-ietf-httpapi-ratelimit-headers-10. A route of a rate class names that; position
+ * reports have a minute's quota for drivers and one for those who also serve porter classes: which of them
+ * the caller is, is the database's business, and whoever is refused has used up the first.
  */
-static void rate_headers(char *extra, size_t size, int retry_after_s)
+static void rate_headers(char *extra, size_t size, const Route *route, int retry_after_s)
 {
-    DbRates rates = db_rates();
-    int n = snprintf(extra, size, "Retry-After: %d\r\nRateLimit: \"driver\";r=0;t=%d\r\n", retry_after_s,
+    const char *name = route != NULL && route->rate != NULL ? route->rate : "driver";
+    int n = snprintf(extra, size, "Retry-After: %d\r\nRateLimit: \"%s\";r=0;t=%d\r\n", retry_after_s, name,
                      retry_after_s);
+    int quota = db_rate(RATE_REPORT), porter = db_rate(RATE_PORTER_REPORT);
 
-    if (rates.driver > 0 && rates.porter > 0)
+    if (route != NULL && route->rate != NULL) {
+        porter = quota = 0;
+        for (int i = 0; i < RATE_COUNT; i++)
+            if (strcmp(db_rate_name((DbRate)i), name) == 0)
+                quota = db_rate((DbRate)i);
+    }
+    if (quota > 0 && porter > 0)
         snprintf(extra + n, size - (size_t)n,
-                 "RateLimit-Policy: \"driver\";q=%d;w=60, \"porter\";q=%d;w=60\r\n", rates.driver,
-                 rates.porter);
-    else if (rates.driver > 0)
-        snprintf(extra + n, size - (size_t)n, "RateLimit-Policy: \"driver\";q=%d;w=60\r\n", rates.driver);
+                 "RateLimit-Policy: \"driver\";q=%d;w=60, \"porter\";q=%d;w=60\r\n", quota, porter);
+    else if (quota > 0)
+        snprintf(extra + n, size - (size_t)n, "RateLimit-Policy: \"%s\";q=%d;w=60\r\n", name, quota);
 }
 
 static void respond_failure(Request *request, ErrorKind kind, const char *message, const char *hint,
@@ -395,11 +401,13 @@ static void respond_failure(Request *request, ErrorKind kind, const char *messag
         extra = request->token != NULL ? "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
                                        : "WWW-Authenticate: Bearer\r\n";
     else if (kind.http_status == 429) {
-        rate_headers(rate, sizeof(rate), retry_after_s);
+        rate_headers(rate, sizeof(rate), request->route, retry_after_s);
         extra = rate;
         hint = "Wait as many seconds as Retry-After says.";
-    } else if (kind.http_status == 503)
-        extra = "Retry-After: 1\r\n";
+    } else if (kind.http_status == 503) {
+        snprintf(rate, sizeof(rate), "Retry-After: %d\r\n", retry_after_s);
+        extra = rate;
+    }
     send_error(request, kind, message, hint, extra);
 }
 

@@ -80,8 +80,9 @@ typedef struct Route {
     bool read_only;    /* runs in a read-only transaction */
     bool repeatable;   /* safe to send again when the connection broke (true of every read_only row) */
     TimeoutClass timeout;
-    bool keyed; /* column replayed: true adds the header Idempotency-Replayed: true */
-    bool etag;  /* column etag: ETag of the data; If-None-Match is answered with 304 */
+    const char *rate; /* rate class that the SQL counts (hail.limit_rate), for the headers of a 429 */
+    bool keyed;       /* column replayed: true adds the header Idempotency-Replayed: true */
+    bool etag;        /* column etag: ETag of the data; If-None-Match is answered with 304 */
     bool paged; /* column next_cursor of the last row: data gets hasMore and nextCursor, the answer Link */
     /*
      * Requests that wait at the same time share one call (merge.h). $1 of the SQL is then an array of their

@@ -104,7 +104,13 @@ CREATE POLICY users_self ON hail.users FOR SELECT USING (id = hail.current_subje
 CREATE POLICY users_admin ON hail.users FOR SELECT USING (hail.current_role_name() = 'admin');
 
 CREATE FUNCTION hail.rate_limits() RETURNS TABLE (class text, per_minute integer, refused bigint)
-LANGUAGE c VOLATILE ROWS 2 AS 'MODULE_PATHNAME', 'hail_rate_limits';
+LANGUAGE c VOLATILE ROWS 5 AS 'MODULE_PATHNAME', 'hail_rate_limits';
 COMMENT ON FUNCTION hail.rate_limits() IS
 'The rate limits: calls a minute and subject (settings hail.<class>_rate; as many may come at once), NULL where there is no limit (0, or not preloaded), and calls refused since the server started. For administrators.';
 GRANT EXECUTE ON FUNCTION hail.rate_limits() TO hail_admin;
+
+CREATE FUNCTION hail.limit_rate(class text) RETURNS boolean
+LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_limit_rate';
+COMMENT ON FUNCTION hail.limit_rate(text) IS
+'Count one call of the caller in a class (trip_request, driver_response, trip_status): true, or error rate_limited with the detail retry_after_s=N. Fronts ask before the call itself; administrators are not counted. Errors: unauthenticated, invalid_value (class).';
+GRANT EXECUTE ON FUNCTION hail.limit_rate(text) TO hail_customer, hail_driver, hail_admin, hail_partner;

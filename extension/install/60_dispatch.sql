@@ -375,7 +375,7 @@ COMMENT ON FUNCTION hail.lock_driven_trip(uuid) IS
 
 CREATE FUNCTION hail.trip_for_caller(trip hail.trips) RETURNS hail.trips
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'hail_trip_for_caller';
-COMMENT ON FUNCTION hail.trip_for_caller(hail.trips) IS 'A trip without what only its customer and administrators see: pickup_code, hold_id, idempotency_key. Internal.';
+COMMENT ON FUNCTION hail.trip_for_caller(hail.trips) IS 'A trip with NULL in the columns that the calling role does not see; administrators see all. Internal.';
 
 CREATE FUNCTION hail.dispatch_policy(region_id smallint, service text) RETURNS hail.dispatch_policies
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -423,7 +423,14 @@ CREATE POLICY trips_driver ON hail.trips FOR SELECT TO hail_driver
            OR backup_driver_id = hail.current_subject() AND state = 'matched');
 CREATE POLICY trips_admin ON hail.trips FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
 CREATE POLICY trips_analyst ON hail.trips FOR SELECT TO hail_analyst USING (hail.current_role_name() = 'analyst');
-GRANT SELECT ON hail.trips TO hail_customer, hail_admin;
+GRANT SELECT ON hail.trips TO hail_admin;
+-- The same columns as hail.trip_for_caller() leaves each role.
+GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, driver_slot, quote_id, state, strategy, payment_method,
+              pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, cancellation_fee, currency, surge,
+              pickup_code, round, search_until, queue_position, favourites_first, event_version, idempotency_key, requested_at,
+              matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by, cancel_reason, no_drivers_reason,
+              scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l, partner_id, partner_order)
+    ON hail.trips TO hail_customer, hail_partner;
 GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, driver_slot, state, strategy, payment_method, pickup_lat,
               pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge,
               round, event_version, requested_at, matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by,

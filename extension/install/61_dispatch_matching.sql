@@ -260,7 +260,8 @@ BEGIN
                           WHEN trip.state <> 'searching' THEN 'matched'
                           WHEN result.offers_pending > 0 THEN 'offers_pending' ELSE 'searching' END;
     result.round := trip.round;
-    result.radius_m := hail.search_radius(trip);
+    -- From the row itself: what the caller sees of it is not all.
+    SELECT hail.search_radius(t) INTO result.radius_m FROM hail.trips t WHERE t.id = trip.id;
     result.driver_id := trip.driver_id;
     result.search_until := trip.search_until;
     result.reason := coalesce(trip.no_drivers_reason, trip.cancel_reason);

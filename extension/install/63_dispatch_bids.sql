@@ -226,7 +226,7 @@ BEGIN
     trip := hail.lock_trip_of_caller(choose_bid.trip_id);
     SELECT * INTO bid FROM hail.bids b WHERE b.id = choose_bid.bid_id AND b.trip_id = trip.id;
     IF bid.status = 'chosen' AND trip.driver_id = bid.driver_id AND trip.state IN ('matched', 'arrived', 'started') THEN
-        RETURN trip;
+        RETURN hail.trip_for_caller(trip);
     END IF;
     IF bid.id IS NOT NULL AND trip.driver_id IS NULL THEN
         PERFORM hail.next_state(trip.state, 'accept', 'customer');
@@ -234,7 +234,7 @@ BEGIN
     PERFORM hail.check_choice(trip, bid, hail.clock());
     others := ARRAY(SELECT b.id FROM hail.bids b WHERE b.trip_id = trip.id AND b.status = 'open' AND b.id <> bid.id ORDER BY b.id);
     trip := hail.accept_for(trip.id, bid.driver_id, 'customer', bid.amount);
-    RETURN hail.tell_bidders(trip, bid, others);
+    RETURN hail.trip_for_caller(hail.tell_bidders(trip, bid, others));
 END
 $$;
 COMMENT ON FUNCTION hail.choose_bid(uuid, uuid) IS

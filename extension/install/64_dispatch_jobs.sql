@@ -91,7 +91,6 @@ CREATE POLICY stop_transitions_read ON hail.stop_transitions FOR SELECT USING (h
 GRANT SELECT ON hail.stop_transitions TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 -- What a partner made is a trip of its user.
 CREATE POLICY trips_partner ON hail.trips FOR SELECT TO hail_partner USING (customer_id = hail.current_subject());
-GRANT SELECT ON hail.trips TO hail_partner;
 
 -- Reading a request
 
@@ -444,8 +443,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     quote hail.quotes := hail.lock_job_quote(quote_id, 'delivery', idempotency_key);
 BEGIN
-    RETURN hail.request_job(quote, hail.check_job(stops, package, weight_kg, volume_l, NULL, NULL), payment_method, strategy,
-                            idempotency_key, scheduled_for);
+    RETURN hail.trip_for_caller(hail.request_job(quote, hail.check_job(stops, package, weight_kg, volume_l, NULL, NULL), payment_method, strategy,
+                            idempotency_key, scheduled_for));
 END
 $$;
 COMMENT ON FUNCTION hail.request_delivery(uuid, jsonb, text, text, text, real, real, text, timestamptz) IS
@@ -460,8 +459,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     quote hail.quotes := hail.lock_job_quote(quote_id, 'porter', idempotency_key);
 BEGIN
-    RETURN hail.request_job(quote, hail.check_job(stops, package, weight_kg, volume_l, floors, helpers), payment_method, strategy,
-                            idempotency_key, scheduled_for);
+    RETURN hail.trip_for_caller(hail.request_job(quote, hail.check_job(stops, package, weight_kg, volume_l, floors, helpers), payment_method, strategy,
+                            idempotency_key, scheduled_for));
 END
 $$;
 COMMENT ON FUNCTION hail.request_porter_job(uuid, jsonb, text, text, text, real, real, integer, integer, text, timestamptz) IS

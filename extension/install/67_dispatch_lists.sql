@@ -11,6 +11,7 @@ BEGIN
     IF coalesce(length(claim_trip_key.idempotency_key), 0) NOT BETWEEN 1 AND 200 THEN
         PERFORM hail.fail('idempotency_key_required', 'a trip needs an idempotency key of 1 to 200 characters', 'idempotency_key');
     END IF;
+    PERFORM hail.limit_rate('trip_request');
     IF claim_trip_key.quote_id IS NOT NULL THEN
         SELECT q.customer_id INTO owner FROM hail.quotes q
         WHERE q.id = claim_trip_key.quote_id AND (role = 'admin' OR q.customer_id = hail.current_subject());
@@ -26,8 +27,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.claim_trip_key(text, uuid) IS
-'Before a trip is made with a key: the key is the caller''s (with a quote: its customer''s) until the transaction ends, and replayed tells that it has made a trip already, which the request returns again. Errors: idempotency_key_required, not_found (the quote), in_flight (another transaction holds the key).';
+'Before a trip is made with a key: the key is the caller''s (with a quote: its customer''s) until the transaction ends, and replayed tells that it has made a trip already, which the request returns again. Counts in the rate class trip_request. Errors: idempotency_key_required, rate_limited, not_found (the quote), in_flight (another transaction holds the key).';
 GRANT EXECUTE ON FUNCTION hail.claim_trip_key(text, uuid) TO hail_customer, hail_admin;
+
+CREATE FUNCTION hail.made_now(trip_id uuid) RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURN EXISTS (SELECT FROM hail.trips t WHERE t.id = trip_id AND t.xmin = pg_current_xact_id_if_assigned()::xid);
+COMMENT ON FUNCTION hail.made_now(uuid) IS
+'Has this transaction made or changed the trip; else an order that was sent again has only found it. For fronts.';
+GRANT EXECUTE ON FUNCTION hail.made_now(uuid) TO hail_front, hail_partner, hail_admin;
 
 -- Pages. A cursor names the last row of a page: its place and a checksum over that, the caller and the filters.
 

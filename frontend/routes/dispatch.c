@@ -22,6 +22,10 @@
     "SELECT row_to_json(l.trip), l.next_cursor FROM hail.list_trips(" customer ", " driver                   \
     ", string_to_array($1, ','), $2, $3, $4, $5, $6) l"
 
+/* The call is counted first; only then is there a trip to look for. */
+#define LIMITED(class) "hail.limit_rate('" class "') AS allowed"
+#define LIMITED_TRIP   "CASE WHEN allowed THEN $1::uuid END"
+
 /* What the caller is to the trip; the database decides whether that is true. */
 #define CANCEL_SQL "SELECT row_to_json(t) FROM hail.cancel_trip($1, hail.current_role_name(), $2) t"
 
@@ -33,6 +37,7 @@ const Route dispatch_routes[] = {
             "LATERAL hail.request_trip($1, $2, $3, k.key, $4) t",
      .params = {QUOTE_ID, PAYMENT_METHOD, STRATEGY, SCHEDULED_FOR, KEY},
      .status = 201,
+     .rate = "trip_request",
      .roles = "customer",
      .repeatable = true,
      .keyed = true},
@@ -40,17 +45,19 @@ const Route dispatch_routes[] = {
      .path = API "/trips/:id",
      .summary = "A trip of the caller",
      .sql = "SELECT row_to_json(t), concat(t.event_version, '-', to_hex(hash_record_extended(t, 0))) AS etag "
-            "FROM hail.get_trip($1) t",
+            "FROM " LIMITED("trip_status") ", LATERAL hail.get_trip(" LIMITED_TRIP ") t",
      .params = {TRIP_ID},
+     .rate = "trip_status",
      .roles = "customer driver admin",
      .read_only = true,
      .etag = true},
     {.method = "GET",
      .path = API "/trips/:id/matching-status",
      .summary = "How the search for a driver goes",
-     .sql =
-         "SELECT row_to_json(t), to_hex(hash_record_extended(t, 0)) AS etag FROM hail.matching_status($1) t",
+     .sql = "SELECT row_to_json(t), to_hex(hash_record_extended(t, 0)) AS etag "
+            "FROM " LIMITED("trip_status") ", LATERAL hail.matching_status(" LIMITED_TRIP ") t",
      .params = {TRIP_ID},
+     .rate = "trip_status",
      .roles = "customer driver admin",
      .read_only = true,
      .etag = true},
@@ -60,8 +67,10 @@ const Route dispatch_routes[] = {
      .chosen = "accept",
      .summary = "Accept the offer of a trip",
      .sql = "SELECT json_build_object('trip', row_to_json(t.trip), 'already_accepted', t.already_accepted) "
-            "FROM hail.accept_offer($1, hail.current_subject(), $2) t",
+            "FROM " LIMITED("driver_response") ", LATERAL hail.accept_offer(" LIMITED_TRIP
+                                               ", hail.current_subject(), $2) t",
      .params = {TRIP_ID, {.name = "response", .type = TYPE_ENUM, .required = true}, OPTIONAL_KEY},
+     .rate = "driver_response",
      .roles = "driver",
      .repeatable = true},
     {.method = "POST",
@@ -69,8 +78,10 @@ const Route dispatch_routes[] = {
      .choice = "response",
      .chosen = "decline",
      .summary = "Decline the offer of a trip",
-     .sql = "SELECT row_to_json(t) FROM hail.decline_offer($1, hail.current_subject(), $2) t",
+     .sql = "SELECT row_to_json(t) FROM " LIMITED(
+         "driver_response") ", LATERAL hail.decline_offer(" LIMITED_TRIP ", hail.current_subject(), $2) t",
      .params = {TRIP_ID, {.name = "response", .type = TYPE_ENUM, .required = true}, REASON},
+     .rate = "driver_response",
      .roles = "driver"},
     {.method = "POST",
      .path = API "/trips/:id/status",
@@ -174,7 +185,9 @@ const Route dispatch_routes[] = {
     {.method = "POST",
      .path = API "/trips/:id/bids",
      .summary = "Name a price for a trip that is offered for bids; the driver's next bid replaces it",
-     .sql = "SELECT row_to_json(t) FROM hail.place_bid($1, hail.current_subject(), $2, $3, $4) t",
+     .sql =
+         "SELECT row_to_json(t) FROM " LIMITED("driver_response") ", LATERAL hail.place_bid(" LIMITED_TRIP
+                                                                  ", hail.current_subject(), $2, $3, $4) t",
      .params = {TRIP_ID,
                 {.name = "amount",
                  .type = TYPE_INTEGER,
@@ -189,6 +202,7 @@ const Route dispatch_routes[] = {
                  .about = "seconds to the pickup"},
                 {.name = "note", .type = TYPE_STRING, .min = 1, .max = 500}},
      .status = 201,
+     .rate = "driver_response",
      .roles = "driver",
      .repeatable = true},
     {.method = "POST",
@@ -200,5 +214,21 @@ const Route dispatch_routes[] = {
      .roles = "customer admin",
      .repeatable = true,
      .keyed = true},
+    {.method = "POST",
+     .path = API "/trips/:id/confirm",
+     .summary = "The driver of a scheduled trip will be there",
+     .sql = "SELECT row_to_json(t) FROM hail.confirm_trip($1) t",
+     .params = {TRIP_ID},
+     .roles = "driver admin",
+     .repeatable = true},
+    {.method = "GET",
+     .path = API "/driver/trips/:id/why-not",
+     .summary = "What each round of a trip made of the calling driver",
+     .sql = "SELECT row_to_json(t) FROM hail.why_not($1, hail.current_subject()) t",
+     .params = {TRIP_ID},
+     .shape = RESULT_LIST,
+     .list_name = "rounds",
+     .roles = "driver",
+     .read_only = true},
     {0},
 };

@@ -32,6 +32,9 @@ int hail_code_tries_max = 5;
 int hail_webhook_tolerance_s = 300;
 int hail_report_rate = 20;
 int hail_porter_report_rate = 600;
+int hail_trip_request_rate = 5;
+int hail_driver_response_rate = 30;
+int hail_trip_status_rate = 20;
 char *hail_jwt_secret = NULL;
 char *hail_jwt_public_key = NULL;
 int hail_jwt_algorithm = HAIL_JWT_HS256;
@@ -132,6 +135,12 @@ static const IntSetting int_settings[] = {
      &hail_report_rate, 20, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.porter_report_rate", "The same for drivers of porter classes.",
      &hail_porter_report_rate, 600, 0, 60000, PGC_SIGHUP, GUC_REPORT},
+    {"hail.trip_request_rate", "Trips a user may ask for a minute through a front, as many at once; 0: any number.",
+     &hail_trip_request_rate, 5, 0, 60000, PGC_SIGHUP, GUC_REPORT},
+    {"hail.driver_response_rate", "Answers to offers and bids that a driver may send a minute; 0: any number.",
+     &hail_driver_response_rate, 30, 0, 60000, PGC_SIGHUP, GUC_REPORT},
+    {"hail.trip_status_rate", "Looks at trips that a user may take a minute; 0: any number.",
+     &hail_trip_status_rate, 20, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",
      &hail_jwt_leeway_s, 30, 0, 60, PGC_SIGHUP, GUC_UNIT_S},
 };

@@ -34,12 +34,16 @@ extern int hail_code_tries_max; /* hail.code_tries: wrong codes at a pickup or s
 extern int hail_webhook_tolerance_s; /* hail.webhook_tolerance: age of a signed webhook, either way */
 extern int hail_report_rate;         /* hail.report_rate: a driver's position reports a minute; 0: no limit */
 extern int hail_porter_report_rate;  /* hail.porter_report_rate: the same for drivers of porter classes */
-extern char *hail_jwt_secret;        /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
-extern char *hail_jwt_public_key;    /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
-extern int hail_jwt_algorithm;       /* hail.jwt_algorithm: one of HailJwtAlgorithm */
-extern char *hail_jwt_issuer;        /* hail.jwt_issuer */
-extern char *hail_jwt_audience;      /* hail.jwt_audience */
-extern int hail_jwt_leeway_s;        /* hail.jwt_leeway: clock skew accepted, 60 s at most */
+extern int
+    hail_trip_request_rate; /* hail.trip_request_rate: trips a user may ask for a minute; 0: no limit */
+extern int hail_driver_response_rate; /* hail.driver_response_rate: a driver's answers to offers a minute */
+extern int hail_trip_status_rate;     /* hail.trip_status_rate: a user's looks at trips a minute */
+extern char *hail_jwt_secret;         /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
+extern char *hail_jwt_public_key;     /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
+extern int hail_jwt_algorithm;        /* hail.jwt_algorithm: one of HailJwtAlgorithm */
+extern char *hail_jwt_issuer;         /* hail.jwt_issuer */
+extern char *hail_jwt_audience;       /* hail.jwt_audience */
+extern int hail_jwt_leeway_s;         /* hail.jwt_leeway: clock skew accepted, 60 s at most */
 
 typedef enum HailJwtAlgorithm { HAIL_JWT_HS256, HAIL_JWT_RS256, HAIL_JWT_EDDSA } HailJwtAlgorithm;
 

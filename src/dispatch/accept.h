@@ -29,8 +29,8 @@ typedef struct AcceptRequest {
  */
 extern Datum dispatch_accept(const AcceptRequest *request, bool *already);
 
-/* A hail.trips value without what the calling role must not see (only its customer and administrators see
- * pickup_code, hold_id, idempotency_key); palloc'd, or the value itself. */
+/* A hail.trips value without what the calling role must not see: NULL in the columns that are not its (lists
+ * in accept.c; administrators see all); palloc'd, or the value itself. */
 extern Datum trip_for_caller(Datum trip);
 
 #endif

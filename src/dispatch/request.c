@@ -31,6 +31,7 @@
 #include "base/error.h"
 #include "base/statement.h"
 #include "base/uuid7.h"
+#include "dispatch/accept.h"
 #include "dispatch/offers.h"
 #include "dispatch/overload.h"
 #include "dispatch/policy.h"
@@ -525,7 +526,7 @@ Datum hail_request_trip(PG_FUNCTION_ARGS)
     MemoryContextSwitchTo(caller);
     trip = datumCopy(trip, false, -1);
     SPI_finish();
-    PG_RETURN_DATUM(trip);
+    PG_RETURN_DATUM(trip_for_caller(trip));
 }
 
 /* hail.create_job_trip(the same, weight_kg, volume_l, partner_id, partner_order, stops): (trip, created) */

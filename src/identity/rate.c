@@ -15,6 +15,7 @@
 #include "port/atomics.h"
 #include "utils/builtins.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/shmem.h"
@@ -52,7 +53,11 @@ static uint32 set_mask;
 static const struct {
     const char *name;
     const int *per_minute;
-} classes[HAIL_RATE_CLASSES] = {{"report", &hail_report_rate}, {"porter_report", &hail_porter_report_rate}};
+} classes[HAIL_RATE_CLASSES] = {{"report", &hail_report_rate},
+                                {"porter_report", &hail_porter_report_rate},
+                                {"trip_request", &hail_trip_request_rate},
+                                {"driver_response", &hail_driver_response_rate},
+                                {"trip_status", &hail_trip_status_rate}};
 
 StaticAssertDecl(sizeof(RateSet) == PG_CACHE_LINE_SIZE, "a set fills the lines it is aligned to");
 
@@ -180,6 +185,39 @@ void hail_rate_refuse(const char *what, int64 wait_us)
 }
 
 PG_FUNCTION_INFO_V1(hail_rate_limits);
+PG_FUNCTION_INFO_V1(hail_limit_rate);
+
+/* Classes that SQL counts by name, and what is refused. */
+static const struct {
+    HailRateClass class;
+    const char *what;
+} counted_in_sql[] = {{HAIL_RATE_TRIP_REQUEST, "trip requests"},
+                      {HAIL_RATE_DRIVER_RESPONSE, "answers to offers"},
+                      {HAIL_RATE_TRIP_STATUS, "looks at trips"}};
+
+/* hail.limit_rate(class): true, or error rate_limited. Administrators are not counted. */
+Datum hail_limit_rate(PG_FUNCTION_ARGS)
+{
+    char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    HailActor actor = hail_require_actor();
+
+    for (int i = 0; i < (int)lengthof(counted_in_sql); i++) {
+        HailRateClass class = counted_in_sql[i].class;
+        int64 wait;
+
+        if (strcmp(name, classes[class].name) != 0)
+            continue;
+        wait = actor.has_subject && actor.role != HAIL_ROLE_ADMIN
+                   ? hail_rate_take(class, &actor.subject, hail_now())
+                   : 0;
+        if (wait == 0)
+            PG_RETURN_BOOL(true);
+        hail_rate_note_refused(class);
+        hail_rate_refuse(counted_in_sql[i].what, wait);
+    }
+    ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("there is no such rate limit"),
+            hail_field("class"));
+}
 
 /* hail.rate_limits(): a row per class. */
 Datum hail_rate_limits(PG_FUNCTION_ARGS)

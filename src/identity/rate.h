@@ -10,8 +10,11 @@
 #include "utils/uuid.h"
 
 typedef enum HailRateClass {
-    HAIL_RATE_REPORT,        /* a driver's position reports */
-    HAIL_RATE_PORTER_REPORT, /* what drivers of porter classes may report beyond that */
+    HAIL_RATE_REPORT,          /* a driver's position reports */
+    HAIL_RATE_PORTER_REPORT,   /* what drivers of porter classes may report beyond that */
+    HAIL_RATE_TRIP_REQUEST,    /* trips, deliveries and jobs asked for */
+    HAIL_RATE_DRIVER_RESPONSE, /* offers accepted or declined, bids */
+    HAIL_RATE_TRIP_STATUS,     /* trips and searches looked at */
     HAIL_RATE_CLASSES
 } HailRateClass;
 

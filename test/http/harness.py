@@ -168,7 +168,10 @@ class World:
         return Person(self, id, self.token(id))
 
     def customer(self, funds=0):
-        customer = self.person("customer")
+        return self.customer_like("customer", funds)
+
+    def customer_like(self, role, funds):
+        customer = self.person(role)
         self.psql(f"SELECT hail.open_account('CUSTOMER_WALLET', '{customer.id}', 'EGP')")
         if funds:
             self.psql(f"""SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 'debit', {funds}),

@@ -1,8 +1,12 @@
 """Strategies, bids, deliveries, porter jobs and what administrators may ask and do, through HTTP."""
+import base64
 import contextlib
+import hashlib
+import hmac
+import json
 import uuid
 
-from harness import DROPOFF, PICKUP, check, equal, test
+from harness import DROPOFF, PICKUP, check, equal, eventually, exchange, test
 
 
 def refused(answer, status, code, *fields):
@@ -194,3 +198,144 @@ def _(w):
     after = w.admin.get("admin/dispatch-policies").data["policies"]
     equal(len(after), len(before) + 1)
     equal((after[-1]["region"], after[-1]["changes"]), ("cairo", {"weightIdle": 0.05, "offersPerRound": 4}))
+
+
+def partner(w, code):
+    """A partner with its token, its webhook secret and money in its wallet."""
+    p = w.customer_like("partner", 10000000)
+    p.code, p.secret = code, w.psql(f"SELECT webhook_secret FROM hail.create_partner('{p.id}', '{code}')")
+    return p
+
+
+def webhook(w, p, order, id="msg_1", at=None, sign=None, raw=None, **headers):
+    raw = json.dumps(order) if raw is None else raw
+    at = at or w.psql("SELECT extract(epoch FROM hail.clock())::bigint")
+    key = base64.b64decode(p.secret.removeprefix("whsec_"))
+    mac = base64.b64encode(hmac.new(key, f"{id}.{at}.{sign or raw}".encode(), hashlib.sha256).digest()).decode()
+    headers = dict({"webhook-id": id, "webhook-timestamp": at, "webhook-signature": "v1," + mac,
+                    "Content-Type": "application/json"}, **headers)
+    return w.call("POST", f"webhooks/orders?partner={p.code}", raw=raw, **headers)
+
+
+ORDER = {"orderId": "A-17", "serviceClass": "motorcycle", "stops": STOPS, "package": "shoes", "weightKg": 1}
+
+
+@test("a shop's signed webhook makes a delivery, once; forged, old and replayed ones are told apart")
+def _(w):
+    p = partner(w, "shop-one")
+    first = webhook(w, p, ORDER)
+    equal((first.status, first.data["service"], first.data["partnerOrder"]), (200, "delivery", "A-17"), first)
+    equal(first.headers["Idempotency-Replayed"], None)
+    again = webhook(w, p, ORDER, id="msg_2")
+    equal((again.status, again.data["id"], again.headers["Idempotency-Replayed"]), (200, first.data["id"], "true"), again)
+    refused(webhook(w, p, dict(ORDER, package="boots"), id="msg_3"), 422, "idempotency_mismatch")
+    refused(webhook(w, p, ORDER, sign=json.dumps(dict(ORDER, package="boots"))), 401, "invalid_signature")
+    refused(webhook(w, p, ORDER, at="1000000000"), 401, "invalid_signature")
+    for header in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        refused(webhook(w, p, ORDER, **{header: None}), 401, "invalid_signature")
+        refused(webhook(w, p, ORDER, **{header: "x"}), 401, "invalid_signature")
+    p.code = "nobody"
+    refused(webhook(w, p, ORDER), 401, "invalid_signature")
+    p.code = "shop-one"
+    refused(webhook(w, p, ORDER, raw=""), 400, "invalid_value", "body")
+    refused(webhook(w, p, ORDER, raw="{"), 400, "invalid_value")
+    refused(webhook(w, p, ORDER, raw="{}"), 400, "invalid_value")
+    refused(webhook(w, p, dict(ORDER, orderId="B", stops=[PICKUP])), 400, "invalid_value", "stops")
+    refused(webhook(w, p, ORDER, raw='{"a":"\u0000"}'), 400, "invalid_json")
+    refused(webhook(w, p, ORDER, **{"Content-Type": "text/plain"}), 415, "unsupported_media_type")
+    check(" 413 " in exchange(w.port, "POST /api/v1/webhooks/orders?partner=shop-one HTTP/1.1\r\nHost: x\r\n"
+                              "Content-Type: application/json\r\nContent-Length: 1048577\r\n\r\n").split("\r\n")[0])
+    equal(webhook(w, p, ORDER, Authorization="Basic eDp5").status, 200)
+    equal(w.psql(f"SELECT count(*) FROM hail.trips WHERE partner_id = '{p.id}'"), "1")
+
+
+@test("a partner orders with its token; the order's id is the key")
+def _(w):
+    p = partner(w, "shop-two")
+    first = p.post("partner/orders", ORDER)
+    equal((first.status, first.headers["Idempotency-Replayed"]), (200, None), first)
+    check("commissionBp" not in first.data or first.data["commissionBp"] is None)
+    again = p.post("partner/orders", ORDER)
+    equal((again.data["id"], again.headers["Idempotency-Replayed"]), (first.data["id"], "true"), again)
+    refused(p.post("partner/orders", dict(ORDER, weightKg=2)), 422, "idempotency_mismatch")
+    refused(p.post("partner/orders", {k: v for k, v in ORDER.items() if k != "orderId"}), 400, "invalid_value", "orderId")
+    equal(p.get("partner/orders/A-17").data["id"], first.data["id"])
+    refused(p.get("partner/orders/A-18"), 404, "not_found")
+    refused(w.customer().post("partner/orders", ORDER), 403, "forbidden")
+    equal(len(p.get(f"trips/{first.data['id']}/stops").data["stops"]), 3)
+
+
+@test("why not: drivers hear it of themselves, administrators of anybody")
+def _(w):
+    c = w.customer()
+    with w.driver() as d, w.driver() as other:
+        trip = made(ask(w, c))["id"]
+        equal(d.post(f"trips/{trip}/driver-response", {"response": "decline"}).status, 200)
+        told = w.admin.get(f"admin/trips/{trip}/why-not/{d.id}")
+        check(made(told, 200)["rounds"][0]["outcome"] == "offered", told)
+        equal(d.get(f"driver/trips/{trip}/why-not").status, 200)
+        refused(w.admin.get(f"admin/trips/{trip}/why-not/{uuid.uuid4()}"), 404, "not_found")
+        refused(d.get(f"admin/trips/{trip}/why-not/{other.id}"), 403, "forbidden")
+        refused(c.get(f"admin/trips/{trip}/why-not/{d.id}"), 403, "forbidden")
+        refused(d.post(f"trips/{trip}/confirm"), 404, "not_found")
+        refused(c.post(f"trips/{trip}/confirm"), 403, "forbidden")
+        equal(c.post(f"trips/{trip}/cancel-search").status, 200)
+
+
+@test("what a trip shows depends on who looks")
+def _(w):
+    c = w.customer(funds=1000000)
+    with w.driver() as d:
+        trip = w.matched_trip(c, d, method="wallet")["id"]
+        shown = {role: {k for k, v in person.get(f"trips/{trip}").data.items() if v not in (None, [])}
+                 for role, person in (("customer", c), ("driver", d), ("admin", w.admin))}
+        check({"pickupCode", "price", "driverId", "quoteId"} <= shown["customer"], shown)
+        equal(shown["customer"] & {"commissionBp", "policyId", "holdId", "excludedDrivers", "nextRoundAt"}, set())
+        check({"commissionBp", "price", "customerId"} <= shown["driver"], shown)
+        equal(shown["driver"] & {"pickupCode", "policyId", "holdId", "excludedDrivers", "idempotencyKey", "quoteId"}, set())
+        check({"commissionBp", "policyId", "holdId", "pickupCode"} <= shown["admin"], shown)
+        equal(c.post(f"trips/{trip}/status", {"status": "cancelled"}).status, 200)
+
+
+@contextlib.contextmanager
+def limits(w, **settings):
+    """Rate limits for as long as the block lasts, known to haild too."""
+    set = lambda: w.psql("SELECT pg_reload_conf()") and eventually(lambda: made(w.admin.get("auth/profile"), 200))
+    for name, value in settings.items():
+        w.psql(f"ALTER SYSTEM SET hail.{name}_rate = {value}")
+    set()
+    try:
+        yield
+    finally:
+        for name in settings:
+            w.psql(f"ALTER SYSTEM RESET hail.{name}_rate")
+        set()
+
+
+@test("trip requests, looks at trips and answers to offers have limits a minute; 429 says which and how long")
+def _(w):
+    with limits(w, trip_request=2, trip_status=3, driver_response=1), w.driver() as d:
+        c = w.customer()
+
+        def limited(answer, name, quota):
+            refused(answer, 429, "rate_limited")
+            wait = int(answer.headers["Retry-After"])
+            check(1 <= wait <= 60, wait)
+            equal(answer.headers["RateLimit"], f'"{name}";r=0;t={wait}')
+            equal(answer.headers["RateLimit-Policy"], f'"{name}";q={quota};w=60')
+
+        trip = eventually(lambda: made(ask(w, c)))["id"]
+        refused(ask(w, c), 409, "active_trip_exists")
+        limited(ask(w, c), "trip_request", 2)
+        equal([c.get(f"trips/{trip}").status, c.get(f"trips/{trip}/matching-status").status, c.get(f"trips/{trip}").status],
+              [200] * 3)
+        limited(c.get(f"trips/{trip}"), "trip_status", 3)
+        limited(c.get(f"trips/{trip}/matching-status"), "trip_status", 3)
+        equal([w.admin.get(f"trips/{trip}").status for _ in range(5)], [200] * 5, "administrators are not counted")
+        equal(w.customer().get(f"trips/{trip}").status, 404, "everybody has a quota of its own")
+        equal(d.post(f"trips/{trip}/driver-response", {"response": "decline"}).status, 200)
+        limited(d.post(f"trips/{trip}/driver-response", {"response": "accept"}), "driver_response", 1)
+        limited(d.post(f"trips/{trip}/bids", {"amount": 1000}), "driver_response", 1)
+        w.psql("SELECT hail.advance_clock('1 minute')")
+        equal(c.get(f"trips/{trip}").status, 200)
+        equal(c.post(f"trips/{trip}/cancel-search").status, 200)
