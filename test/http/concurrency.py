@@ -96,6 +96,14 @@ def _(w):
     equal(w.psql(f"SELECT count(*) FROM hail.quotes WHERE customer_id = '{c.id}'"), "0")
 
 
+@test("an overload is 503 with the seconds that the database names")
+def _(w):
+    with quote_trigger(w, "RAISE SQLSTATE 'UH081' USING MESSAGE = 'too many wait', DETAIL = 'retry_after_s=7';"):
+        answer = w.customer().post("pricing/quote", QUOTE)
+    equal((answer.status, answer.error["code"], answer.error["message"]), (503, "overloaded", "too many wait"), answer)
+    equal(answer.headers["Retry-After"], "7")
+
+
 @test("an error at commit is an error, never a success")
 def _(w):
     c = w.customer()
