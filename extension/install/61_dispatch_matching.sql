@@ -209,7 +209,8 @@ BEGIN
     FROM hail.dispatch_failures f JOIN hail.trips t ON t.id = f.trip_id WHERE t.next_round_at IS NOT NULL;
     RETURN QUERY SELECT 'dispatcher', CASE failing.trips WHEN 0 THEN 'ok' ELSE 'warn' END,
         format('%s trips fail at their turn', failing.trips)
-            || coalesce(format(', %s %s times: %s', failing.trip_id, failing.failures, failing.message), ''),
+            || CASE WHEN failing.trips > 0
+               THEN format('; %s, %s in a row: %s', failing.trip_id, failing.failures, failing.message) ELSE '' END,
         CASE WHEN failing.trips > 0 THEN 'SELECT * FROM hail.dispatch_failures; they are tried again, ever more seldom.' END;
 END
 $$;
@@ -229,7 +230,7 @@ GRANT EXECUTE ON FUNCTION hail.rank_drivers(uuid, integer) TO hail_admin;
 
 CREATE TYPE hail.trip_matching AS (trip_id uuid, state text, status text, round integer, radius_m float8,
     offers_pending bigint, offers_made bigint, driver_id uuid, search_until timestamptz, reason text, scheduled_for timestamptz, confirm_by timestamptz,
-    confirmed_at timestamptz);
+    confirmed_at timestamptz, queue_position integer);
 
 CREATE FUNCTION hail.radius_index(strategy text, round integer, rounds_per_radius integer, sequential_offers integer, radii integer)
 RETURNS integer
@@ -268,9 +269,15 @@ BEGIN
     result.scheduled_for := trip.scheduled_for;
     result.confirm_by := trip.confirm_by;
     result.confirmed_at := trip.confirmed_at;
+    IF trip.queue_position IS NOT NULL AND trip.state = 'searching' AND trip.round = trip.rounds_before
+       AND trip.pooled_at IS NULL THEN
+        SELECT count(*) + 1 INTO result.queue_position
+        FROM (SELECT FROM hail.trips t WHERE t.next_round_at < trip.next_round_at
+              OR t.next_round_at = trip.next_round_at AND t.id < trip.id LIMIT 100000) q;
+    END IF;
     RETURN result;
 END
 $$;
 COMMENT ON FUNCTION hail.matching_status(uuid) IS
-'How the search for a driver stands, for whoever may see the trip. status: scheduled, searching, offers_pending, matched, no_drivers, cancelled; reason: why the search ended without a driver, or what was said when it was cancelled.';
+'How the search for a driver stands, for whoever may see the trip. status: scheduled, searching, offers_pending, matched, no_drivers, cancelled; reason: why the search ended without a driver, or what was said when it was cancelled; queue_position: requested during an overload, its place now in the queue for its first round.';
 GRANT EXECUTE ON FUNCTION hail.matching_status(uuid) TO hail_customer, hail_driver, hail_admin;

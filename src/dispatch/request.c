@@ -308,10 +308,10 @@ static void plan_search(Request *request)
     request->next_round_at = request->scheduled
                                  ? Max(request->now, asked->scheduled_for - request->policy.schedule_ahead_us)
                                  : request->now;
-    if (request->scheduled || request->strategy == STRATEGY_BATCHED)
+    if (request->scheduled)
         return;
     request->queue_place = overload_admit();
-    request->matched_here = request->queue_place == 0;
+    request->matched_here = request->queue_place == 0 && request->strategy != STRATEGY_BATCHED;
     if (!request->matched_here)
         return;
     match_load_new(&new, &request->policy, &request->class, &request->match);
