@@ -90,13 +90,14 @@ static HailStatement first_window = {
 
 /* ---- windows ---- */
 
-static TimestampTz window_end(uint64 row)
+/* A window that closed in the future was closed before the clock was set back. */
+static TimestampTz window_end(uint64 row, TimestampTz now)
 {
     bool isnull, longest = overload_level() >= OVERLOAD_LONGER_WINDOWS;
     TimestampTz opened = DatumGetTimestampTz(hail_result(row, 3, &isnull));
     TimestampTz closed = DatumGetTimestampTz(hail_result(row, 6, &isnull));
 
-    if (!isnull && closed > opened)
+    if (!isnull && closed > opened && closed <= now)
         opened = closed;
     return opened + batch_window_us(DatumGetInt64(hail_result(row, 4, &isnull)),
                                     DatumGetInt64(hail_result(row, 5, &isnull)),
@@ -112,7 +113,7 @@ int batch_windows(TimestampTz now, int *regions, TimestampTz *next)
 
     *next = DT_NOEND;
     for (uint64 i = 0; i < rows; i++) {
-        TimestampTz end = window_end(i);
+        TimestampTz end = window_end(i, now);
 
         if (end > now)
             *next = Min(*next, end);
