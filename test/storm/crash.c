@@ -253,8 +253,11 @@ static void on_refused(Lane *lane)
 
 static void on_answer(Lane *lane)
 {
+    static const char *const outcomes[] = {[CALL_DONE] = "done", [CALL_BROKEN] = "no answer"};
+    bool refused = lane->call.state == CALL_REFUSED;
+
     report_answer("crash storm", verb_name(lane->call.verb),
-                  lane->call.state == CALL_DONE ? "done" : lane->call.code);
+                  refused ? lane->call.code : outcomes[lane->call.state]);
     if (lane->call.state == CALL_DONE)
         on_done(lane);
     else if (lane->call.state == CALL_REFUSED)
