@@ -19,13 +19,13 @@ static void prepare(HailStatement *statement)
     statement->plan = plan;
 }
 
-/* Plans made on the way, those of foreign keys too, are made of indexes. */
+/* Plans made on the way, those of foreign keys too, follow indexes, row by row in the order of their keys. */
 static int execute_by_key(SPIPlanPtr plan, Datum *args, const char *nulls, bool read_only, long limit)
 {
-    bool scans = enable_seqscan;
+    bool scans = enable_seqscan, bitmaps = enable_bitmapscan;
     volatile int status = 0;
 
-    enable_seqscan = false;
+    enable_seqscan = enable_bitmapscan = false;
     PG_TRY();
     {
         status = SPI_execute_plan(plan, args, nulls, read_only, limit);
@@ -33,6 +33,7 @@ static int execute_by_key(SPIPlanPtr plan, Datum *args, const char *nulls, bool 
     PG_FINALLY();
     {
         enable_seqscan = scans;
+        enable_bitmapscan = bitmaps;
     }
     PG_END_TRY();
     return status;

@@ -16,9 +16,9 @@
 #define HAIL_MAX_ARGS 48
 
 /*
- * Option of statements that find their rows by key: one plan for all arguments, kept, and of indexes whatever
- * the statistics say. A plan made while a table was empty would else read all of it, for as long as the
- * backend lives or until the table is analysed.
+ * Option of statements that find their rows by key: one plan for all arguments, kept, of plain index scans
+ * whatever the statistics say; these yield rows in the order of the index. A plan made while a table was
+ * empty would else read all of it, for as long as the backend lives or until the table is analysed.
  */
 #define HAIL_KEY_BIT 0x40000000
 #define HAIL_BY_KEY  (CURSOR_OPT_GENERIC_PLAN | HAIL_KEY_BIT)

@@ -48,17 +48,20 @@ static HailStatement lock_trip = {
 static HailStatement read_trip = {"SELECT t FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
 
 /*
- * Pending offers of the trip, and of the driver for whichever trips: all locked in the order of their ids,
- * then all closed. Whether the driver's own was still good is decided by what comes back.
+ * Pending offers of the trip, and of the driver for whichever trips, locked and closed one by one in the
+ * order of their ids: a plan by key goes through the primary key, which yields the ids it is asked for in
+ * their order. IS NOT DISTINCT FROM keeps the partial index of pending offers out of it, which a plan made
+ * while there were few would else read from end to end. Whether the driver's own was still good is decided by
+ * what comes back.
  */
 static HailStatement close_offers = {
-    "UPDATE hail.offers o SET status = CASE WHEN l.own THEN 'accepted' ELSE 'withdrawn' END,"
-    " responded_at = hail.clock() FROM (SELECT p.id, p.trip_id = $1 AND p.driver_id = $2 AS own"
-    "   FROM hail.offers p WHERE p.id = ANY (ARRAY("
-    "       SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status = 'pending'"
-    "       UNION ALL SELECT b.id FROM hail.offers b WHERE b.driver_id = $2 AND b.status = 'pending'))"
-    "     AND p.status = 'pending' ORDER BY p.id FOR NO KEY UPDATE) l"
-    " WHERE o.id = l.id RETURNING l.own, o.id, o.expires_at, o.forward",
+    "UPDATE hail.offers o SET status = CASE WHEN o.trip_id = $1 AND o.driver_id = $2 THEN 'accepted'"
+    "     ELSE 'withdrawn' END, responded_at = hail.clock()"
+    " WHERE o.status IS NOT DISTINCT FROM 'pending' AND o.id = ANY (ARRAY("
+    "     SELECT a.id FROM hail.offers a WHERE a.trip_id = $1"
+    "       AND a.status IS NOT DISTINCT FROM 'pending'"
+    "     UNION ALL SELECT b.id FROM hail.offers b WHERE b.driver_id = $2 AND b.status = 'pending'))"
+    " RETURNING o.trip_id = $1 AND o.driver_id = $2, o.id, o.expires_at, o.forward",
     2,
     {UUIDOID, UUIDOID},
     HAIL_BY_KEY};
@@ -67,9 +70,9 @@ static HailStatement close_offers = {
 static HailStatement lock_job_offers = {
     "SELECT p.trip_id = $1 AND p.driver_id = $2, p.id, p.expires_at, p.forward FROM hail.offers p"
     " WHERE p.id = ANY (ARRAY("
-    "     SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status = 'pending'"
+    "     SELECT a.id FROM hail.offers a WHERE a.trip_id = $1 AND a.status IS NOT DISTINCT FROM 'pending'"
     "     UNION ALL SELECT b.id FROM hail.offers b WHERE b.driver_id = $2 AND b.status = 'pending'))"
-    "   AND p.status = 'pending' ORDER BY p.id FOR NO KEY UPDATE",
+    "   AND p.status IS NOT DISTINCT FROM 'pending' ORDER BY p.id FOR NO KEY UPDATE",
     2,
     {UUIDOID, UUIDOID},
     HAIL_BY_KEY};
