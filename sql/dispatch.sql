@@ -103,6 +103,7 @@ SELECT (trip).state, already_accepted FROM hail.accept_offer(:'ttrip', who('D1')
 SELECT hail.accept_offer(:'ttrip', who('D2'));
 SELECT hail.accept_offer(:'ttrip', who('D9'));
 SELECT hail.accept_offer(hail.uuid7(), who('D9'));
+SELECT hail.decline_offer(hail.uuid7(), who('D9'));
 SELECT hail.accept_offer(:'tother', who('D1'));
 SELECT driver, status FROM offers(:'ttrip');
 SELECT driver, status FROM offers(:'tother');

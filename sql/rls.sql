@@ -241,6 +241,12 @@ SELECT count(*) > 20 AS many FROM answered;
 SELECT function, answer, string_agg(role, ' ' ORDER BY role) AS roles FROM answered
 WHERE answer !~ '^UH0(12|20) ' GROUP BY 1, 2 ORDER BY 1, 2;
 
+-- Of offers, what tells who was asked and why it came to nothing is for those who run dispatch.
+SELECT a.attname AS "column", has_column_privilege('hail_customer', a.attrelid, a.attnum, 'select') AS customer,
+       has_column_privilege('hail_driver', a.attrelid, a.attnum, 'select') AS driver,
+       has_column_privilege('hail_analyst', a.attrelid, a.attnum, 'select') AS analyst
+FROM pg_attribute a WHERE a.attrelid = 'hail.offers'::regclass AND a.attnum > 0 ORDER BY a.attnum;
+
 -- Without a token, a role sees nothing of it.
 SET SESSION AUTHORIZATION hail_front;
 DO $$

@@ -349,6 +349,24 @@ END
 $$;
 COMMENT ON FUNCTION hail.lock_trip(uuid) IS 'Lock a trip, then read it; error not_found. First lock of every change to a trip. Internal.';
 
+CREATE FUNCTION hail.lock_offered_trip(trip_id uuid, driver_id uuid) RETURNS hail.trips
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    trip hail.trips;
+BEGIN
+    -- Offers are never removed: one that is there now is there under the lock.
+    SELECT * INTO trip FROM hail.trips t WHERE t.id = lock_offered_trip.trip_id AND EXISTS (
+        SELECT FROM hail.offers o WHERE o.trip_id = lock_offered_trip.trip_id AND o.driver_id = lock_offered_trip.driver_id)
+    FOR NO KEY UPDATE;
+    IF trip.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such offer', 'trip_id');
+    END IF;
+    RETURN trip;
+END
+$$;
+COMMENT ON FUNCTION hail.lock_offered_trip(uuid, uuid) IS
+'Lock a trip that a driver has been offered; to anybody else it is the same whether there is such a trip: error not_found. Internal.';
+
 CREATE FUNCTION hail.caller_role() RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -443,7 +461,12 @@ CREATE POLICY offers_customer ON hail.offers FOR SELECT TO hail_customer USING (
 CREATE POLICY offers_driver ON hail.offers FOR SELECT TO hail_driver USING (driver_id = hail.current_subject());
 CREATE POLICY offers_admin ON hail.offers FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
 CREATE POLICY offers_analyst ON hail.offers FOR SELECT TO hail_analyst USING (hail.current_role_name() = 'analyst');
-GRANT SELECT ON hail.offers TO hail_customer, hail_driver, hail_admin, hail_analyst;
+GRANT SELECT ON hail.offers TO hail_driver, hail_admin;
+-- Who was asked, how the score put them and why they refused is not the customer's to know; hail.trip_offers() names who accepted.
+GRANT SELECT (id, trip_id, round, status, pickup_distance_m, pickup_eta_s, created_at, expires_at, responded_at) ON hail.offers
+    TO hail_customer;
+GRANT SELECT (id, trip_id, driver_id, round, slot, status, score, pickup_distance_m, pickup_eta_s, bid_id, forward, agreed_at,
+              created_at, expires_at, responded_at) ON hail.offers TO hail_analyst;
 
 CREATE POLICY trip_transitions_read ON hail.trip_transitions FOR SELECT USING (hail.current_role_name() IS NOT NULL);
 GRANT SELECT ON hail.trip_transitions TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;

@@ -216,13 +216,11 @@ DECLARE
     moment timestamptz;
 BEGIN
     PERFORM hail.require_self('driver', decline_offer.driver_id);
-    trip := hail.lock_trip(decline_offer.trip_id);
+    trip := hail.lock_offered_trip(decline_offer.trip_id, decline_offer.driver_id);
     moment := hail.clock();
     SELECT * INTO offer FROM hail.offers o WHERE o.trip_id = trip.id AND o.driver_id = decline_offer.driver_id
     ORDER BY o.round DESC LIMIT 1 FOR NO KEY UPDATE;
-    IF offer.id IS NULL THEN
-        PERFORM hail.fail('not_found', 'there is no such offer', 'trip_id');
-    ELSIF offer.status = 'declined' THEN
+    IF offer.status = 'declined' THEN
         RETURN offer;
     ELSIF offer.status = 'expired' THEN
         PERFORM hail.fail('offer_expired', 'this offer has expired', 'trip_id');

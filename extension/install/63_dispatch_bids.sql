@@ -62,9 +62,7 @@ COMMENT ON FUNCTION hail.bid_limits(hail.trips) IS
 CREATE FUNCTION hail.check_bid(trip hail.trips, offer hail.offers, driver hail.drivers, moment timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF offer.id IS NULL THEN
-        PERFORM hail.fail('not_found', 'there is no such offer', 'trip_id');
-    ELSIF trip.strategy <> 'broadcast_bid' THEN
+    IF trip.strategy <> 'broadcast_bid' THEN
         PERFORM hail.fail('wrong_state', 'this trip takes no bids', 'trip_id', 'Accept the offer.');
     ELSIF trip.driver_id IS NOT NULL THEN
         PERFORM hail.fail('trip_taken', 'a bid has been chosen for this trip', 'trip_id');
@@ -104,7 +102,7 @@ BEGIN
     ELSIF length(place_bid.note) > 500 THEN
         PERFORM hail.fail('invalid_value', 'note has 500 characters at most', 'note');
     END IF;
-    trip := hail.lock_trip(place_bid.trip_id);
+    trip := hail.lock_offered_trip(place_bid.trip_id, place_bid.driver_id);
     SELECT * INTO offer FROM hail.offers o WHERE o.trip_id = trip.id AND o.driver_id = place_bid.driver_id
     ORDER BY o.round DESC LIMIT 1 FOR NO KEY UPDATE;
     moment := hail.clock();
