@@ -26,8 +26,8 @@
 #define LIMITED(class) "hail.limit_rate('" class "') AS allowed"
 #define LIMITED_TRIP   "CASE WHEN allowed THEN $1::uuid END"
 
-/* What the caller is to the trip; the database decides whether that is true. */
-#define CANCEL_SQL "SELECT row_to_json(t) FROM hail.cancel_trip($1, hail.current_role_name(), $2) t"
+/* As whom the caller cancels is for the database to say: a partner is the customer of what it ordered. */
+#define CANCEL_SQL "SELECT row_to_json(t) FROM hail.cancel_trip($1, NULL, $2) t"
 
 const Route dispatch_routes[] = {
     {.method = "POST",
@@ -56,7 +56,7 @@ const Route dispatch_routes[] = {
             "FROM " LIMITED("trip_status") ", LATERAL hail.get_trip(" LIMITED_TRIP ") t",
      .params = {TRIP_ID},
      .rate = "trip_status",
-     .roles = "customer driver admin",
+     .roles = "customer driver partner admin",
      .read_only = true,
      .etag = true},
     {.method = "GET",
@@ -66,7 +66,7 @@ const Route dispatch_routes[] = {
             "FROM " LIMITED("trip_status") ", LATERAL hail.matching_status(" LIMITED_TRIP ") t",
      .params = {TRIP_ID},
      .rate = "trip_status",
-     .roles = "customer driver admin",
+     .roles = "customer driver partner admin",
      .read_only = true,
      .etag = true},
     {.method = "POST",
@@ -125,13 +125,13 @@ const Route dispatch_routes[] = {
      .summary = "Cancel; a driver's cancellation sends the trip back to searching",
      .sql = CANCEL_SQL,
      .params = {TRIP_ID, {.name = "status", .type = TYPE_ENUM, .required = true}, REASON},
-     .roles = "customer driver admin"},
+     .roles = "customer driver partner admin"},
     {.method = "POST",
      .path = API "/trips/:id/cancel-search",
      .summary = "Stop looking for a driver",
      .sql = CANCEL_SQL,
      .params = {TRIP_ID, REASON},
-     .roles = "customer admin"},
+     .roles = "customer partner admin"},
     {.method = "GET",
      .path = API "/driver/offers",
      .summary = "Offers waiting for the driver's answer",

@@ -269,6 +269,21 @@ def _(w):
     equal(len(p.get(f"trips/{first.data['id']}/stops").data["stops"]), 3)
 
 
+@test("a partner looks at the trip of its order and cancels it; another partner's does not exist")
+def _(w):
+    p, other = partner(w, "shop-three"), partner(w, "shop-four")
+    for n, cancel in enumerate((("status", {"status": "cancelled", "reason": "sold out"}), ("cancel-search", {}))):
+        trip = p.post("partner/orders", dict(ORDER, orderId=f"C-{n}")).data["id"]
+        equal(made(p.get(f"trips/{trip}"), 200)["state"], "searching")
+        equal(p.get(f"trips/{trip}/matching-status").status, 200)
+        for call in (lambda: other.get(f"trips/{trip}"), lambda: other.post(f"trips/{trip}/{cancel[0]}", cancel[1])):
+            refused(call(), 404, "not_found")
+        over = made(p.post(f"trips/{trip}/{cancel[0]}", cancel[1]), 200)
+        equal((over["state"], over["cancelledBy"]), ("cancelled", "customer"))
+        refused(p.post(f"trips/{trip}/cancel-search"), 409, "wrong_state")
+    refused(p.post("partner/orders", dict(ORDER, orderId="C-9", strategy="broadcast_bid")), 400, "invalid_value", "strategy")
+
+
 @test("why not: drivers hear it of themselves, administrators of anybody")
 def _(w):
     c = w.customer()
