@@ -66,6 +66,8 @@ SELECT hail.create_partner_order(hail.current_subject(), NULL, 'motorcycle', sto
 ROLLBACK TO refused;
 SELECT hail.create_partner_order(hail.current_subject(), repeat('x', 151), 'motorcycle', stops());
 ROLLBACK TO refused;
+SELECT hail.create_partner_order(hail.current_subject(), 'A-2', 'motorcycle', stops(), strategy => 'broadcast_bid');
+ROLLBACK TO refused;
 SELECT hail.create_partner_order(hail.current_subject(), 'A-2', 'bicycle', stops());
 ROLLBACK TO refused;
 SELECT hail.create_partner_order(hail.current_subject(), 'A-2', 'motorcycle', stops() #- '{1,lat}');
@@ -160,11 +162,18 @@ SELECT receive(b, sign(b)) FROM body('W-3', '{"serviceClass":"airship"}') b;
 SELECT receive(b, sign(b)) FROM body('W-3', '{"paymentMethod":"barter"}') b;
 SELECT receive(b, sign(b)) FROM body('W-3', '{"weightKg":"heavy"}') b;
 SELECT receive(b, sign(b)) FROM body('W-3', '{"weightKg":1e-300}') b;
+SELECT receive(b, sign(b)) FROM body('W-3', '{"floors":1.5}') b;
+SELECT receive(b, sign(b)) FROM body('W-3', '{"helpers":0.5}') b;
 SELECT receive(b, sign(b)) FROM body('W-3', '{"strategy":"loudest"}') b;
+SELECT receive(b, sign(b)) FROM body('W-3', '{"strategy":"broadcast_bid"}') b;
 SELECT receive(b, sign(b)) FROM body('W-3', '{"strategy":"scheduled","scheduledFor":"tomorrow"}') b;
 SELECT receive(b, sign(b)) FROM body('W-3', '{"strategy":"scheduled","scheduledFor":"2013-13-45T00:00:00Z"}') b;
 SELECT receive(repeat(' ', 1048577), sign(repeat(' ', 1048577)));
 SELECT state, scheduled_for FROM body('W-4', '{"strategy":"scheduled","scheduledFor":"2013-11-24T09:00:00+01:00","weightKg":2.5,"volumeL":10,"package":"cake"}') b, receive(b, sign(b));
+-- the same order again, heard in another time zone
+SET timezone = 'Asia/Tokyo';
+SELECT state, scheduled_for FROM body('W-4', '{"strategy":"scheduled","scheduledFor":"2013-11-24T08:00:00Z","weightKg":2.5,"volumeL":10,"package":"cake"}') b, receive(b, sign(b));
+SET timezone = 'UTC';
 SELECT partner_order, package, weight_kg, volume_l FROM hail.trips t JOIN hail.trip_loads l ON l.trip_id = t.id WHERE partner_order = 'W-4';
 
 -- Rotation: two secrets are valid for a time, the one before them no more.

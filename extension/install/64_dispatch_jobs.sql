@@ -127,6 +127,20 @@ END
 $$;
 COMMENT ON FUNCTION hail.check_number(jsonb, text, numeric, numeric) IS 'A number of a JSON document, or NULL; error that names the field. Internal.';
 
+CREATE FUNCTION hail.check_integer(value jsonb, field text, lowest integer, highest integer) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    given float8 := hail.check_number(value, field, lowest, highest);
+BEGIN
+    IF trunc(given) <> given THEN
+        PERFORM hail.fail('invalid_value', format('%s must be a whole number between %s and %s', field, lowest, highest), field);
+    END IF;
+    RETURN given::integer;
+END
+$$;
+COMMENT ON FUNCTION hail.check_integer(jsonb, text, integer, integer) IS
+'A whole number of a JSON document, or NULL; error that names the field. Internal.';
+
 CREATE FUNCTION hail.parse_stop(given jsonb, field text, last boolean, first boolean) RETURNS hail.stop_input
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

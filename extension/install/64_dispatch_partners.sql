@@ -133,10 +133,14 @@ BEGIN
         PERFORM hail.fail('forbidden', 'no orders are taken of this partner', 'partner_id');
     ELSIF (length(order_id) BETWEEN 1 AND 150) IS NOT TRUE THEN
         PERFORM hail.fail('invalid_value', 'an order has an id of 1 to 150 characters', 'order_id');
+    ELSIF strategy = 'broadcast_bid' THEN
+        PERFORM hail.fail('invalid_value', 'nobody chooses among bids for an order', 'strategy',
+                          'Orders are placed at the quoted price, by another strategy.');
     END IF;
     job.partner_id := partner_id;
     job.partner_order := order_id;
-    job.hash := sha256(job.hash || convert_to(jsonb_build_array(service_class, payment_method, strategy, scheduled_for)::text, 'UTF8'));
+    job.hash := sha256(job.hash || convert_to(jsonb_build_array(service_class, payment_method, strategy,
+        extract(epoch FROM scheduled_for))::text, 'UTF8'));
     -- The same order at the same time: one after the other, so that the second finds what the first made. The unique
     -- constraint on (partner_id, partner_order) is the law.
     PERFORM pg_advisory_xact_lock(hashtextextended(format('hail order %s %s', partner_id, order_id), 0));
@@ -168,7 +172,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.create_partner_order(uuid, text, text, jsonb, text, text, real, real, integer, integer, text, timestamptz) IS
-'A partner (itself or admin) orders a delivery or porter job; stops as in hail.create_job_quote(). It costs what hail.create_job_quote() would say now, paid from the partner''s wallet, or cash by who receives it. The order''s id is the idempotency key: the same order again returns its trip, with another content error idempotency_mismatch. Other errors: those of hail.request_delivery(), forbidden.';
+'A partner (itself or admin) orders a delivery or porter job; stops as in hail.create_job_quote(). It costs what hail.create_job_quote() would say now, paid from the partner''s wallet, or cash by who receives it. The order''s id is the idempotency key: the same order again returns its trip, with another content error idempotency_mismatch. Strategies: all but broadcast_bid. Other errors: those of hail.request_delivery(), forbidden.';
 GRANT EXECUTE ON FUNCTION hail.create_partner_order(uuid, text, text, jsonb, text, text, real, real, integer, integer, text, timestamptz)
     TO hail_partner, hail_admin;
 
@@ -267,8 +271,8 @@ BEGIN
         hail.check_job(body -> 'stops', hail.check_text(body -> 'package', 'package', 1000),
                        hail.check_number(body -> 'weight_kg', 'weight_kg', 0.001, 100000)::real,
                        hail.check_number(body -> 'volume_l', 'volume_l', 0.001, 1000000)::real,
-                       hail.check_number(body -> 'floors', 'floors', 0, 200)::integer,
-                       hail.check_number(body -> 'helpers', 'helpers', 0, 50)::integer),
+                       hail.check_integer(body -> 'floors', 'floors', 0, 200),
+                       hail.check_integer(body -> 'helpers', 'helpers', 0, 50)),
         coalesce(hail.check_text(body -> 'payment_method', 'payment_method', 20), 'wallet'),
         coalesce(hail.check_text(body -> 'strategy', 'strategy', 50), 'first_accept'),
         hail.check_time(body -> 'scheduled_for', 'scheduled_for'));
