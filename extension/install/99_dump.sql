@@ -14,7 +14,6 @@ BEGIN
             WHEN 'dispatch_policies' THEN 'WHERE id > 1'
             WHEN 'trip_transitions' THEN 'WHERE false'
             WHEN 'stop_transitions' THEN 'WHERE false'
-            WHEN 'stop_transitions' THEN 'WHERE false'
             WHEN 'account_kinds' THEN 'WHERE false'
             WHEN 'geofence_state' THEN 'WHERE false'
             ELSE '' END);
