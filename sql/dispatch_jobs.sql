@@ -313,6 +313,22 @@ SELECT offer(:'jride', 'R1');
 SELECT hail.accept_offer(:'jride', who('R1'));
 SELECT (hail.cancel_trip(:'jride')).state, (hail.cancel_trip(:'jbeside')).state;
 
+-- The commissions of cash jobs under way count when one more is accepted: two of them are the limit here.
+SELECT hail.advance_clock('2 minutes') IS NOT NULL AS later, tell_all();
+SELECT wallet_floor IS NOT NULL AS floor FROM hail.set_dispatch_policy('jobs', 'porter', jsonb_build_object('wallet_floor',
+    coalesce((SELECT posted - held FROM hail.accounts WHERE owner_id = who('K1') AND kind = 'DRIVER_WALLET'), 0) - 2 * 255));
+SELECT job('Cas', 'owed-1') AS one, job('Cas', 'owed-2') AS two, job('Cas', 'owed-3') AS three \gset j
+SELECT offer(:'jone', 'K1');
+SELECT (a.trip).state, hail.commission((a.trip).price, (a.trip).commission_bp) FROM hail.accept_offer(:'jone', who('K1')) a;
+SELECT offer(:'jtwo', 'K1');
+SELECT (a.trip).state FROM hail.accept_offer(:'jtwo', who('K1')) a;
+SELECT offer(:'jthree', 'K1');
+SELECT hail.accept_offer(:'jthree', who('K1'));
+SELECT (hail.cancel_trip(:'jtwo', 'customer')).state;
+SELECT (a.trip).state FROM hail.accept_offer(:'jthree', who('K1')) a;
+SELECT count(hail.cancel_trip(t, 'customer')) FROM unnest(ARRAY[:'jone', :'jthree']::uuid[]) t;
+SELECT wallet_floor FROM hail.set_dispatch_policy('jobs', 'porter', '{"wallet_floor": null}');
+
 -- An erasure takes persons and places out of stops too.
 SELECT count(*) > 0 AS stops, bool_and(s.contact_name IS NOT NULL) AS names, bool_and(s.lng = round(s.lng::numeric, 1)) AS rounded
 FROM hail.trip_stops s JOIN hail.trips t ON t.id = s.trip_id WHERE t.customer_id = who('Bea') AND s.seq = 2;

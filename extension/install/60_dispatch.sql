@@ -57,7 +57,7 @@ COMMENT ON COLUMN hail.dispatch_policies.exact_tier_rounds IS
 'In so many first rounds of a search, drivers of exactly the class asked for come before those of a higher tier; later rounds make no difference.';
 COMMENT ON COLUMN hail.dispatch_policies.max_pickup_m IS 'No driver farther than this is asked, in whatever radius or queue; NULL: the radii alone limit.';
 COMMENT ON COLUMN hail.dispatch_policies.wallet_floor IS
-'A cash trip is not offered where its commission would take the driver''s wallet below this (minor units), nor below the account''s own floor; NULL: the latter alone.';
+'A cash trip is not offered where its commission would take the driver''s wallet below this (minor units), nor below the account''s own floor, and not accepted where it does with those of the driver''s cash trips under way; NULL: the latter alone.';
 COMMENT ON COLUMN hail.dispatch_policies.bid_min_bp IS 'Lowest bid, in hundredths of a percent of the quoted price; bid_max_bp: the highest.';
 COMMENT ON COLUMN hail.dispatch_policies.schedule_ahead IS 'A scheduled trip is matched so long before its time.';
 COMMENT ON COLUMN hail.dispatch_policies.schedule_max IS 'Trips are scheduled so far ahead at most.';

@@ -7,7 +7,8 @@
  * the unique indexes offers_one_accepted and trips_driver_busy still refuse the second winner.
  *
  * Statements of a first accept: lock the trip, lock and close the offers, take the driver, match the trip,
- * write the event; by wallet three more: lock the wallet, place the hold, move what the wallet holds.
+ * write the event; in cash one more: what the driver's wallet bears; by wallet three more: lock the wallet,
+ * place the hold, move what the wallet holds.
  */
 #include "postgres.h"
 
@@ -111,6 +112,22 @@ static HailStatement read_driver = {
     " FOR NO KEY UPDATE",
     1,
     {UUIDOID},
+    HAIL_BY_KEY};
+
+/*
+ * A row when the wallet of the driver, locked, cannot bear the commission of cash trip $1 at price $3 besides
+ * those of its cash trips under way: the account's floor, or the policy's.
+ */
+static HailStatement short_wallet = {
+    "SELECT 1 FROM hail.trips t JOIN hail.dispatch_policies p ON p.id = t.policy_id"
+    " LEFT JOIN hail.accounts a ON a.kind = 'DRIVER_WALLET' AND a.owner_id = $2 AND a.currency = t.currency"
+    " WHERE t.id = $1 AND coalesce(a.posted - a.held, 0) - hail.commission($3, t.commission_bp)"
+    "   - coalesce((SELECT sum(hail.commission(u.price, u.commission_bp)) FROM hail.trips u"
+    "       WHERE u.driver_id = $2 AND u.state IN ('matched', 'arrived', 'started') AND u.id <> t.id"
+    "         AND u.payment_method = 'cash' AND u.currency = t.currency), 0)"
+    "   < greatest(a.floor, p.wallet_floor)",
+    3,
+    {UUIDOID, UUIDOID, INT8OID},
     HAIL_BY_KEY};
 
 static HailStatement match_trip = {
@@ -296,6 +313,21 @@ static bool win_driver(Accept *accept)
     return false;
 }
 
+/* Offers were made by one trip's commission; the driver may have taken others since, or the price is higher.
+ */
+static void check_wallet(const Accept *accept)
+{
+    if (hail_execute(&short_wallet,
+                     (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id),
+                               Int64GetDatum(accept->price)},
+                     NULL, false, 1) == 0)
+        return;
+    dispatch_count(COUNT_REFUSED, 1);
+    ereport(ERROR, hail_error(HAIL_DRIVER_NOT_ELIGIBLE),
+            errmsg("the commission of this cash trip takes the driver's wallet below its limit"),
+            hail_field("driver_id"), errhint("Deposit money first, or take trips paid by wallet."));
+}
+
 /* The trips row as it becomes; the unique index on busy drivers has the last word. */
 static void write_trip(Accept *accept, const char *to_state, const pg_uuid_t *hold)
 {
@@ -376,6 +408,8 @@ static bool accept_trip(Accept *accept)
         win_driver_for_job(accept);
     else if (!win_driver(accept))
         return reserve(accept);
+    if (!accept->wallet)
+        check_wallet(accept);
     held = accept->wallet && ledger_hold_trip_fare(&accept->trip_id, &accept->customer_id, accept->price,
                                                    accept->currency, &hold);
     write_trip(accept, to_state, held ? &hold : NULL);
