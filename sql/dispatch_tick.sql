@@ -80,6 +80,11 @@ WHERE t.next_round_at > hail.clock() + interval '5 seconds';
 SELECT request('Cid', 'cid-2') AS cid, request('Dee', 'dee-2', 'batched') AS dee \gset t
 SELECT queue_position, round FROM hail.trips WHERE id IN (:'tcid', :'tdee') ORDER BY 1;
 SELECT status, round, queue_position FROM hail.matching_status(:'tcid');
+-- the customer is told its place too
+BEGIN;
+SELECT role FROM hail.authenticate(hail.issue_token(who('Cid')));
+SELECT status, round, queue_position FROM hail.matching_status(:'tcid');
+ROLLBACK;
 SELECT waiting FROM hail.overload();
 SET hail.dispatch_queue_max = 500;
 \set VERBOSITY default

@@ -251,6 +251,7 @@ CREATE FUNCTION hail.matching_status(trip_id uuid) RETURNS hail.trip_matching
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     trip hail.trips := hail.get_trip(trip_id);
+    stored hail.trips;
     result hail.trip_matching;
 BEGIN
     SELECT count(*) FILTER (WHERE o.status = 'pending'), count(*) INTO result.offers_pending, result.offers_made
@@ -262,18 +263,19 @@ BEGIN
                           WHEN result.offers_pending > 0 THEN 'offers_pending' ELSE 'searching' END;
     result.round := trip.round;
     -- From the row itself: what the caller sees of it is not all.
-    SELECT hail.search_radius(t) INTO result.radius_m FROM hail.trips t WHERE t.id = trip.id;
+    SELECT * INTO stored FROM hail.trips t WHERE t.id = trip.id;
+    result.radius_m := hail.search_radius(stored);
     result.driver_id := trip.driver_id;
     result.search_until := trip.search_until;
     result.reason := coalesce(trip.no_drivers_reason, trip.cancel_reason);
     result.scheduled_for := trip.scheduled_for;
     result.confirm_by := trip.confirm_by;
     result.confirmed_at := trip.confirmed_at;
-    IF trip.queue_position IS NOT NULL AND trip.state = 'searching' AND trip.round = trip.rounds_before
-       AND trip.pooled_at IS NULL THEN
+    IF stored.queue_position IS NOT NULL AND stored.state = 'searching' AND stored.round = stored.rounds_before
+       AND stored.pooled_at IS NULL THEN
         SELECT count(*) + 1 INTO result.queue_position
-        FROM (SELECT FROM hail.trips t WHERE t.next_round_at < trip.next_round_at
-              OR t.next_round_at = trip.next_round_at AND t.id < trip.id LIMIT 100000) q;
+        FROM (SELECT FROM hail.trips t WHERE t.next_round_at < stored.next_round_at
+              OR t.next_round_at = stored.next_round_at AND t.id < stored.id LIMIT 100000) q;
     END IF;
     RETURN result;
 END
