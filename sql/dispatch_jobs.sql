@@ -338,6 +338,12 @@ SELECT count(*) > 0 AS stops, count(s.contact_name) + count(s.contact_phone) + c
 FROM hail.trip_stops s JOIN hail.trips t ON t.id = s.trip_id WHERE t.customer_id = who('Bea');
 SELECT count(*) FROM hail.events e JOIN hail.trips t ON t.id = e.aggregate_id
 WHERE t.customer_id = who('Bea') AND e.payload::text ~ '_l(at|ng)"';
+-- and what persons wrote; reasons of the dispatcher stay
+SELECT count(cancel_reason) FROM hail.trips WHERE customer_id = who('Bea');
+SELECT count(s.reason) FROM hail.trip_stops s JOIN hail.trips t ON t.id = s.trip_id WHERE t.customer_id = who('Bea');
+SELECT count(*) > 0 AS loads, count(l.package) FROM hail.trip_loads l JOIN hail.trips t ON t.id = l.trip_id WHERE t.customer_id = who('Bea');
+SELECT DISTINCT e.type FROM hail.events e JOIN hail.trips t ON t.id = e.aggregate_id
+WHERE t.customer_id = who('Bea') AND e.payload ? 'reason' ORDER BY 1;
 
 -- What must hold, holds.
 SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';

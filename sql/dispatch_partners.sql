@@ -214,6 +214,43 @@ SELECT receive(body('R-5'), sign(body('R-5'), secret => 'the third secret of the
 SELECT hail.set_partner_active(hail.uuid7(), true);
 SELECT count(hail.cancel_trip(id, 'admin')) FROM hail.trips WHERE partner_id = who('Shop A') AND state IN ('searching', 'scheduled', 'matched');
 
+-- Erasure: one trip, on its recipient's request, while others are under way; all trips of a partner that ended its business.
+CREATE FUNCTION persons() RETURNS TABLE ("order" text, names bigint, notes bigint, photos bigint, package text, reasons bigint, exact boolean, event_places bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT t.partner_order, count(s.contact_name) + count(s.contact_phone) + count(s.recipient_name) + count(s.address),
+           count(s.notes), count(s.photo_url), l.package,
+           count(s.reason) + count(t.cancel_reason) / count(*) + (SELECT count(o.reason) FROM hail.offers o WHERE o.trip_id = t.id)
+           + (SELECT count(*) FROM hail.events e WHERE e.aggregate_id = t.id AND e.payload ? 'reason'),
+           bool_or(s.lng <> round(s.lng::numeric, 1)) OR q.stops IS NOT NULL,
+           (SELECT count(*) FROM hail.events e WHERE e.aggregate_id = t.id AND e.payload::text ~ 'l(at|ng)"')
+    FROM hail.trips t JOIN hail.trip_stops s ON s.trip_id = t.id JOIN hail.trip_loads l ON l.trip_id = t.id JOIN hail.quotes q ON q.id = t.quote_id
+    WHERE t.partner_order IN ('E-1', 'E-2') GROUP BY t.id, l.package, q.stops ORDER BY 1 $$;
+SELECT (hail.set_partner_active(who('Shop A'), true)).active;
+SELECT applied FROM hail.report_location(who('M1'), 0, -120);
+SELECT id AS one FROM hail.create_partner_order(who('Shop A'), 'E-1', 'motorcycle', jsonb_set(stops(-119.987), '{1,notes}', '"ring twice"'),
+                                                'cash', package => 'a letter to a buyer') \gset e
+SELECT id AS two FROM hail.create_partner_order(who('Shop A'), 'E-2', 'motorcycle', stops(-119.987), 'cash', package => 'another') \gset e
+SELECT (hail.decline_offer(:'eone', who('M1'), 'I know that buyer')).status;
+SELECT hail.erase_trip_places(:'eone');
+SELECT (hail.cancel_trip(:'eone', 'customer', 'the buyer is ill')).state;
+UPDATE hail.trip_stops SET recipient_name = 'A neighbour', photo_url = 'https://shop.example/1.jpg', reason = 'not at home'
+WHERE trip_id = :'eone' AND seq = 2;
+SELECT * FROM persons();
+SELECT positions, tracks, events FROM hail.erase_trip_places(:'eone');
+SELECT * FROM persons();
+SELECT hail.erase_trip_places(hail.uuid7());
+SELECT hail.erase_customer_positions(who('Shop A'));
+SELECT (hail.cancel_trip(:'etwo', 'admin', 'closed')).state;
+SELECT trips > 1 AS trips, quotes > 1 AS quotes FROM hail.erase_customer_positions(who('Shop A'));
+SELECT * FROM persons();
+SELECT payload ->> 'role' AS role, payload ->> 'user_id' = who('Shop A')::text AS shop, payload ->> 'trip_id' = :'eone' AS one
+FROM hail.events WHERE type = 'PositionsErased' AND occurred_at >= '2013-11-23 10:00+00' AND occurred_at < '2013-11-25' ORDER BY id;
+BEGIN;
+SELECT role FROM hail.authenticate(hail.issue_token(who('Shop A')));
+SELECT hail.erase_trip_places(:'eone');
+ROLLBACK;
+DROP FUNCTION persons();
+
 SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
 SELECT * FROM hail.event_gaps();
 SELECT (hail.set_availability(who('M1'), false)).online;

@@ -433,10 +433,14 @@ LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATH
 COMMENT ON FUNCTION hail.live_forget(uuid) IS
 'The live index writes what waits and gives up an offline driver. Error in_flight when another transaction changes the driver. Internal.';
 
-CREATE FUNCTION hail.without_places(payload jsonb) RETURNS jsonb
+CREATE FUNCTION hail.without_places(type text, payload jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
-AS $$ SELECT payload - ARRAY(SELECT k FROM jsonb_object_keys(payload) k WHERE k ~ '(^|_)(lat|lng)$') $$;
-COMMENT ON FUNCTION hail.without_places(jsonb) IS 'An event''s payload without coordinates. Internal.';
+AS $$
+    SELECT payload - ARRAY(SELECT k FROM jsonb_object_keys(payload) k WHERE k ~ '(^|_)(lat|lng)$' OR k = 'reason'
+                           AND type IN ('TripCancelled', 'StopFailed', 'OfferRejected'))
+$$;
+COMMENT ON FUNCTION hail.without_places(text, jsonb) IS
+'An event''s payload without coordinates, and without what persons gave as a reason. Internal.';
 
 CREATE FUNCTION hail.erase_event_places(aggregate text, ids uuid[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -444,13 +448,14 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
-    UPDATE hail.events e SET payload = hail.without_places(e.payload)
-    WHERE e.aggregate_type = aggregate AND e.aggregate_id = ANY (ids) AND e.payload <> hail.without_places(e.payload);
+    UPDATE hail.events e SET payload = hail.without_places(e.type, e.payload)
+    WHERE e.aggregate_type = aggregate AND e.aggregate_id = ANY (ids) AND e.payload <> hail.without_places(e.type, e.payload);
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION hail.erase_event_places(text, uuid[]) IS 'Take coordinates out of the events of aggregates; returns how many had some. Internal.';
+COMMENT ON FUNCTION hail.erase_event_places(text, uuid[]) IS
+'Take coordinates and reasons out of the events of aggregates; returns how many had some. Internal.';
 
 CREATE FUNCTION hail.begin_erasure() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -499,7 +504,7 @@ $$;
 COMMENT ON FUNCTION hail.erase_history(uuid) IS
 'Delete every position of a driver, on the driver''s request: history, the newest one, what still waits in the ring and its saved files, tracks of the driver''s trips (the customers'' as well), coordinates in the driver''s events. Writes event PositionsErased. Returns how many. Administrators only. Errors: not_found, wrong_state (the driver is online), in_flight.';
 
-CREATE FUNCTION hail.erase_trip_positions(customer_id uuid) RETURNS bigint
+CREATE FUNCTION hail.erase_trip_positions(ids uuid[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -508,7 +513,7 @@ DECLARE
     positions bigint := 0;
 BEGIN
     FOR trip IN SELECT t.id, t.driver_id, t.requested_at, t.matched_at, coalesce(t.completed_at, t.cancelled_at) AS ended_at
-                FROM hail.trips t WHERE t.customer_id = erase_trip_positions.customer_id ORDER BY t.id LOOP
+                FROM hail.trips t WHERE t.id = ANY (ids) ORDER BY t.id LOOP
         -- the times bound the partitions to look into
         DELETE FROM hail.location_history h WHERE h.trip_id = trip.id
             AND h.recorded_at BETWEEN trip.requested_at - interval '1 day'
@@ -527,54 +532,115 @@ BEGIN
     RETURN positions;
 END
 $$;
-COMMENT ON FUNCTION hail.erase_trip_positions(uuid) IS 'Delete the positions of a customer''s trips; returns how many. Internal.';
+COMMENT ON FUNCTION hail.erase_trip_positions(uuid[]) IS 'Delete the positions of trips that are over; returns how many. Internal.';
 
 -- Of places only what tells the region is left: a tenth of a degree, some 10 km. Distances, durations, prices and
 -- events' amounts stay as they were: they are the books.
+CREATE FUNCTION hail.erase_quotes(ids uuid[]) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    places CONSTANT integer := 1; -- decimals of a degree
+    n bigint;
+BEGIN
+    UPDATE hail.quotes q
+    SET pickup_lat = round(q.pickup_lat::numeric, places), pickup_lng = round(q.pickup_lng::numeric, places),
+        dropoff_lat = round(q.dropoff_lat::numeric, places), dropoff_lng = round(q.dropoff_lng::numeric, places),
+        expires_at = least(q.expires_at, hail.clock()), stops = NULL
+    WHERE q.id = ANY (ids);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION hail.erase_quotes(uuid[]) IS 'Take the places out of quotes, which expire; returns how many. Internal.';
+
+CREATE FUNCTION hail.erase_trips(ids uuid[], OUT positions bigint, OUT tracks bigint, OUT trips bigint, OUT events bigint)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    places CONSTANT integer := 1; -- decimals of a degree
+BEGIN
+    PERFORM hail.settle_history();
+    positions := hail.erase_trip_positions(ids);
+    DELETE FROM hail.trip_tracks k WHERE k.trip_id = ANY (ids);
+    GET DIAGNOSTICS tracks = ROW_COUNT;
+    UPDATE hail.trips t
+    SET pickup_lat = round(t.pickup_lat::numeric, places), pickup_lng = round(t.pickup_lng::numeric, places),
+        dropoff_lat = round(t.dropoff_lat::numeric, places), dropoff_lng = round(t.dropoff_lng::numeric, places),
+        cancel_reason = NULL
+    WHERE t.id = ANY (ids);
+    GET DIAGNOSTICS trips = ROW_COUNT;
+    UPDATE hail.offers o SET reason = NULL WHERE o.trip_id = ANY (ids) AND o.reason IS NOT NULL;
+    UPDATE hail.bids b SET note = NULL WHERE b.trip_id = ANY (ids) AND b.note IS NOT NULL;
+    UPDATE hail.trip_stops s
+    SET lat = round(s.lat::numeric, places), lng = round(s.lng::numeric, places), address = NULL, contact_name = NULL,
+        contact_phone = NULL, notes = NULL, recipient_name = NULL, photo_url = NULL, reason = NULL
+    WHERE s.trip_id = ANY (ids);
+    UPDATE hail.trip_loads l SET package = NULL WHERE l.trip_id = ANY (ids);
+    events := hail.erase_event_places('trip', ids);
+END
+$$;
+COMMENT ON FUNCTION hail.erase_trips(uuid[]) IS
+'Take places, persons and what persons wrote out of trips that are over. Internal.';
+
 CREATE FUNCTION hail.erase_customer_positions(customer_id uuid, OUT positions bigint, OUT tracks bigint, OUT trips bigint,
                                               OUT quotes bigint, OUT events bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    customer uuid := customer_id; -- not the name of a column
-    places CONSTANT integer := 1; -- decimals of a degree
+    customer hail.users;
+    done record;
 BEGIN
     PERFORM hail.begin_erasure();
-    PERFORM FROM hail.users u WHERE u.id = customer AND u.role = 'customer';
+    SELECT * INTO customer FROM hail.users u WHERE u.id = customer_id AND u.role IN ('customer', 'partner');
     IF NOT FOUND THEN
         PERFORM hail.fail('not_found', 'there is no such customer', 'customer_id');
     END IF;
-    -- A quote becomes a trip under its lock: with all of them locked none can.
-    PERFORM FROM hail.quotes q WHERE q.customer_id = customer ORDER BY q.id FOR NO KEY UPDATE;
-    PERFORM FROM hail.trips t WHERE t.customer_id = customer AND t.state NOT IN ('completed', 'cancelled', 'no_drivers');
+    -- A request for a trip locks its quote for share of its key: with all of them locked none is under way, and one
+    -- that waits finds its quote expired.
+    PERFORM FROM hail.quotes q WHERE q.customer_id = customer.id ORDER BY q.id FOR UPDATE;
+    PERFORM FROM hail.trips t WHERE t.customer_id = customer.id AND t.state NOT IN ('completed', 'cancelled', 'no_drivers');
     IF FOUND THEN
-        PERFORM hail.fail('wrong_state', 'the customer has a trip under way', 'customer_id', 'Finish or cancel the trip first.');
+        PERFORM hail.fail('wrong_state', 'the customer has a trip under way', 'customer_id',
+                          'Finish or cancel the trip first, or erase those that are over with hail.erase_trip_places().');
     END IF;
-    PERFORM hail.settle_history();
-    positions := hail.erase_trip_positions(customer);
-    DELETE FROM hail.trip_tracks k WHERE k.trip_id IN (SELECT t.id FROM hail.trips t WHERE t.customer_id = customer);
-    GET DIAGNOSTICS tracks = ROW_COUNT;
-    UPDATE hail.trips t
-    SET pickup_lat = round(t.pickup_lat::numeric, places), pickup_lng = round(t.pickup_lng::numeric, places),
-        dropoff_lat = round(t.dropoff_lat::numeric, places), dropoff_lng = round(t.dropoff_lng::numeric, places)
-    WHERE t.customer_id = customer;
-    GET DIAGNOSTICS trips = ROW_COUNT;
-    UPDATE hail.quotes q
-    SET pickup_lat = round(q.pickup_lat::numeric, places), pickup_lng = round(q.pickup_lng::numeric, places),
-        dropoff_lat = round(q.dropoff_lat::numeric, places), dropoff_lng = round(q.dropoff_lng::numeric, places),
-        expires_at = least(q.expires_at, hail.clock()), stops = NULL
-    WHERE q.customer_id = customer;
-    GET DIAGNOSTICS quotes = ROW_COUNT;
-    UPDATE hail.trip_stops s
-    SET lat = round(s.lat::numeric, places), lng = round(s.lng::numeric, places), address = NULL, contact_name = NULL,
-        contact_phone = NULL, notes = NULL, recipient_name = NULL, photo_url = NULL
-    FROM hail.trips t WHERE t.customer_id = customer AND s.trip_id = t.id;
-    events := hail.erase_event_places('trip', ARRAY(SELECT t.id FROM hail.trips t WHERE t.customer_id = customer));
+    SELECT * INTO done FROM hail.erase_trips(ARRAY(SELECT t.id FROM hail.trips t WHERE t.customer_id = customer.id));
+    positions := done.positions;
+    tracks := done.tracks;
+    trips := done.trips;
+    events := done.events;
+    quotes := hail.erase_quotes(ARRAY(SELECT q.id FROM hail.quotes q WHERE q.customer_id = customer.id));
     PERFORM hail.write_event('erasure', hail.uuid7(), 1, 'PositionsErased', jsonb_build_object(
-        'role', 'customer', 'user_id', customer, 'positions', positions, 'tracks', tracks, 'trips', trips, 'quotes', quotes,
+        'role', customer.role, 'user_id', customer.id, 'positions', positions, 'tracks', tracks, 'trips', trips, 'quotes', quotes,
         'events', events));
 END
 $$;
 COMMENT ON FUNCTION hail.erase_customer_positions(uuid) IS
-'Erase where a customer went, on the customer''s request: positions and tracks of its trips (the drivers'' as well), coordinates in the trips'' events; pickup and dropoff of trips and quotes and the stops of jobs are rounded to 0.1 degree, the stops'' addresses, contacts, notes and photos deleted, unused quotes expire. Money, distances and durations stay. Writes event PositionsErased. Returns how many. Administrators only. Errors: not_found, wrong_state (a trip is under way), in_flight.';
-GRANT EXECUTE ON FUNCTION hail.erase_history(uuid), hail.erase_customer_positions(uuid) TO hail_admin;
+'Erase where a customer or partner went or sent something, on its request: positions and tracks of its trips (the drivers'' as well), coordinates in the trips'' events; pickup and dropoff of trips and quotes and the stops of jobs are rounded to 0.1 degree, the stops'' addresses, contacts, notes and photos, what a job carried, reasons given by anybody and notes of bids deleted, unused quotes expire. Money, distances and durations stay. Writes event PositionsErased. Returns how many. Administrators only. Errors: not_found, wrong_state (a trip is under way), in_flight.';
+
+CREATE FUNCTION hail.erase_trip_places(trip_id uuid, OUT positions bigint, OUT tracks bigint, OUT events bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    trip hail.trips;
+    done record;
+BEGIN
+    PERFORM hail.begin_erasure();
+    SELECT * INTO trip FROM hail.trips t WHERE t.id = erase_trip_places.trip_id FOR NO KEY UPDATE;
+    IF trip.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
+    ELSIF trip.state NOT IN ('completed', 'cancelled', 'no_drivers') THEN
+        PERFORM hail.fail('wrong_state', 'the trip is not over', 'trip_id', 'Finish or cancel it first.');
+    END IF;
+    SELECT * INTO done FROM hail.erase_trips(ARRAY[trip.id]);
+    positions := done.positions;
+    tracks := done.tracks;
+    events := done.events;
+    PERFORM hail.erase_quotes(ARRAY[trip.quote_id]);
+    PERFORM hail.write_event('erasure', hail.uuid7(), 1, 'PositionsErased', jsonb_build_object(
+        'role', 'trip', 'trip_id', trip.id, 'positions', positions, 'tracks', tracks, 'events', events));
+END
+$$;
+COMMENT ON FUNCTION hail.erase_trip_places(uuid) IS
+'Erase where one trip went and whom it met, on the request of one of a partner''s many recipients: what hail.erase_customer_positions() does, for this trip and its quote. Writes event PositionsErased. Returns how many. Administrators only. Errors: not_found, wrong_state (the trip is not over), in_flight.';
+GRANT EXECUTE ON FUNCTION hail.erase_history(uuid), hail.erase_customer_positions(uuid), hail.erase_trip_places(uuid) TO hail_admin;
