@@ -1,8 +1,9 @@
 /*
  * A trip requested; see request.h.
  *
- * A quote never changes, so it is read without a lock; the trip's reference to it keeps it. Who else makes a
- * trip of the same quote, with the same key, or for a customer who rides already, is decided by the unique
+ * Only an erasure changes a quote. The quote is read with the lock that the trip's reference takes anyway: a
+ * request that waits for an erasure reads what is left of it, one that was first is seen by the erasure. Who
+ * else makes a trip of the same quote, with the same key, or for a customer who rides already, is decided by the unique
  * indexes of hail.trips in one INSERT ... ON CONFLICT DO NOTHING, which waits for whoever is about to. Only a
  * request that is refused, or loses that race, looks for the trip its key has made before.
  *
@@ -83,7 +84,7 @@ static HailStatement read_quote = {
     "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND (c.favourite OR c.trips > 0)) AS repeat,"
     "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND c.favourite) AS favourites"
     "   FROM hail.customer_drivers c WHERE c.customer_id = q.customer_id) d ON true"
-    " WHERE q.id = $1 AND ($2 IS NULL OR q.customer_id = $2)",
+    " WHERE q.id = $1 AND ($2 IS NULL OR q.customer_id = $2) FOR KEY SHARE OF q",
     3,
     {UUIDOID, UUIDOID, BOOLOID},
     HAIL_BY_KEY};
