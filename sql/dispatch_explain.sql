@@ -71,6 +71,11 @@ FROM hail.replay_round(:'trip', 1, 1::smallint, '{"weight_recent": 1}') WHERE pl
 SELECT hail.replay_round(:'trip', 2);
 SELECT hail.replay_round(:'trip', 1, 32000::smallint);
 SELECT hail.replay_round(:'trip', 1, changes => '{"weight_luck": 1}');
+SELECT hail.replay_round(:'trip', 1, changes => '{"rounds_per_radius": 0}');
+SELECT hail.replay_round(:'trip', 1, changes => '{"rounds_per_radius": -1}');
+SELECT hail.replay_round(:'trip', 1, changes => '{"sequential_offers": 0}');
+SELECT hail.replay_round(:'trip', 1, changes => jsonb_build_object('radius_m', array_fill(5000, ARRAY[21])));
+SELECT hail.replay_round(:'trip', 1, changes => '{"rounds_per_radius": null}');
 SELECT hail.explain_round(hail.uuid7(), 1);
 
 -- Offers and what became of them.

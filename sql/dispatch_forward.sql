@@ -51,6 +51,12 @@ SELECT later('5 seconds');
 SELECT * FROM agreed(:'trip');
 SELECT pickup_distance_m BETWEEN 6100 AND 6300 AS by_way_of_the_dropoff FROM hail.driver_offers(who('D1'));
 SELECT offers_pending, status FROM hail.matching_status(:'trip');
+-- in a search without a round of its own (the index is being rebuilt) nobody is asked twice in the same round
+BEGIN;
+UPDATE hail.offers SET status = 'expired' WHERE trip_id = :'trip';
+UPDATE hail.trips SET rounds_before = round WHERE id = :'trip';
+SELECT hail.offer_forward(:'trip');
+ROLLBACK;
 -- it agrees: its offer waits for the end of the ride; it is on one trip as before
 SELECT (trip).state, name_of((trip).driver_id) AS driver, already_accepted FROM hail.accept_offer(:'trip', who('D1'));
 SELECT (trip).state, already_accepted FROM hail.accept_offer(:'trip', who('D1'));

@@ -39,6 +39,12 @@ SELECT hail.set_dispatch_policy('policies', NULL, '{"weight_idle": "NaN"}');
 SELECT hail.set_dispatch_policy('policies', NULL, '{"weight_idle": -1}');
 SELECT hail.set_dispatch_policy('policies', NULL, '{"weight_idle": null}');
 SELECT hail.set_dispatch_policy('policies', NULL, '{"offer_ttl": "-1 second"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"batch_window_min": "1 us"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"batch_window_max": "1000000 years"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"batch_window_max": "0.5 seconds"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"retry_after": "1 us"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"patience": "1000000 years"}');
+SELECT hail.set_dispatch_policy('policies', NULL, '{"schedule_max": "1000000 years"}');
 SELECT hail.set_dispatch_policy('policies', NULL, '{"radius_m": [5000, "Infinity"]}');
 SELECT hail.set_dispatch_policy('policies', NULL, '{"radius_m": []}');
 SELECT hail.set_dispatch_policy('policies', NULL, '{"candidates": 40000}');
@@ -61,6 +67,8 @@ UPDATE hail.dispatch_policies SET weight_idle = 0 WHERE id = :policy;
 UPDATE hail.dispatch_policies SET effective = tstzrange(lower(effective), 'infinity') WHERE id = :policy;
 DELETE FROM hail.dispatch_policies WHERE id = :policy;
 UPDATE hail.dispatch_policies SET weight_idle = 1 WHERE id = 1;
+-- nor does one without a trip: a request may hold a copy of it
+DELETE FROM hail.dispatch_policies WHERE service = 'porter' AND region_id = (SELECT id FROM hail.regions WHERE code = 'policies');
 UPDATE hail.dispatch_policies SET effective = tstzrange(lower(effective), upper(effective) - interval '1 second') WHERE id = :policy
 RETURNING upper(effective);
 

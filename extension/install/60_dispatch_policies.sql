@@ -1,4 +1,4 @@
--- 60_dispatch_policies: versions of the rules; a version that trips have run under never changes
+-- 60_dispatch_policies: versions of the rules; a version never changes
 
 CREATE FUNCTION hail.policies_stay() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -15,16 +15,12 @@ BEGIN
             RETURN NEW;
         END IF;
     END IF;
-    LOCK TABLE hail.trips IN SHARE MODE; -- whoever is just making a trip under this policy is waited for, and seen
-    IF OLD.id = 1 OR EXISTS (SELECT FROM hail.trips t WHERE t.policy_id = OLD.id) THEN
-        PERFORM hail.fail('wrong_state', 'a policy that has been used cannot change', NULL,
-                          'Make a new version with hail.set_dispatch_policy().');
-    END IF;
-    RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+    -- Whether it is used or not: a request may hold a copy of it that no row shows yet.
+    PERFORM hail.fail('wrong_state', 'a policy never changes', NULL, 'Make a new version with hail.set_dispatch_policy().');
 END
 $$;
 COMMENT ON FUNCTION hail.policies_stay() IS
-'Trigger: what trips have been matched under stays as it was; only its end may be set. Internal.';
+'Trigger: what trips may have been matched under stays as it was; only its end may be set. Internal.';
 CREATE TRIGGER policies_stay BEFORE UPDATE OR DELETE ON hail.dispatch_policies
     FOR EACH ROW EXECUTE FUNCTION hail.policies_stay();
 ALTER TABLE hail.dispatch_policies ENABLE ALWAYS TRIGGER policies_stay;
@@ -56,14 +52,33 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.changed_policy(hail.dispatch_policies, jsonb) IS
-'A policy with some of its settings changed; bounds are checked when it is stored. Error invalid_value names the setting. Internal.';
+'A policy with some of its settings changed; bounds are not checked here. Error invalid_value names the setting. Internal.';
+
+CREATE FUNCTION hail.require_policy_bounds(policy hail.dispatch_policies) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    rule record;
+    broken boolean;
+BEGIN
+    FOR rule IN SELECT a.attname, pg_get_expr(c.conbin, c.conrelid) AS condition, pg_get_constraintdef(c.oid) AS definition
+                FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+                WHERE c.conrelid = 'hail.dispatch_policies'::regclass AND c.contype = 'c' ORDER BY c.conname LOOP
+        EXECUTE format('SELECT NOT (%s) FROM (SELECT ($1).*) p', rule.condition) INTO broken USING policy;
+        IF broken THEN
+            PERFORM hail.fail('invalid_value', format('%s is out of bounds: %s', rule.attname, rule.definition), rule.attname);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hail.require_policy_bounds(hail.dispatch_policies) IS
+'A policy keeps the table''s CHECKs, stored or not. Error invalid_value names the first setting that is out of bounds. Internal.';
 
 CREATE FUNCTION hail.store_policy(policy hail.dispatch_policies) RETURNS hail.dispatch_policies
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    rule text;
     setting text;
 BEGIN
+    PERFORM hail.require_policy_bounds(policy);
     policy.id := nextval(pg_get_serial_sequence('hail.dispatch_policies', 'id'));
     INSERT INTO hail.dispatch_policies OVERRIDING SYSTEM VALUE SELECT (policy).*;
     RETURN policy;
@@ -71,12 +86,6 @@ EXCEPTION
     WHEN not_null_violation THEN
         GET STACKED DIAGNOSTICS setting = COLUMN_NAME;
         PERFORM hail.fail('invalid_value', format('%s must not be null', setting), setting);
-    WHEN check_violation THEN
-        GET STACKED DIAGNOSTICS rule = CONSTRAINT_NAME;
-        SELECT a.attname INTO setting FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
-        WHERE c.conrelid = 'hail.dispatch_policies'::regclass AND c.conname = rule;
-        PERFORM hail.fail('invalid_value', format('%s is out of bounds: %s', setting, pg_get_constraintdef(
-            (SELECT c.oid FROM pg_constraint c WHERE c.conrelid = 'hail.dispatch_policies'::regclass AND c.conname = rule))), setting);
 END
 $$;
 COMMENT ON FUNCTION hail.store_policy(hail.dispatch_policies) IS
@@ -87,8 +96,8 @@ RETURNS hail.dispatch_policies
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    moment timestamptz := hail.clock();
-    starts timestamptz := coalesce(effective_from, moment);
+    moment timestamptz;
+    starts timestamptz;
     area_id smallint;
     running hail.dispatch_policies;
     policy hail.dispatch_policies;
@@ -102,11 +111,14 @@ BEGIN
     END IF;
     IF set_dispatch_policy.service NOT IN ('ride', 'delivery', 'porter') THEN
         PERFORM hail.fail('invalid_value', 'service is ride, delivery or porter', 'service', 'NULL means every service.');
-    ELSIF NOT isfinite(starts) OR starts < moment THEN
+    END IF;
+    LOCK TABLE hail.dispatch_policies IN SHARE ROW EXCLUSIVE MODE; -- one new version at a time
+    moment := hail.clock(); -- not before: a version that others made meanwhile would end this one at once
+    starts := coalesce(effective_from, moment);
+    IF NOT isfinite(starts) OR starts < moment THEN
         PERFORM hail.fail('invalid_value', 'a policy begins now or later, at a definite time', 'effective_from',
                           'Trips have been matched under the one in force then.');
     END IF;
-    LOCK TABLE hail.dispatch_policies IN SHARE ROW EXCLUSIVE MODE; -- one new version at a time
     SELECT * INTO running FROM hail.dispatch_policies p
     WHERE p.id > 1 AND p.region_id IS NOT DISTINCT FROM area_id AND p.service IS NOT DISTINCT FROM set_dispatch_policy.service
       AND p.effective @> starts;

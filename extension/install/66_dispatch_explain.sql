@@ -123,6 +123,7 @@ BEGIN
         PERFORM hail.fail('not_found', 'there is no such policy', 'policy_id', 'See hail.dispatch_policy_history.');
     END IF;
     policy := hail.changed_policy(policy, replay_round.changes);
+    PERFORM hail.require_policy_bounds(policy);
     RETURN QUERY
     SELECT d.place, d.driver_id, d.gate, d.chosen,
            EXISTS (SELECT FROM hail.offers o WHERE o.trip_id = record.trip_id AND o.round = record.round

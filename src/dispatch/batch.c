@@ -58,7 +58,8 @@ static HailStatement lock_trip = {
 /* Free, or, for a job ($3), with a place left and not on a ride; accepting looks at loads. */
 static HailStatement lock_driver = {
     "SELECT FROM hail.drivers d WHERE d.id = $1 AND d.status = 'approved' AND d.online"
-    " AND (d.trip_id IS NULL OR $3 AND d.active_jobs < d.job_capacity)"
+    " AND (d.trip_id IS NULL OR $3 AND d.active_jobs < d.job_capacity"
+    "   AND NOT EXISTS (SELECT FROM hail.trips t WHERE t.id = d.trip_id AND t.service = 'ride'))"
     " AND coalesce(d.cooldown_until <= $2, true)"
     " AND NOT EXISTS (SELECT FROM hail.offers o WHERE o.driver_id = d.id AND o.status = 'pending')"
     " FOR SHARE OF d SKIP LOCKED",

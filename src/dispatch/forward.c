@@ -71,7 +71,11 @@ Datum hail_offer_forward(PG_FUNCTION_ARGS)
     SPI_connect();
     if (!match_load(PG_GETARG_UUID_P(0), &trip))
         elog(ERROR, "trip to be matched is gone");
-    round = Max(trip.round - trip.rounds_before, 1);
+    round = trip.round - trip.rounds_before;
+    if (round < 1) { /* no round of this search yet (warming): the last one is an earlier search's */
+        SPI_finish();
+        PG_RETURN_INT32(0);
+    }
     plan = strategy_plan(&trip, round);
     field.radius_m = trip.radius_m[plan.radius_index];
     field.count = (int)hail_execute(

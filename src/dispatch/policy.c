@@ -2,7 +2,8 @@
  * The kept copy of policies, regions and classes; see policy.h.
  *
  * `valid` is set before the tables are read: an invalidation that arrives while they are being read unsets
- * it, and the next user reads again. A transaction with one snapshot for all its statements may see old rows;
+ * it, and the next user reads again. `complete` is set after: a copy whose reading ended in an error (a
+ * cancel, a timeout) is not used. A transaction with one snapshot for all its statements may see old rows;
  * what it reads is for itself alone.
  */
 #include "postgres.h"
@@ -24,7 +25,7 @@
 enum { TABLE_POLICIES, TABLE_REGIONS, TABLE_CLASSES, TABLE_AREAS, TABLES };
 
 static Oid table_oids[TABLES];
-static bool valid = false;
+static bool valid = false, complete = false;
 static LocalTransactionId only_for = InvalidLocalTransactionId; /* read with its one snapshot */
 static MemoryContext memory = NULL;
 static DispatchPolicy *policies;
@@ -195,6 +196,7 @@ static void load(void)
         memory = AllocSetContextCreate(TopMemoryContext, "hail policies", ALLOCSET_SMALL_SIZES);
         CacheRegisterRelcacheCallback(table_changed, (Datum)0);
     }
+    complete = false;
     policy_count = region_count = class_count = 0;
     MemoryContextReset(memory);
     AcceptInvalidationMessages();
@@ -211,11 +213,12 @@ static void load(void)
     hail_execute(&read_areas, NULL, NULL, false, 0);
     note_table(TABLE_AREAS, 1);
     has_areas = DatumGetBool(value(0, 2));
+    complete = true;
 }
 
 void policies_refresh(void)
 {
-    if (!valid || (only_for != InvalidLocalTransactionId && only_for != MyProc->lxid))
+    if (!valid || !complete || (only_for != InvalidLocalTransactionId && only_for != MyProc->lxid))
         load();
 }
 
