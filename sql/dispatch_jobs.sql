@@ -95,6 +95,7 @@ SELECT hail.request_porter_job(:'van', stops('p', 'd'), 'cash', 'a1', helpers =>
 SELECT hail.request_porter_job(:'van', stops('p', 'd'), 'cash', 'a1', package => repeat('x', 1001));
 SELECT hail.request_porter_job(:'van', stops('p', 'd'), 'cash', 'a1', strategy => 'loudest');
 SELECT hail.request_porter_job(:'van', stops('p', 'd'), 'wallet', 'a1');
+SELECT hail.request_trip(:'van', 'cash', 'first_accept', 'a1');
 SELECT count(*) FROM hail.trips WHERE customer_id = who('Ada');
 
 -- Four stops. The first is the trip's pickup.
@@ -105,6 +106,8 @@ SELECT service, weight_kg, volume_l, package, floors, helpers FROM hail.trips t 
 SELECT quote_id FROM hail.trips WHERE id = :'ttrip' \gset
 SELECT id = :'ttrip' AS same FROM hail.request_porter_job(:'quote_id', stops('p', 'd', 'photo', 'none'), 'cash', 'ada-1', 'piano', 180, 900, 3, 2);
 SELECT hail.request_porter_job(:'quote_id', stops('p', 'd', 'photo', 'none'), 'cash', 'ada-1', 'organ', 180, 900, 3, 2);
+SELECT hail.request_trip(:'quote_id', 'cash', 'first_accept', 'ada-1');
+SELECT hail.request_trip((hail.create_quote(who('Ada'), 0, 41, 0, 41.01, 'van')).id, 'cash', 'first_accept', 'ada-1');
 SELECT * FROM seen(:'ttrip');
 SELECT hail.arrive_at_stop(:'ttrip', 1);
 SELECT stops, weight_kg, volume_l, package, floors, helpers FROM hail.driver_offers(who('K1'));

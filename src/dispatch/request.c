@@ -58,6 +58,7 @@ enum {
     COL_FEE,
     COL_CURRENCY,
     COL_SURGE,
+    COL_STOPS,
     COL_EXPIRES,
     COL_CHANGED,
     COL_COVERED,
@@ -71,7 +72,7 @@ enum {
 static HailStatement read_quote = {
     "SELECT q.region_id, q.service_class, q.customer_id, q.pickup_lat, q.pickup_lng, q.dropoff_lat,"
     " q.dropoff_lng, q.distance_m, q.duration_s, q.total, q.commission_bp, q.cancellation_fee, q.currency,"
-    " q.surge, q.expires_at,"
+    " q.surge, q.stops IS NOT NULL, q.expires_at,"
     " coalesce((SELECT s.multiplier FROM hail.regions r JOIN hail.surge_cells s ON s.region_id = r.id"
     "   AND s.cell = hail.hexagon_cell(q.pickup_lat, q.pickup_lng, r.hexagon_size_m)"
     "   WHERE r.id = q.region_id) > q.surge * 1.5, false),"
@@ -89,12 +90,14 @@ static HailStatement read_quote = {
     {UUIDOID, UUIDOID, BOOLOID},
     HAIL_BY_KEY};
 
+/* $8: a job asks; whether for the same stops and load is then compared in SQL. */
 static HailStatement find_repeated = {
     "SELECT t, t.quote_id = $3 AND t.payment_method = $4 AND t.strategy IS NOT DISTINCT FROM $5"
     " AND t.scheduled_for IS NOT DISTINCT FROM $6 AND t.favourites_first = $7"
+    " AND ($8 OR NOT EXISTS (SELECT FROM hail.trip_loads l WHERE l.trip_id = t.id))"
     " FROM hail.trips t WHERE t.customer_id = $1 AND t.idempotency_key = $2",
-    7,
-    {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID},
+    8,
+    {UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID, BOOLOID},
     HAIL_BY_KEY};
 
 static HailStatement quote_used = {
@@ -184,14 +187,15 @@ static void load_quote(Request *request)
 static bool find_trip(const Request *request, Datum *trip)
 {
     const TripRequest *asked = request->asked;
-    Datum args[7] = {UUIDPGetDatum(&request->customer_id),
+    Datum args[8] = {UUIDPGetDatum(&request->customer_id),
                      CStringGetTextDatum(asked->idempotency_key),
                      UUIDPGetDatum(&asked->quote_id),
                      CStringGetTextDatum(asked->payment_method),
                      asked->strategy ? CStringGetTextDatum(asked->strategy) : (Datum)0,
                      TimestampTzGetDatum(asked->scheduled_for),
-                     BoolGetDatum(asked->favourites_first)};
-    char nulls[] = "       ";
+                     BoolGetDatum(asked->favourites_first),
+                     BoolGetDatum(asked->job != NULL)};
+    char nulls[] = "        ";
     bool isnull;
 
     if (asked->strategy == NULL)
@@ -237,6 +241,9 @@ static Refusal check_quote(const Request *request)
 {
     const Datum *quote = request->quote;
 
+    if (request->asked->job == NULL && DatumGetBool(quote[COL_STOPS]))
+        return (Refusal){HAIL_INVALID_VALUE, "this quote is for a job with stops", "quote_id",
+                         "Use request_delivery or request_porter_job."};
     if (DatumGetTimestampTz(quote[COL_EXPIRES]) <= request->now)
         return (Refusal){HAIL_QUOTE_EXPIRED, "this quote has expired", "quote_id", "Ask for a new quote."};
     if (DatumGetBool(quote[COL_CHANGED]))
