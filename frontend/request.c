@@ -288,8 +288,8 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* Percent-decoded copy; NULL for a broken escape or an encoded zero byte. */
-static char *url_decode(Arena *arena, const char *text, size_t length)
+/* Percent-decoded copy, in which `plus` stands for '+'; NULL for a broken escape or an encoded zero byte. */
+static char *url_decode(Arena *arena, const char *text, size_t length, char plus)
 {
     char *copy = arena_alloc(arena, length + 1), *to = copy;
 
@@ -297,7 +297,7 @@ static char *url_decode(Arena *arena, const char *text, size_t length)
         char c = text[i];
 
         if (c == '+') {
-            c = ' ';
+            c = plus;
         } else if (c == '%') {
             int high = i + 2 < length ? hex_digit(text[i + 1]) : -1;
             int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
@@ -322,9 +322,9 @@ static void take_query(Request *request)
 
     while (at != NULL && *at != '\0') {
         size_t length = strcspn(at, "&"), name_length = strcspn(at, "=&");
-        char *name = url_decode(request->arena, at, name_length);
+        char *name = url_decode(request->arena, at, name_length, ' ');
         char *value = name_length < length
-                          ? url_decode(request->arena, at + name_length + 1, length - name_length - 1)
+                          ? url_decode(request->arena, at + name_length + 1, length - name_length - 1, ' ')
                           : arena_copy(request->arena, "", 0);
 
         if (name == NULL || value == NULL || count == REQUEST_MAX_QUERY_PAIRS) {
@@ -365,13 +365,19 @@ static const char *header_value(Request *request, const char *name)
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
-static const char *path_value(Request *request, const char *name)
+/* NULL: *reason says why. In a path, '+' is itself. */
+static const char *path_value(Request *request, const char *name, const char **reason)
 {
     const PathValues *values = &request->path_values;
 
     for (int i = 0; i < values->count; i++)
-        if (strncmp(values->name[i], name, strlen(name)) == 0)
-            return arena_copy(request->arena, values->value[i], values->length[i]);
+        if (strncmp(values->name[i], name, strlen(name)) == 0) {
+            const char *text = url_decode(request->arena, values->value[i], values->length[i], '+');
+
+            if (text == NULL)
+                *reason = "has a broken escape";
+            return text;
+        }
     return NULL;
 }
 
@@ -464,7 +470,7 @@ static const char *bind_param(Request *request, const Param *param, const char *
                 text = request->query[i].value;
         break;
     case IN_PATH:
-        text = path_value(request, param->name);
+        text = path_value(request, param->name, reason);
         break;
     case IN_HEADER:
         text = header_value(request, param->name);

@@ -265,6 +265,12 @@ def _(w):
     refused(p.post("partner/orders", {k: v for k, v in ORDER.items() if k != "orderId"}), 400, "invalid_value", "orderId")
     equal(p.get("partner/orders/A-17").data["id"], first.data["id"])
     refused(p.get("partner/orders/A-18"), 404, "not_found")
+    for order, path in (("A 17", "A%2017"), ("#1001", "%231001"), ("a+b/c?d", "a+b%2Fc%3fd"), ("\u00e9", "%C3%A9")):
+        placed = p.post("partner/orders", dict(ORDER, orderId=order)).data["id"]
+        equal(made(p.get("partner/orders/" + path), 200)["id"], placed)
+    for path in ("A%2", "A%", "A%zz17", "A%0017"):
+        refused(p.get("partner/orders/" + path), 400, "invalid_value", "orderId")
+    refused(p.get("partner/orders/%E9"), 400, "invalid_value")
     refused(w.customer().post("partner/orders", ORDER), 403, "forbidden")
     equal(len(p.get(f"trips/{first.data['id']}/stops").data["stops"]), 3)
 
