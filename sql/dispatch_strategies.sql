@@ -93,6 +93,26 @@ SELECT hail.dispatch_tick();
 SELECT * FROM ended(:'trip');
 SELECT (hail.cancel_trip(:'ride1', 'customer')).state, (hail.cancel_trip(:'ride2', 'customer')).state;
 
+-- Trips whose last offer was to the driver who took another go on at once; one that is offered to others too does not.
+SELECT later('10 minutes');
+SELECT count(hail.set_availability(id, false)) FROM people WHERE metres IS NOT NULL AND name <> 'D1';
+SELECT a.id AS one, b.id AS two, c.id AS three FROM request('Ada', 'first_accept', 'last-1') a, request('Bea', 'first_accept', 'last-2') b,
+    request('Cas', 'first_accept', 'last-3') c \gset t
+INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+    VALUES (:'tthree', who('D2'), 1, 1, 0, 1, 1, hail.clock(), hail.clock() + interval '1 minute');
+SELECT driver, status, lives FROM offers(:'ttwo');
+SELECT (a.trip).state FROM hail.accept_offer(:'tone', who('D1')) a;
+SELECT driver, status FROM offers(:'ttwo');
+SELECT idempotency_key, state, next_round_at <= hail.clock() AS at_once FROM hail.trips WHERE id IN (:'tone', :'ttwo', :'tthree') ORDER BY 1;
+-- Should one driver hold two offers of a trip, the newest is what it accepts.
+SELECT (hail.cancel_trip(:'tone', 'customer')).state, later('1 minute');
+INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+    SELECT :'ttwo', who('D1'), round, round - 87, 0, 1, 1, hail.clock(), hail.clock() + interval '1 minute' FROM unnest(ARRAY[89, 90]) round;
+SELECT (a.trip).state FROM hail.accept_offer(:'ttwo', who('D1')) a;
+SELECT round, status FROM offers(:'ttwo') WHERE round > 80;
+SELECT (hail.cancel_trip(:'ttwo', 'customer')).state, (hail.cancel_trip(:'tthree', 'customer')).state;
+SELECT count(hail.set_availability(id, true, 0, (SELECT east FROM world) + metres / 111195.0)) FROM people WHERE metres IS NOT NULL;
+
 SELECT * FROM hail.check_dispatch() WHERE status = 'fail';
 SELECT * FROM hail.event_gaps();
 SELECT count(hail.set_availability(id, false)) FROM people WHERE metres IS NOT NULL;

@@ -35,6 +35,7 @@
 #include "events/events.h"
 #include "identity/session.h"
 #include "ledger/trip_payment.h"
+#include "worker/worker.h"
 
 /* Statements run under the function's search_path = pg_catalog, pg_temp. */
 
@@ -50,19 +51,20 @@ static HailStatement read_trip = {"SELECT t FROM hail.trips t WHERE t.id = $1", 
 
 /*
  * Pending offers of the trip, and of the driver for whichever trips, locked and closed one by one in the
- * order of their ids: a plan by key goes through the primary key, which yields the ids it is asked for in
- * their order. IS NOT DISTINCT FROM keeps the partial index of pending offers out of it, which a plan made
- * while there were few would else read from end to end. Whether the driver's own was still good is decided by
- * what comes back.
+ * order of their ids (of the driver's own of this trip the newest is accepted): a plan by key goes through
+ * the primary key, which yields the ids it is asked for in their order. IS NOT DISTINCT FROM keeps the
+ * partial index of pending offers out of it, which a plan made while there were few would else read from end
+ * to end. Whether the driver's own was still good is decided by what comes back.
  */
 static HailStatement close_offers = {
-    "UPDATE hail.offers o SET status = CASE WHEN o.trip_id = $1 AND o.driver_id = $2 THEN 'accepted'"
-    "     ELSE 'withdrawn' END, responded_at = hail.clock()"
+    "UPDATE hail.offers o SET status = CASE WHEN o.id = (SELECT c.id FROM hail.offers c WHERE c.trip_id = $1"
+    "       AND c.driver_id = $2 AND c.status IS NOT DISTINCT FROM 'pending' ORDER BY c.round DESC LIMIT 1)"
+    "     THEN 'accepted' ELSE 'withdrawn' END, responded_at = hail.clock()"
     " WHERE o.status IS NOT DISTINCT FROM 'pending' AND o.id = ANY (ARRAY("
     "     SELECT a.id FROM hail.offers a WHERE a.trip_id = $1"
     "       AND a.status IS NOT DISTINCT FROM 'pending'"
     "     UNION ALL SELECT b.id FROM hail.offers b WHERE b.driver_id = $2 AND b.status = 'pending'))"
-    " RETURNING o.trip_id = $1 AND o.driver_id = $2, o.id, o.expires_at, o.forward",
+    " RETURNING o.status = 'accepted', o.id, o.expires_at, o.forward, o.trip_id",
     2,
     {UUIDOID, UUIDOID},
     HAIL_BY_KEY};
@@ -86,9 +88,23 @@ static HailStatement close_job_offers = {
     "UPDATE hail.offers o SET status = CASE WHEN o.id = $2 THEN 'accepted' ELSE 'withdrawn' END,"
     " responded_at = hail.clock() FROM hail.trips t"
     " WHERE o.id = ANY ($4) AND o.status = 'pending' AND t.id = o.trip_id"
-    "   AND (o.trip_id = $1 OR $3 OR t.service = 'ride')",
+    "   AND (o.trip_id = $1 OR $3 OR t.service = 'ride') RETURNING o.trip_id",
     4,
     {UUIDOID, UUIDOID, BOOLOID, UUIDARRAYOID},
+    HAIL_BY_KEY};
+
+/*
+ * Other trips ($1) whose last offers were the driver's go on now, as when it had declined. Trips come before
+ * offers and drivers: whoever holds one is not waited for.
+ */
+static HailStatement wake_trips = {
+    "UPDATE hail.trips t SET next_round_at = $2 WHERE t.id IN (SELECT s.id FROM hail.trips s"
+    "   WHERE s.id = ANY ($1) AND s.state = 'searching' AND s.next_round_at > $2"
+    "     AND NOT EXISTS (SELECT FROM hail.offers o WHERE o.trip_id = s.id"
+    "       AND o.status IS NOT DISTINCT FROM 'pending')"
+    "   FOR NO KEY UPDATE SKIP LOCKED)",
+    2,
+    {UUIDARRAYOID, TIMESTAMPTZOID},
     HAIL_BY_KEY};
 
 static HailStatement newest_offer = {
@@ -162,9 +178,11 @@ typedef struct Accept {
     bool wallet;
     bool job;            /* a delivery or porter job: the driver may have others */
     Datum locked_offers; /* uuid[]: for a job, what of offers it may close */
-    bool takes_bids;     /* its customer chooses: no driver accepts by itself */
-    bool forward;        /* the offer is to a driver on a ride that ends soon: it may wait for that */
-    bool scheduled;      /* its driver has to confirm, the second to accept stands by */
+    Datum losers;        /* uuid[]: other trips, an offer of which was withdrawn */
+    int loser_count;
+    bool takes_bids; /* its customer chooses: no driver accepts by itself */
+    bool forward;    /* the offer is to a driver on a ride that ends soon: it may wait for that */
+    bool scheduled;  /* its driver has to confirm, the second to accept stands by */
     int64 price;
     int event_version;
     Datum trip; /* hail.trips */
@@ -231,15 +249,18 @@ static void refuse_offer(const Accept *accept)
     refuse(HAIL_OFFER_CLOSED, "this offer is closed", "trip_id");
 }
 
-/* The second column of the result, uuids, as an array. */
-static Datum ids_of_result(uint64 count)
+/* A column of the result, uuids, as an array; those that are not `but`. */
+static Datum ids_of_result(uint64 rows, int col, const pg_uuid_t *but, int *count)
 {
-    Datum *ids = palloc(sizeof(Datum) * (count + 1));
+    Datum *ids = palloc(sizeof(Datum) * (rows + 1));
     bool isnull;
 
-    for (uint64 i = 0; i < count; i++)
-        ids[i] = hail_result(i, 2, &isnull);
-    return PointerGetDatum(construct_array(ids, (int)count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+    *count = 0;
+    for (uint64 i = 0; i < rows; i++) {
+        ids[*count] = hail_result(i, col, &isnull);
+        *count += but == NULL || memcmp(DatumGetUUIDP(ids[*count]), but, UUID_LEN) != 0;
+    }
+    return PointerGetDatum(construct_array(ids, *count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }
 
 static void win_offer(Accept *accept)
@@ -248,9 +269,12 @@ static void win_offer(Accept *accept)
                                 (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->driver_id)},
                                 NULL, false, 0);
     bool isnull, found = false;
+    int locked;
 
     if (accept->job)
-        accept->locked_offers = ids_of_result(count);
+        accept->locked_offers = ids_of_result(count, 2, NULL, &locked);
+    else
+        accept->losers = ids_of_result(count, 5, &accept->trip_id, &accept->loser_count);
     accept->now = hail_now(); /* whoever waited for a lock may have waited too long */
     for (uint64 i = 0; i < count; i++) {
         if (!DatumGetBool(hail_result(i, 1, &isnull)))
@@ -269,14 +293,15 @@ static void win_offer(Accept *accept)
 }
 
 /* Offers of other jobs stay as long as there is a place for another. */
-static void win_driver_for_job(const Accept *accept)
+static void win_driver_for_job(Accept *accept)
 {
     bool full = !job_take_driver(&accept->trip_id, &accept->driver_id, accept->now);
+    uint64 closed = hail_execute(&close_job_offers,
+                                 (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->offer_id),
+                                           BoolGetDatum(full), accept->locked_offers},
+                                 NULL, false, 0);
 
-    hail_execute(&close_job_offers,
-                 (Datum[]){UUIDPGetDatum(&accept->trip_id), UUIDPGetDatum(&accept->offer_id),
-                           BoolGetDatum(full), accept->locked_offers},
-                 NULL, false, 0);
+    accept->losers = ids_of_result(closed, 1, &accept->trip_id, &accept->loser_count);
 }
 
 /* Whoever has agreed before to take the trip next makes no pause between. */
@@ -484,6 +509,10 @@ Datum dispatch_accept(const AcceptRequest *request, bool *already)
         *already = become_backup(&accept);
     else
         *already = accept_trip(&accept);
+    if (accept.loser_count > 0 &&
+        hail_execute(&wake_trips, (Datum[]){accept.losers, TimestampTzGetDatum(accept.now)}, NULL, false, 0) >
+            0)
+        worker_wake_dispatcher_at_commit();
     return accept.trip;
 }
 
