@@ -3,9 +3,9 @@
  *
  * Only an erasure changes a quote. The quote is read with the lock that the trip's reference takes anyway: a
  * request that waits for an erasure reads what is left of it, one that was first is seen by the erasure. Who
- * else makes a trip of the same quote, with the same key, or for a customer who rides already, is decided by the unique
- * indexes of hail.trips in one INSERT ... ON CONFLICT DO NOTHING, which waits for whoever is about to. Only a
- * request that is refused, or loses that race, looks for the trip its key has made before.
+ * else makes a trip of the same quote, with the same key, or for a customer who rides already, is decided by
+ * the unique indexes of hail.trips in one INSERT ... ON CONFLICT DO NOTHING, which waits for whoever is about
+ * to. Only a request that is refused, or loses that race, looks for the trip its key has made before.
  *
  * The first round is decided before anything is written: the trip's row is written once, with the round's
  * number and deadline. Statements: read the quote and what goes with it, read the slots of the drivers to be
