@@ -153,7 +153,11 @@ SELECT hail.accept_offer(:'tthird', who('D1'));
 -- suspended or offline: not eligible
 SELECT (hail.suspend_driver(who('D2'), 'test')).status;
 SELECT hail.accept_offer(:'tthird', who('D2'));
-SELECT (hail.reinstate_driver(who('D2'))).status, (hail.set_availability(who('D2'), true, 0, 31 + 1112 / 111195.0)).online;
+SELECT (hail.reinstate_driver(who('D2'))).status, (hail.hold_driver(who('D2'), 'fraud?')).online;
+SELECT hail.accept_offer(:'tthird', who('D2'));
+SELECT count(*) AS found FROM hail.live_scan() s WHERE s.driver_id = who('D2') AND s.available;
+SELECT outcome, explanation FROM hail.why_not(:'tthird', who('D2')) WHERE round IS NULL;
+SELECT (hail.release_driver(who('D2'))).status, (hail.set_availability(who('D2'), true, 0, 31 + 1112 / 111195.0)).online;
 
 -- A wallet pays: held at acceptance, captured and split at the end.
 SELECT id AS wallet FROM hail.open_account('CUSTOMER_WALLET', who('Ada'), 'EUR') \gset

@@ -124,7 +124,27 @@ ROLLBACK;
 SELECT status, online, status_reason FROM hail.suspend_driver(:'dina', 'complaints');
 SELECT hail.set_availability(:'dina', true, 29.2, 25.5);
 SELECT status, online, status_reason FROM hail.reinstate_driver(:'dina');
+-- A hold does the same beside the status, until it is released.
+SELECT online FROM hail.set_availability(:'dina', true, 29.2, 25.5);
+BEGIN;
+UPDATE hail.drivers SET trip_id = hail.uuid7() WHERE id = :'dina';
+SELECT online, trip_id IS NOT NULL AS on_trip FROM hail.hold_driver(:'dina', 'rides with itself');
+ROLLBACK;
+SELECT hail.hold_driver(:'dina', ' ');
+SELECT hail.hold_driver(hail.uuid7(), 'unknown');
+SELECT hail.release_driver(:'dina');
+SELECT status, online, hold_reason FROM hail.hold_driver(:'dina', 'rides with itself');
+SELECT hail.hold_driver(:'dina', 'again');
+SELECT hail.set_availability(:'dina', true, 29.2, 25.5);
+SELECT status, online, hold_reason FROM hail.suspend_driver(:'dina', 'complaints');
+SELECT status, online, hold_reason FROM hail.reinstate_driver(:'dina');
+BEGIN;
+SELECT role FROM hail.authenticate(:'dina_token');
+SELECT hail.release_driver(:'dina');
+ROLLBACK;
+SELECT status, online, hold_reason FROM hail.release_driver(:'dina');
 \set VERBOSITY terse
+UPDATE hail.drivers SET online = true, hold_reason = 'both' WHERE id = :'dina';
 UPDATE hail.drivers SET online = true, status = 'suspended' WHERE id = :'dina';
 \set VERBOSITY default
 

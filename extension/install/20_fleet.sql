@@ -73,7 +73,8 @@ CREATE TABLE hail.drivers (
     created_at      timestamptz NOT NULL DEFAULT hail.clock(),
     job_capacity    hail.capacity NOT NULL DEFAULT 1,
     active_jobs     hail.job_count NOT NULL DEFAULT 0,
-    area_mask       bigint NOT NULL DEFAULT 0
+    area_mask       bigint NOT NULL DEFAULT 0,
+    hold_reason     text CHECK (hold_reason IS NULL OR NOT online)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE hail.drivers IS
 'A driver is a user (same id). Whatever of this row matching needs is mirrored into the live index at commit.';
@@ -83,6 +84,7 @@ COMMENT ON COLUMN hail.drivers.version IS 'Counts the changes of this row (by tr
 COMMENT ON COLUMN hail.drivers.event_version IS 'Version of the driver''s newest event.';
 COMMENT ON COLUMN hail.drivers.job_capacity IS 'Jobs the driver can have at once.';
 COMMENT ON COLUMN hail.drivers.active_jobs IS 'Trips under way: 1 for a ride, up to job_capacity for deliveries and porter jobs. The live index counts a trip_id as one at least.';
+COMMENT ON COLUMN hail.drivers.hold_reason IS 'Why the driver gets no trips for now, whatever its status: fraud is suspected; NULL: no hold.';
 COMMENT ON COLUMN hail.drivers.area_mask IS
 'Bits of the areas the driver prefers to be called to (1 << hail.preferred_areas.id); 0: anywhere.';
 
@@ -370,8 +372,52 @@ END
 $$;
 COMMENT ON FUNCTION hail.reinstate_driver(uuid) IS
 'End a driver''s suspension; the driver is offline. For administrators. Errors: not_found, wrong_state.';
+
+CREATE FUNCTION hail.hold_driver(driver_id uuid, reason text) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    driver hail.drivers;
+    before hail.drivers;
+BEGIN
+    PERFORM hail.require_admin();
+    PERFORM hail.check_reason(reason);
+    before := hail.lock_driver(driver_id);
+    IF before.hold_reason IS NOT NULL THEN
+        PERFORM hail.fail('wrong_state', 'driver is on hold', 'driver_id', 'Release the driver first: hail.release_driver().');
+    END IF;
+    -- As with a suspension: a trip under way goes on; nothing new is offered from this commit on.
+    UPDATE hail.drivers d SET hold_reason = reason, online = false, event_version = d.event_version + 1
+    WHERE d.id = driver_id RETURNING d.* INTO driver;
+    PERFORM hail.write_event('driver', driver.id, driver.event_version, 'DriverHeld',
+                             jsonb_strip_nulls(jsonb_build_object('reason', reason, 'was_online', nullif(before.online, false))));
+    RETURN driver;
+END
+$$;
+COMMENT ON FUNCTION hail.hold_driver(uuid, text) IS
+'Hold a driver who is suspected of fraud, whatever its status: offline and out of every search from this commit on, offers it still has can''t be accepted, until hail.release_driver(); a trip under way may be finished. For administrators. Errors: not_found, wrong_state (on hold already), invalid_value (reason).';
+
+CREATE FUNCTION hail.release_driver(driver_id uuid) RETURNS hail.drivers
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    driver hail.drivers;
+    before hail.drivers;
+BEGIN
+    PERFORM hail.require_admin();
+    before := hail.lock_driver(driver_id);
+    IF before.hold_reason IS NULL THEN
+        PERFORM hail.fail('wrong_state', 'driver is not on hold', 'driver_id');
+    END IF;
+    UPDATE hail.drivers d SET hold_reason = NULL, event_version = d.event_version + 1
+    WHERE d.id = driver_id RETURNING d.* INTO driver;
+    PERFORM hail.write_event('driver', driver.id, driver.event_version, 'DriverReleased',
+                             jsonb_build_object('reason', before.hold_reason));
+    RETURN driver;
+END
+$$;
+COMMENT ON FUNCTION hail.release_driver(uuid) IS
+'End a driver''s hold; the driver is offline. For administrators. Errors: not_found, wrong_state (not on hold).';
 GRANT EXECUTE ON FUNCTION hail.approve_driver(uuid), hail.reject_driver(uuid, text), hail.suspend_driver(uuid, text),
-    hail.reinstate_driver(uuid) TO hail_admin;
+    hail.reinstate_driver(uuid), hail.hold_driver(uuid, text), hail.release_driver(uuid) TO hail_admin;
 
 CREATE FUNCTION hail.check_reason(reason text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -403,6 +449,8 @@ BEGIN
     IF online AND driver.status <> 'approved' THEN
         PERFORM hail.fail('driver_not_eligible', format('driver is %s', driver.status), 'driver_id',
                           'Only approved drivers can go online.');
+    ELSIF online AND driver.hold_reason IS NOT NULL THEN
+        PERFORM hail.fail('driver_not_eligible', 'driver is on hold', 'driver_id', 'An administrator must release the driver first.');
     ELSIF online AND lat IS NULL AND driver.idle_since IS NULL -- never online before: no position may be on its way
           AND NOT EXISTS (SELECT FROM hail.driver_positions p WHERE p.driver_id = set_availability.driver_id) THEN
         PERFORM hail.fail('invalid_value', 'a position is needed to go online', 'lat', 'Give lat and lng.');
@@ -426,7 +474,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.set_availability(uuid, boolean, float8, float8) IS
-'Go online or offline; a position given is reported. Repeating it changes nothing. For the driver itself and administrators. Errors: driver_not_eligible (not approved), driver_busy (offline during a trip), invalid_value, not_found.';
+'Go online or offline; a position given is reported. Repeating it changes nothing. For the driver itself and administrators. Errors: driver_not_eligible (not approved, or on hold), driver_busy (offline during a trip), invalid_value, not_found.';
 GRANT EXECUTE ON FUNCTION hail.set_availability(uuid, boolean, float8, float8) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.add_vehicle(driver_id uuid, plate text, model text, colour text DEFAULT NULL,

@@ -215,7 +215,8 @@ BEGIN
     END IF;
     SELECT e.type, e.occurred_at INTO was FROM hail.events e
     WHERE e.aggregate_id = driver.id AND e.aggregate_type = 'driver' AND e.occurred_at <= moment
-      AND e.type IN ('DriverRegistered', 'DriverOnline', 'DriverOffline', 'DriverSuspended', 'DriverReinstated')
+      AND e.type IN ('DriverRegistered', 'DriverOnline', 'DriverOffline', 'DriverSuspended', 'DriverReinstated',
+                     'DriverHeld', 'DriverReleased')
     ORDER BY e.version DESC LIMIT 1;
     IF driver.created_at > moment OR was.type IS NULL AND NOT driver.online THEN
         outcome := 'offline';
@@ -223,6 +224,9 @@ BEGIN
     ELSIF was.type = 'DriverSuspended' THEN
         outcome := 'suspended';
         explanation := format('was suspended, since %s s', round(extract(epoch FROM moment - was.occurred_at)));
+    ELSIF was.type = 'DriverHeld' THEN
+        outcome := 'on_hold';
+        explanation := format('was on hold, since %s s', round(extract(epoch FROM moment - was.occurred_at)));
     ELSIF was.type <> 'DriverOnline' THEN
         outcome := 'offline';
         explanation := format('was offline, since %s s', round(extract(epoch FROM moment - was.occurred_at)));
@@ -260,7 +264,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.driver_then(hail.trips, uuid, timestamptz, float8) IS
-'Why a driver was not among those a round met, from trips, events and positions: busy, offline, suspended, class, stale, not_near or never_candidate, and in words. Internal.';
+'Why a driver was not among those a round met, from trips, events and positions: busy, offline, suspended, on_hold, class, stale, not_near or never_candidate, and in words. Internal.';
 
 CREATE FUNCTION hail.round_outcome(trip hail.trips, round hail.match_rounds, driver_id uuid, OUT outcome text, OUT explanation text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -400,5 +404,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.why_not(uuid, uuid) IS
-'What each round of a trip made of a driver, and why: an outcome (offered, outscored, higher_tier, favourites_first, queue, held: another trip was just being offered; a gate of hail.match_gates(); busy, offline, suspended, class, stale, not_near, never_candidate; for drivers also passed_over, without the reason) and an explanation that follows "the driver", with its numbers. Last, while the trip is searched for, how the driver stands now (round NULL). For administrators; for a driver about itself and trips that were offered to it. Errors: not_found (trip_id, driver_id).';
+'What each round of a trip made of a driver, and why: an outcome (offered, outscored, higher_tier, favourites_first, queue, held: another trip was just being offered; a gate of hail.match_gates(); busy, offline, suspended, on_hold, class, stale, not_near, never_candidate; for drivers also passed_over, without the reason) and an explanation that follows "the driver", with its numbers. Last, while the trip is searched for, how the driver stands now (round NULL). For administrators; for a driver about itself and trips that were offered to it. Errors: not_found (trip_id, driver_id).';
 GRANT EXECUTE ON FUNCTION hail.why_not(uuid, uuid) TO hail_driver, hail_admin;

@@ -44,7 +44,7 @@ BEGIN
                lead(e.occurred_at) OVER w AS next_at, row_number() OVER w AS n
         FROM hail.events e
         WHERE e.occurred_at >= from_time AND e.aggregate_type = 'driver'
-          AND (e.type IN ('DriverOnline', 'DriverOffline') OR e.type = 'DriverSuspended' AND e.payload ? 'was_online')
+          AND (e.type IN ('DriverOnline', 'DriverOffline') OR e.type IN ('DriverSuspended', 'DriverHeld') AND e.payload ? 'was_online')
         WINDOW w AS (PARTITION BY e.aggregate_id ORDER BY e.occurred_at, e.version)
     ), online AS (
         SELECT t.id, tstzrange(t.at, t.next_at) AS during FROM toggles t WHERE t.online
