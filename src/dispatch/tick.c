@@ -51,6 +51,15 @@ static HailStatement lock_failed = {"SELECT FROM hail.trips t WHERE t.id = $1 AN
 static HailStatement next_deadline = {
     "SELECT min(t.next_round_at) FROM hail.trips t WHERE t.next_round_at > $1", 1, {TIMESTAMPTZOID}};
 
+/* Whether all of a trip's pending offers could be locked: none is waited for. */
+static HailStatement try_offers = {
+    "WITH mine AS MATERIALIZED (SELECT o.id FROM hail.offers o WHERE o.trip_id = $1 AND o.status = 'pending'"
+    " ORDER BY o.id FOR NO KEY UPDATE SKIP LOCKED)"
+    " SELECT (SELECT count(*) FROM mine) ="
+    " (SELECT count(*) FROM hail.offers o WHERE o.trip_id = $1 AND o.status = 'pending')",
+    1,
+    {UUIDOID}};
+
 static HailStatement lock_offers = {
     "SELECT FROM hail.offers o WHERE o.trip_id = ANY ($1) AND o.status = 'pending'"
     " ORDER BY o.id FOR NO KEY UPDATE",
@@ -92,8 +101,9 @@ static HailStatement postpone = {
 
 /* Whose search has ended otherwise, has no failure any more. */
 static HailStatement sweep_failures = {
-    "DELETE FROM hail.dispatch_failures f WHERE NOT EXISTS (SELECT FROM hail.trips t"
-    " WHERE t.id = f.trip_id AND t.next_round_at IS NOT NULL)",
+    "DELETE FROM hail.dispatch_failures d WHERE d.trip_id IN (SELECT f.trip_id FROM hail.dispatch_failures f"
+    " WHERE NOT EXISTS (SELECT FROM hail.trips t WHERE t.id = f.trip_id AND t.next_round_at IS NOT NULL)"
+    " FOR UPDATE SKIP LOCKED)",
     0,
     {0}};
 
@@ -123,6 +133,12 @@ static void add_gone(Gone *gone, ArrayType *array)
         gone->drivers[gone->count++] = UUIDPGetDatum(id);
     }
     MemoryContextSwitchTo(old);
+}
+
+/* Somebody wants this process to stop what it does. */
+static bool tick_interrupted(int sqlerrcode)
+{
+    return sqlerrcode == ERRCODE_QUERY_CANCELED || sqlerrcode == ERRCODE_ADMIN_SHUTDOWN;
 }
 
 static Datum uuid_array(Datum *ids, int count)
@@ -195,13 +211,22 @@ bool tick_step(const pg_uuid_t *trip_id, TimestampTz now)
     Gone gone = {.context = CurrentMemoryContext};
     Datum id = UUIDPGetDatum(trip_id);
     Datum args[2] = {id, TimestampTzGetDatum(now)};
+    bool isnull;
 
     if (hail_execute(&lock_one, args, NULL, false, 0) == 0)
         return false;
-    hail_execute(&lock_offers, (Datum[]){uuid_array(&id, 1)}, NULL, false, 0);
+    hail_execute(&try_offers, &id, NULL, false, 0);
+    if (!DatumGetBool(hail_result(0, 1, &isnull)))
+        return false;
     step(trip_id, now, &gone);
     count_gone(&gone);
     return true;
+}
+
+bool tick_passing(int sqlerrcode)
+{
+    return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+           sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE || tick_interrupted(sqlerrcode);
 }
 
 void tick_failed(const pg_uuid_t *trip_id, TimestampTz now, const char *sqlstate, const char *message)
@@ -248,6 +273,10 @@ bool tick_guard(void (*body)(void *), void *arg, const pg_uuid_t *trip_id, Times
     CurrentResourceOwner = owner;
     if (error == NULL)
         return true;
+    if (tick_interrupted(error->sqlerrcode))
+        ReThrowError(error);
+    if (tick_passing(error->sqlerrcode))
+        return false;
     ereport(WARNING, errcode(error->sqlerrcode),
             errmsg("matching trip %s: %s",
                    DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(trip_id))), error->message));

@@ -29,7 +29,8 @@ extern int tick_due(TimestampTz now, TickTrip *due);
 extern bool tick_next(TimestampTz now, TimestampTz *next);
 
 /*
- * Lock the trip and do what is due for it. False: somebody holds it, or nothing is due any more. An error
+ * Lock the trip and do what is due for it. False: somebody holds it or one of its offers, or nothing is due
+ * any more; what was locked may be let go then. An error
  * leaves the transaction to be aborted by the caller, who then reports it with tick_failed() in a new one.
  */
 extern bool tick_step(const pg_uuid_t *trip_id, TimestampTz now);
@@ -42,8 +43,15 @@ extern bool tick_step(const pg_uuid_t *trip_id, TimestampTz now);
 extern void tick_failed(const pg_uuid_t *trip_id, TimestampTz now, const char *sqlstate, const char *message);
 
 /*
+ * Not the trip's fault: a row was locked for too long, a deadlock, or the query was cancelled. The trip stays
+ * due and is not to be reported.
+ */
+extern bool tick_passing(int sqlerrcode);
+
+/*
  * Run `body` in a subtransaction: what it does wrong harms this trip only. An error becomes a warning and is
- * reported as by tick_failed(); false then.
+ * reported as by tick_failed(), unless it is passing; false then. A cancelled query ends all: that error is
+ * thrown again.
  */
 extern bool tick_guard(void (*body)(void *), void *arg, const pg_uuid_t *trip_id, TimestampTz now);
 

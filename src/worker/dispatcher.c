@@ -4,7 +4,9 @@
  * meanwhile wakes it (wake.c).
  *
  * It keeps nothing: what is due stands in the rows. Killed at any moment, it finds there what is left. A trip
- * that somebody holds stays due; when nothing but such trips is left, the pauses grow, instead of polling.
+ * that somebody holds, or whose offers, drivers or accounts somebody holds for longer than
+ * DISPATCHER_LOCK_TIMEOUT, stays due; when nothing but such trips is left, the pauses grow, instead of
+ * polling.
  */
 #include "postgres.h"
 
@@ -53,7 +55,7 @@ static void find_body(void *arg)
     overload_begin(now);
     pass->found = tick_due(now, pass->due);
     pass->windows = batch_windows(now, pass->regions, &pass->next);
-    if (pass->found == 0 && tick_next(now, &next))
+    if (pass->found <= TICK_MAX && tick_next(now, &next))
         pass->next = Min(pass->next, next);
 }
 
@@ -82,6 +84,14 @@ static void queue_body(void *arg)
     overload_count_queue(hail_now());
 }
 
+static bool passing_failure(void)
+{
+    const char *sqlstate;
+
+    (void)worker_error(&sqlstate);
+    return tick_passing(MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3], sqlstate[4]));
+}
+
 /* A failure that can't even be noted leaves the trip due, and must not keep the others waiting either. */
 static WorkerOutcome take_turn(Pass *pass, const TickTrip *trip)
 {
@@ -89,7 +99,7 @@ static WorkerOutcome take_turn(Pass *pass, const TickTrip *trip)
     int64 lag = overload_lag(trip->due_at, hail_now());
     WorkerOutcome outcome = worker_transaction("step", step_body, &turn);
 
-    if (outcome == WORKER_FAILED) {
+    if (outcome == WORKER_FAILED && !passing_failure()) {
         turn.taken = false;
         turn.message = worker_error(&turn.sqlstate);
         outcome = worker_transaction("note a failure", failed_body, &turn);
@@ -151,7 +161,7 @@ static WorkerOutcome make_offers(Window *window)
         CHECK_FOR_INTERRUPTS();
         window->trip = i;
         outcome = worker_transaction("offer", offer_body, window);
-        if (outcome == WORKER_FAILED)
+        if (outcome == WORKER_FAILED && !passing_failure())
             outcome = worker_transaction("note a failure", offer_failed_body, window);
     }
     return outcome;
@@ -196,19 +206,19 @@ static WorkerOutcome end_pass(Pass *pass)
 /* How long to sleep now; a wake-up ends it early. */
 static int pause_ms(const Pass *pass)
 {
-    int held;
+    int next, held = held_ms;
 
     if (pass->done > 0) {
         held_ms = FIRST_HELD_MS;
         return 0;
     }
+    next = pass->next != DT_NOEND ? (int)hail_ms_until(pass->next, MAX_WAIT_MS) : MAX_WAIT_MS;
     if (pass->found == 0 && pass->windows == 0) {
         held_ms = FIRST_HELD_MS;
-        return pass->next != DT_NOEND ? (int)hail_ms_until(pass->next, MAX_WAIT_MS) : MAX_WAIT_MS;
+        return next;
     }
-    held = held_ms;
     held_ms = Min(held_ms * 2, MAX_WAIT_MS);
-    return held;
+    return Min(held, next);
 }
 
 static WorkerOutcome dispatch(void)

@@ -38,6 +38,7 @@
 #define RESTART_S    2
 #define RETRY_MS     1000 /* a step that failed; also: looking for the extension again */
 #define MAX_SLEEP_MS 1000
+#define LOCK_TIMEOUT "10s"
 #define MIN_CLOCK_MS 50 /* however fast the test clock runs */
 
 static HailStatement bump_epoch = {
@@ -298,8 +299,10 @@ static void prepare_process(void)
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnection(hail_worker_database, NULL, 0);
     SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-    SetConfigOption("lock_timeout", "10s", PGC_SUSET,
-                    PGC_S_OVERRIDE); /* one stuck row must not stop every step */
+    /* One stuck row must not stop every step, and still less every trip. */
+    SetConfigOption("lock_timeout",
+                    strcmp(worker_name, WORKER_DISPATCHER) == 0 ? DISPATCHER_LOCK_TIMEOUT : LOCK_TIMEOUT,
+                    PGC_SUSET, PGC_S_OVERRIDE);
     SetConfigOption("timezone", "UTC", PGC_SUSET, PGC_S_OVERRIDE);
     /* Steps are short; on tables not yet analysed compiling them took ten times their run. */
     SetConfigOption("jit", "off", PGC_SUSET, PGC_S_OVERRIDE);
@@ -310,8 +313,8 @@ void worker_main(const char *name, WorkerStep *steps, int count)
     MemoryContext context;
     bool have_extension = false;
 
-    prepare_process();
     worker_name = name;
+    prepare_process();
     if (strcmp(name, WORKER_DISPATCHER) == 0)
         wake_register_dispatcher();
     context = AllocSetContextCreate(TopMemoryContext, "hail worker iteration", ALLOCSET_DEFAULT_SIZES);
@@ -325,6 +328,9 @@ void worker_main(const char *name, WorkerStep *steps, int count)
             wait = run_due_steps(steps, count, &have_extension);
         MemoryContextReset(context);
 
+        /* Whoever woke it while it slept on a lock has had its latch reset there. */
+        if (strcmp(name, WORKER_DISPATCHER) == 0 && wake_was_requested())
+            steps[0].due_ms = wait = 0;
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Max(wait, 1),
                         PG_WAIT_EXTENSION);
         ResetLatch(MyLatch);

@@ -59,6 +59,9 @@ extern int64 worker_run_step(WorkerStep *step);
 /* The same, until none of the work is left that was due at the call. */
 extern int64 worker_run_whole_step(WorkerStep *step);
 
+/* How long the dispatcher waits for a row: it has other trips to serve, and one that is held stays due. */
+#define DISPATCHER_LOCK_TIMEOUT "200ms"
+
 /* Names of the workers, also their kinds in pg_stat_activity. */
 #define WORKER_KEEPER     "hail keeper"
 #define WORKER_DRAINER    "hail drainer"
