@@ -49,14 +49,15 @@ static const char *const level_effects[OVERLOAD_LEVELS] = {
 
 typedef struct OverloadState {
     pg_atomic_uint32 level;
-    pg_atomic_uint32 busy;       /* the last pass left some: the next belongs to the same stretch of work */
-    pg_atomic_uint64 busy_since; /* TimestampTz: the stretch began */
-    pg_atomic_uint64 pass_began; /* TimestampTz */
-    pg_atomic_uint64 calm_since; /* see overload_next() */
-    pg_atomic_uint64 lag_us;     /* of the last pass */
-    pg_atomic_uint64 per_1000_s; /* trips looked at, mean */
-    pg_atomic_uint64 waiting;    /* trips due, as counted last, and admitted since */
-    pg_atomic_uint64 refused;    /* requests, since the start */
+    pg_atomic_uint32
+        busy; /* the last pass left some, or took long: the next belongs to the same stretch of work */
+    pg_atomic_uint64 busy_since;               /* TimestampTz: the stretch began */
+    pg_atomic_uint64 pass_began;               /* TimestampTz */
+    pg_atomic_uint64 calm_since;               /* see overload_next() */
+    pg_atomic_uint64 lag_us;                   /* of the last pass */
+    pg_atomic_uint64 per_1000_s;               /* trips looked at, mean */
+    pg_atomic_uint64 waiting;                  /* trips due, as counted last, and admitted since */
+    pg_atomic_uint64 refused;                  /* requests, since the start */
     pg_atomic_uint64 reached[OVERLOAD_LEVELS]; /* how often from below, since the start */
 } OverloadState;
 
@@ -196,6 +197,12 @@ void overload_count_queue(TimestampTz now)
                  (Datum[]){TimestampTzGetDatum(now), Int64GetDatum((int64)hail_dispatch_queue_max + 1)}, NULL,
                  false, 0);
     pg_atomic_write_u64(&state->waiting, DatumGetInt64(hail_result(0, 1, &isnull)));
+}
+
+void overload_queue_empty(void)
+{
+    if (state != NULL)
+        pg_atomic_write_u64(&state->waiting, 0);
 }
 
 /* ---- the requests' side ---- */

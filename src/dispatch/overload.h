@@ -50,8 +50,9 @@ extern void overload_begin(TimestampTz now);
 extern int64 overload_lag(TimestampTz due_at, TimestampTz now);
 
 /*
- * The pass ends: the greatest lag seen, how many trips were looked at, and whether others are left, so that
- * the next pass follows at once. Returns true when the level has changed.
+ * The pass ends: the greatest lag seen, how many trips were looked at, and whether others are left or became
+ * due meanwhile (it closed batch windows), so that the next pass follows at once. Returns true when the level
+ * has changed.
  */
 extern bool overload_end(TimestampTz now, int64 lag_us, int trips, bool left);
 
@@ -60,6 +61,9 @@ extern void overload_write_change(TimestampTz now);
 
 /* Count who waits, for those who ask for a place; does nothing but at OVERLOAD_QUEUE. Inside SPI. */
 extern void overload_count_queue(TimestampTz now);
+
+/* The same, known without counting: nobody waits. */
+extern void overload_queue_empty(void);
 
 extern void overload_init(void);
 

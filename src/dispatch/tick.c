@@ -27,9 +27,10 @@
 #include "identity/session.h"
 
 static HailStatement find_due = {"SELECT t.id, t.next_round_at FROM hail.trips t WHERE t.next_round_at <= $1"
+                                 " AND (t.next_round_at, t.id) > ($3, $4)"
                                  " ORDER BY t.next_round_at, t.id LIMIT $2",
-                                 2,
-                                 {TIMESTAMPTZOID, INT8OID}};
+                                 4,
+                                 {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, UUIDOID}};
 
 static HailStatement lock_due = {
     "SELECT l.id, l.next_round_at FROM (SELECT t.id, t.next_round_at FROM hail.trips t"
@@ -169,17 +170,20 @@ static int read_trips(uint64 rows, TickTrip *due)
     return (int)rows;
 }
 
-static int due_trips(HailStatement *statement, TimestampTz now, TickTrip *due)
+int tick_due(TimestampTz now, const TickTrip *after, TickTrip *due)
 {
-    return read_trips(hail_execute(statement,
+    Datum args[4] = {TimestampTzGetDatum(now), Int64GetDatum(TICK_MAX + 1),
+                     TimestampTzGetDatum(after->due_at), UUIDPGetDatum(&after->id)};
+
+    return read_trips(hail_execute(&find_due, args, NULL, false, 0), due);
+}
+
+static int lock_due_trips(TimestampTz now, TickTrip *due)
+{
+    return read_trips(hail_execute(&lock_due,
                                    (Datum[]){TimestampTzGetDatum(now), Int64GetDatum(TICK_MAX + 1)}, NULL,
                                    false, 0),
                       due);
-}
-
-int tick_due(TimestampTz now, TickTrip *due)
-{
-    return due_trips(&find_due, now, due);
 }
 
 bool tick_next(TimestampTz now, TimestampTz *next)
@@ -328,7 +332,7 @@ Datum hail_dispatch_tick(PG_FUNCTION_ARGS)
     hail_require_admin();
     SPI_connect();
     overload_begin(now);
-    found = due_trips(&lock_due, now, due);
+    found = lock_due_trips(now, due);
     count = Min(found, TICK_MAX);
     if (count > 0)
         step_all(due, count, now);

@@ -21,9 +21,12 @@ typedef struct TickTrip {
     TimestampTz due_at;
 } TickTrip;
 
-/* The trips that are due, oldest deadline first, TICK_MAX + 1 at most; nothing is locked. Returns how many.
+/*
+ * The trips that are due after the one `after` (TICK_FIRST: from the first), oldest deadline first,
+ * TICK_MAX + 1 at most; nothing is locked. Returns how many.
  */
-extern int tick_due(TimestampTz now, TickTrip *due);
+#define TICK_FIRST ((TickTrip){.due_at = DT_NOBEGIN})
+extern int tick_due(TimestampTz now, const TickTrip *after, TickTrip *due);
 
 /* The earliest deadline after `now`; false: there is none. */
 extern bool tick_next(TimestampTz now, TimestampTz *next);

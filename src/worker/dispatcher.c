@@ -26,6 +26,13 @@
 static int wait_ms = MAX_WAIT_MS;
 static int held_ms = FIRST_HELD_MS;
 
+/*
+ * A pass takes up where the last one ended, until all that is due was looked at once: a hundred trips that
+ * somebody holds, oldest of all, must not hide the others.
+ */
+static TickTrip after = {.due_at = DT_NOBEGIN};
+static bool swept_some = false; /* of this round through all that is due, any was done */
+
 static WorkerOutcome dispatch(void);
 
 static WorkerStep steps[] = {
@@ -37,6 +44,7 @@ typedef struct Pass {
     int regions[BATCH_MAX_REGIONS]; /* whose batch window has closed */
     int windows;
     TimestampTz next; /* deadline; DT_NOEND: none */
+    int closed;       /* windows */
     int done;         /* trips and windows that are not due any more */
     int64 lag_us;
 } Pass;
@@ -53,7 +61,11 @@ static void find_body(void *arg)
     TimestampTz now = hail_now(), next;
 
     overload_begin(now);
-    pass->found = tick_due(now, pass->due);
+    pass->found = tick_due(now, &after, pass->due);
+    if (pass->found == 0 && after.due_at != DT_NOBEGIN) {
+        after = TICK_FIRST;
+        pass->found = tick_due(now, &after, pass->due);
+    }
     pass->windows = batch_windows(now, pass->regions, &pass->next);
     if (pass->found <= TICK_MAX && tick_next(now, &next))
         pass->next = Min(pass->next, next);
@@ -183,6 +195,7 @@ static WorkerOutcome work_window(Pass *pass, int region_id)
     outcome = make_offers(&window);
     if (outcome != WORKER_NO_EXTENSION)
         outcome = worker_transaction("close the window", close_body, &window);
+    pass->closed += window.closed;
     pass->done += window.closed;
     MemoryContextDelete(window.batch->context);
     return outcome;
@@ -196,11 +209,26 @@ static WorkerOutcome end_pass(Pass *pass)
 
     if (left)
         pass->lag_us = Max(pass->lag_us, overload_lag(pass->due[TICK_MAX].due_at, now));
-    if (overload_end(now, pass->lag_us, pass->done, left))
-        return worker_transaction("overload", change_body, NULL);
-    if (left && overload_level() == OVERLOAD_QUEUE)
+    if (overload_end(now, pass->lag_us, pass->done, left || pass->closed > 0) &&
+        worker_transaction("overload", change_body, NULL) == WORKER_NO_EXTENSION)
+        return WORKER_NO_EXTENSION;
+    if (!left)
+        overload_queue_empty();
+    else if (overload_level() == OVERLOAD_QUEUE)
         return worker_transaction("count the queue", queue_body, NULL);
     return WORKER_DONE;
+}
+
+/* Where the next pass goes on. Returns whether it does so at once: something was done, or not all looked at.
+ */
+static bool go_on(const Pass *pass)
+{
+    bool more = pass->found > TICK_MAX, done;
+
+    after = more ? pass->due[TICK_MAX - 1] : TICK_FIRST;
+    done = swept_some || pass->done > 0;
+    swept_some = more && done;
+    return more || done;
 }
 
 /* How long to sleep now; a wake-up ends it early. */
@@ -208,7 +236,7 @@ static int pause_ms(const Pass *pass)
 {
     int next, held = held_ms;
 
-    if (pass->done > 0) {
+    if (go_on(pass)) {
         held_ms = FIRST_HELD_MS;
         return 0;
     }
