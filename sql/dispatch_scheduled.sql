@@ -186,6 +186,16 @@ SELECT (trip).state FROM hail.accept_offer(:'plain', who('D1'));
 SELECT hail.confirm_trip(:'plain');
 SELECT (hail.cancel_trip(:'plain', 'customer')).state;
 
+-- A backup whom the customer has blocked since is not asked.
+SELECT id AS trip FROM request('Cas', 'scheduled', 's-block', 'cash', hail.clock() + '1 hour') \gset
+SELECT later('45 minutes');
+SELECT (trip).state FROM hail.accept_offer(:'trip', who('D1'));
+SELECT name_of((trip).backup_driver_id) AS backup FROM hail.accept_offer(:'trip', who('D2'));
+SELECT (hail.block_driver(who('Cas'), who('D2'))).blocked, (hail.cancel_trip(:'trip', 'driver')).state;
+SELECT hail.dispatch_tick();
+SELECT driver, status FROM offers(:'trip') WHERE round > 1;
+SELECT (hail.cancel_trip(:'trip', 'customer')).state, (hail.block_driver(who('Cas'), who('D2'), false)).blocked;
+
 SELECT * FROM hail.check_dispatch() WHERE status = 'fail';
 SELECT * FROM hail.event_gaps();
 SELECT count(hail.set_availability(id, false)) FROM people WHERE metres IS NOT NULL;

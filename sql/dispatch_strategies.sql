@@ -113,6 +113,16 @@ SELECT round, status FROM offers(:'ttwo') WHERE round > 80;
 SELECT (hail.cancel_trip(:'ttwo', 'customer')).state, (hail.cancel_trip(:'tthree', 'customer')).state;
 SELECT count(hail.set_availability(id, true, 0, (SELECT east FROM world) + metres / 111195.0)) FROM people WHERE metres IS NOT NULL;
 
+-- Nobody is offered a trip twice at once: later passes leave out who holds an offer of it still.
+SELECT later('10 minutes');
+SELECT count(hail.set_availability(id, false)) FROM people WHERE metres IS NOT NULL AND name NOT IN ('D1', 'D2');
+SELECT id AS trip FROM request('Ada', 'first_accept', 'once') \gset
+UPDATE hail.offers SET expires_at = hail.clock() + '1 hour' WHERE trip_id = :'trip' AND driver_id = who('D1');
+SELECT count(later('15 seconds')) FROM generate_series(1, 8);
+SELECT driver, status, count(*) > 1 AS several FROM offers(:'trip') GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT (hail.cancel_trip(:'trip', 'customer')).state;
+SELECT count(hail.set_availability(id, true, 0, (SELECT east FROM world) + metres / 111195.0)) FROM people WHERE metres IS NOT NULL;
+
 SELECT * FROM hail.check_dispatch() WHERE status = 'fail';
 SELECT * FROM hail.event_gaps();
 SELECT count(hail.set_availability(id, false)) FROM people WHERE metres IS NOT NULL;

@@ -19,6 +19,7 @@ Datum hail_offer_backup(PG_FUNCTION_ARGS)
     pg_uuid_t *driver_id = PG_GETARG_UUID_P(1);
     OfferTerms terms = {.now = hail_now()};
     MatchCandidate candidate = {0};
+    pg_uuid_t *excluded;
     LiveSearch search;
     MatchTrip trip;
     int made = 0;
@@ -31,6 +32,11 @@ Datum hail_offer_backup(PG_FUNCTION_ARGS)
                           .class_id = trip.class_id,
                           .max_pending_offers = trip.max_pending_offers,
                           .area_mask = LIVE_ANY_AREA};
+    /* Asked before it was, to become the backup; but it may have declined or been blocked since. */
+    search.excluded = excluded = palloc(sizeof(pg_uuid_t) * (trip.exclusion_count + 1));
+    for (int i = 0; i < trip.exclusion_count; i++)
+        if (trip.exclusions[i].gate != GATE_ASKED || trip.exclusions[i].round == ROUND_PENDING)
+            excluded[search.excluded_count++] = trip.exclusions[i].driver_id;
     terms.round = trip.round + 1;
     terms.expires_at = Min(terms.now + trip.strategy.offer_ttl_us, trip.search_until);
     terms.slots = trip.max_pending_offers;

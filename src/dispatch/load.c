@@ -39,7 +39,8 @@ enum {
     COL_DECLINED,
     COL_JOB,
     COL_WEIGHT,
-    COL_VOLUME
+    COL_VOLUME,
+    COL_PENDING
 };
 
 static HailStatement load_trip = {
@@ -50,7 +51,8 @@ static HailStatement load_trip = {
     " t.currency, t.favourites_first, t.excluded_drivers, coalesce(d.blocked, '{}'),"
     " coalesce(d.repeat, '{}'), coalesce(d.favourites, '{}'),"
     " coalesce(o.drivers, '{}'), coalesce(o.rounds, '{}'), coalesce(o.declined, '{}'),"
-    " t.service <> 'ride', coalesce(t.weight_kg, 0)::float8, coalesce(t.volume_l, 0)::float8"
+    " t.service <> 'ride', coalesce(t.weight_kg, 0)::float8, coalesce(t.volume_l, 0)::float8,"
+    " coalesce(o.pending, '{}')"
     " FROM hail.trips t"
     " LEFT JOIN LATERAL (SELECT array_agg(c.driver_id) FILTER (WHERE c.blocked) AS blocked,"
     "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND (c.favourite OR c.trips > 0)) AS repeat,"
@@ -58,7 +60,8 @@ static HailStatement load_trip = {
     "     AS favourites"
     "   FROM hail.customer_drivers c WHERE c.customer_id = t.customer_id) d ON true"
     " LEFT JOIN LATERAL (SELECT array_agg(a.driver_id) AS drivers, array_agg(a.round) AS rounds,"
-    "   array_agg(a.driver_id) FILTER (WHERE a.status = 'declined') AS declined"
+    "   array_agg(a.driver_id) FILTER (WHERE a.status = 'declined') AS declined,"
+    "   array_agg(a.driver_id) FILTER (WHERE a.status = 'pending') AS pending"
     "   FROM hail.offers a WHERE a.trip_id = t.id) o ON true"
     " WHERE t.id = $1",
     1,
@@ -104,14 +107,16 @@ static void exclude(MatchTrip *trip, const pg_uuid_t *driver_id, MatchGate gate,
 /* Exclusions in the order in which they explain: the first that applies to a driver is its gate. */
 static void load_exclusions(MatchTrip *trip)
 {
-    Datum *gave_back, *blocked, *declined, *asked, *rounds;
+    Datum *gave_back, *blocked, *declined, *asked, *rounds, *pending;
     int gave_back_count = uuid_elements(column(COL_GAVE_BACK), &gave_back);
     int blocked_count = uuid_elements(column(COL_BLOCKED), &blocked);
     int declined_count = uuid_elements(column(COL_DECLINED), &declined);
     int asked_count = uuid_elements(column(COL_ASKED), &asked);
+    int pending_count = uuid_elements(column(COL_PENDING), &pending);
 
     elements(column(COL_ASKED_ROUNDS), INT4OID, 4, true, TYPALIGN_INT, &rounds);
-    begin_exclusions(trip, 1 + gave_back_count + blocked_count + declined_count + asked_count);
+    begin_exclusions(trip,
+                     1 + gave_back_count + blocked_count + declined_count + asked_count + pending_count);
     exclude(trip, &trip->customer_id, GATE_SELF, 0);
     for (int i = 0; i < gave_back_count; i++)
         exclude(trip, DatumGetUUIDP(gave_back[i]), GATE_GAVE_BACK, 0);
@@ -121,6 +126,8 @@ static void load_exclusions(MatchTrip *trip)
         exclude(trip, DatumGetUUIDP(declined[i]), GATE_DECLINED, 0);
     for (int i = 0; i < asked_count; i++)
         exclude(trip, DatumGetUUIDP(asked[i]), GATE_ASKED, DatumGetInt32(rounds[i]));
+    for (int i = 0; i < pending_count; i++)
+        exclude(trip, DatumGetUUIDP(pending[i]), GATE_ASKED, ROUND_PENDING);
 }
 
 static int load_drivers(Datum array, pg_uuid_t **drivers)

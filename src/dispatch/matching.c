@@ -256,7 +256,8 @@ void match_candidates(const MatchTrip *trip, int round, bool with_gated, MatchFi
 static bool asked_in_pass(const MatchTrip *trip, int round)
 {
     for (int i = 0; i < trip->exclusion_count; i++)
-        if (trip->exclusions[i].gate == GATE_ASKED && exclusion_holds(trip, &trip->exclusions[i], round))
+        if (trip->exclusions[i].gate == GATE_ASKED && trip->exclusions[i].round != ROUND_PENDING &&
+            exclusion_holds(trip, &trip->exclusions[i], round))
             return true;
     return false;
 }

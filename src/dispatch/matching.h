@@ -18,6 +18,9 @@
 
 #define MATCH_MAX_RADII 20
 
+/* Round of an exclusion that holds in every pass: an offer of the trip is pending. */
+#define ROUND_PENDING PG_INT32_MAX
+
 typedef struct MatchExclusion {
     pg_uuid_t driver_id;
     MatchGate gate;
