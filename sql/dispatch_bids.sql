@@ -164,6 +164,25 @@ SELECT state, price, pickup_code IS NOT NULL AS code FROM hail.choose_bid(:'trip
 COMMIT;
 SELECT (hail.cancel_trip(:'trip', 'customer')).state;
 
+-- Chosen long ago: the same choice still gives the trip. An estimate beyond a day is a day.
+SELECT later('10 minutes');
+SELECT id AS trip FROM request('Bea', 'broadcast_bid', 'bid-5') \gset
+UPDATE hail.offers SET pickup_eta_s = 90000 WHERE trip_id = :'trip';
+SELECT amount, pickup_eta_s FROM hail.place_bid(:'trip', who('D1'), 4000);
+SELECT state FROM hail.choose_bid(:'trip', live_bid(:'trip', 'D1'));
+SELECT (hail.arrive(:'trip')).state, (hail.start_trip(:'trip', (SELECT pickup_code FROM hail.trips WHERE id = :'trip'))).state,
+       (hail.complete_trip(:'trip')).state;
+SELECT state, price FROM hail.choose_bid(:'trip', live_bid(:'trip', 'D1'));
+
+-- Assigned by hand, at the quoted price: the driver's own bid is not what was chosen, the others have lost and are told.
+SELECT later('10 minutes');
+SELECT id AS trip, price FROM request('Bea', 'broadcast_bid', 'bid-6') \gset
+SELECT (hail.place_bid(:'trip', who('D1'), 4000)).amount AS d1, (hail.place_bid(:'trip', who('D2'), 4100)).amount AS d2;
+SELECT state, name_of(driver_id) AS driver, price = :price AS as_quoted FROM hail.assign_trip(:'trip', who('D1'));
+SELECT driver, amount, status FROM bids(:'trip');
+SELECT * FROM events(:'trip', 4);
+SELECT (hail.cancel_trip(:'trip', 'customer')).state;
+
 SELECT * FROM hail.check_dispatch() WHERE status = 'fail';
 SELECT * FROM hail.event_gaps();
 SELECT count(hail.set_availability(id, false)) FROM people WHERE metres IS NOT NULL;

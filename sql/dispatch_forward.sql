@@ -57,6 +57,8 @@ UPDATE hail.offers SET status = 'expired' WHERE trip_id = :'trip';
 UPDATE hail.trips SET rounds_before = round WHERE id = :'trip';
 SELECT hail.offer_forward(:'trip');
 ROLLBACK;
+-- nor by hand: it is on a ride
+SELECT hail.assign_trip(:'trip', who('D1'));
 -- it agrees: its offer waits for the end of the ride; it is on one trip as before
 SELECT (trip).state, name_of((trip).driver_id) AS driver, already_accepted FROM hail.accept_offer(:'trip', who('D1'));
 SELECT (trip).state, already_accepted FROM hail.accept_offer(:'trip', who('D1'));

@@ -117,13 +117,13 @@ BEGIN
     END IF;
     SELECT * INTO bid FROM hail.bids b WHERE b.id = offer.bid_id AND b.status = 'open';
     IF (bid.amount, bid.pickup_eta_s, bid.note) IS NOT DISTINCT FROM
-            (place_bid.amount, coalesce(place_bid.pickup_eta_s, offer.pickup_eta_s), nullif(place_bid.note, '')) THEN
+            (place_bid.amount, coalesce(place_bid.pickup_eta_s, least(offer.pickup_eta_s, 86400)), nullif(place_bid.note, '')) THEN
         RETURN bid;
     END IF;
     UPDATE hail.bids b SET status = 'replaced', closed_at = moment WHERE b.id = bid.id;
     INSERT INTO hail.bids (trip_id, driver_id, offer_id, amount, currency, pickup_distance_m, pickup_eta_s, note, created_at, expires_at)
         VALUES (trip.id, offer.driver_id, offer.id, place_bid.amount, trip.currency, offer.pickup_distance_m,
-            coalesce(place_bid.pickup_eta_s, offer.pickup_eta_s), nullif(place_bid.note, ''), moment, offer.expires_at)
+            coalesce(place_bid.pickup_eta_s, least(offer.pickup_eta_s, 86400)), nullif(place_bid.note, ''), moment, offer.expires_at)
         RETURNING * INTO bid;
     UPDATE hail.offers o SET bid_id = bid.id WHERE o.id = offer.id;
     UPDATE hail.trips t SET event_version = t.event_version + 1 WHERE t.id = trip.id RETURNING * INTO trip;
@@ -191,10 +191,14 @@ CREATE FUNCTION hail.tell_bidders(INOUT trip hail.trips, bid hail.bids, others u
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     loser record;
-    version integer := trip.event_version + 1;
+    version integer := trip.event_version;
 BEGIN
-    PERFORM hail.write_event('trip', trip.id, version, 'BidChosen', jsonb_build_object('state', trip.state,
-        'customer_id', trip.customer_id, 'driver_id', trip.driver_id, 'bid_id', bid.id, 'amount', bid.amount, 'currency', bid.currency));
+    IF bid.id IS NOT NULL THEN
+        version := version + 1;
+        PERFORM hail.write_event('trip', trip.id, version, 'BidChosen', jsonb_build_object('state', trip.state,
+        'customer_id', trip.customer_id, 'driver_id', trip.driver_id, 'bid_id', bid.id, 'amount', bid.amount,
+            'currency', bid.currency));
+    END IF;
     FOR loser IN
         WITH lost AS (UPDATE hail.bids b SET status = 'lost' WHERE b.id = ANY (others) AND b.status = 'withdrawn' RETURNING b.*)
         SELECT l.id, l.driver_id, l.amount FROM lost l ORDER BY l.id
@@ -202,13 +206,13 @@ BEGIN
         version := version + 1;
         PERFORM hail.write_event('trip', trip.id, version, 'BidLost', jsonb_build_object('state', trip.state,
             'customer_id', trip.customer_id, 'driver_id', trip.driver_id, 'bid_id', loser.id, 'bidder', loser.driver_id,
-            'amount', loser.amount, 'currency', bid.currency));
+            'amount', loser.amount, 'currency', trip.currency));
     END LOOP;
     UPDATE hail.trips t SET event_version = version WHERE t.id = trip.id RETURNING * INTO trip;
 END
 $$;
 COMMENT ON FUNCTION hail.tell_bidders(hail.trips, hail.bids, uuid[]) IS
-'Events for the bid that has just won a locked trip and for each of the others that it was chosen from; the trip as it is then. Internal.';
+'Events for the bid (NULL: none) that has just won a locked trip and for each of the others that it was chosen from; the trip as it is then. Internal.';
 
 CREATE FUNCTION hail.choose_bid(trip_id uuid, bid_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -223,7 +227,7 @@ BEGIN
     END IF;
     trip := hail.lock_trip_of_caller(choose_bid.trip_id);
     SELECT * INTO bid FROM hail.bids b WHERE b.id = choose_bid.bid_id AND b.trip_id = trip.id;
-    IF bid.status = 'chosen' AND trip.driver_id = bid.driver_id AND trip.state IN ('matched', 'arrived', 'started') THEN
+    IF bid.status = 'chosen' AND trip.driver_id = bid.driver_id AND trip.state IN ('matched', 'arrived', 'started', 'completed') THEN
         RETURN hail.trip_for_caller(trip);
     END IF;
     IF bid.id IS NOT NULL AND trip.driver_id IS NULL THEN

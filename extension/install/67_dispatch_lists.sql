@@ -267,16 +267,31 @@ CREATE FUNCTION hail.offer_by_hand(trip hail.trips, driver hail.drivers, moment 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     offer_id uuid;
+    alone boolean;
     place hail.driver_positions;
     metres float8;
 BEGIN
-    -- An offer that is out already serves, as long as it can be accepted.
+    -- The driver's offer lock, as rounds take it (src/dispatch/offers.c): no other offer comes to it meanwhile. Tried, not
+    -- waited for: who holds it may wait for an offer locked here.
+    FOR i IN 1 .. 50 LOOP
+        alone := pg_try_advisory_xact_lock(uuid_hash_extended(driver.id, x'6861696c'::bigint));
+        EXIT WHEN alone;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+    IF NOT alone THEN
+        PERFORM hail.fail('in_flight', 'this driver is just being offered another trip', 'driver_id', 'Send it again in a moment.');
+    END IF;
+    -- All that accepting will close, in the order of ids, before any of it changes.
+    PERFORM FROM hail.offers o WHERE o.status = 'pending' AND o.id = ANY (ARRAY(
+        SELECT a.id FROM hail.offers a WHERE a.status = 'pending' AND (a.trip_id = trip.id OR a.driver_id = driver.id)))
+    ORDER BY o.id FOR NO KEY UPDATE;
+    -- An offer that is out already serves, as long as it can be accepted and not only after another ride.
     SELECT o.id INTO offer_id FROM hail.offers o
-    WHERE o.trip_id = trip.id AND o.driver_id = driver.id AND o.status = 'pending' AND o.expires_at > moment;
+    WHERE o.trip_id = trip.id AND o.driver_id = driver.id AND o.status = 'pending' AND o.expires_at > moment AND NOT o.forward;
     IF offer_id IS NOT NULL THEN
         RETURN offer_id;
     END IF;
-    UPDATE hail.offers o SET status = 'expired', responded_at = moment
+    UPDATE hail.offers o SET status = CASE WHEN o.expires_at > moment THEN 'withdrawn' ELSE 'expired' END, responded_at = moment
     WHERE o.trip_id = trip.id AND o.driver_id = driver.id AND o.status = 'pending';
     SELECT * INTO place FROM hail.driver_positions p WHERE p.driver_id = driver.id;
     metres := coalesce(public.ST_DistanceSphere(public.ST_MakePoint(place.lng, place.lat),
@@ -288,6 +303,7 @@ BEGIN
         FROM generate_series(1, 10) s
         WHERE NOT EXISTS (SELECT FROM hail.offers o WHERE o.driver_id = driver.id AND o.status = 'pending' AND o.slot = s)
         HAVING min(s) IS NOT NULL
+        ON CONFLICT (driver_id, slot) WHERE status = 'pending' DO NOTHING
         RETURNING id INTO offer_id;
     IF offer_id IS NULL THEN
         PERFORM hail.fail('driver_not_eligible', 'this driver holds as many offers as can be', 'driver_id');
@@ -296,7 +312,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.offer_by_hand(hail.trips, hail.drivers, timestamptz) IS
-'A pending offer of a locked trip to a driver, made if there is none. Internal.';
+'A pending offer of a locked trip to a driver, made if there is none; all pending offers of both are locked. Internal.';
 
 CREATE FUNCTION hail.assign_trip(trip_id uuid, driver_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -305,6 +321,7 @@ DECLARE
     trip hail.trips;
     driver hail.drivers;
     offer_id uuid;
+    lost uuid[];
 BEGIN
     PERFORM hail.require_admin();
     trip := hail.lock_trip(assign_trip.trip_id);
@@ -322,12 +339,20 @@ BEGIN
         PERFORM hail.fail('driver_not_eligible', 'this driver does not serve such trips', 'driver_id');
     END IF;
     offer_id := hail.offer_by_hand(trip, driver, hail.clock());
+    -- By hand it goes at the quoted price: the driver's own bid is not what was chosen, and the others are lost.
+    UPDATE hail.bids b SET status = 'withdrawn', closed_at = hail.clock()
+    WHERE b.trip_id = trip.id AND b.driver_id = driver.id AND b.status = 'open';
+    lost := ARRAY(SELECT b.id FROM hail.bids b WHERE b.trip_id = trip.id AND b.status = 'open' ORDER BY b.id);
     UPDATE hail.trips t SET event_version = t.event_version + 1 WHERE t.id = trip.id RETURNING * INTO trip;
     PERFORM hail.trip_event(trip, 'TripAssigned', jsonb_build_object('offer_id', offer_id, 'assigned_to', driver.id,
         'by', hail.current_subject()));
-    RETURN hail.trip_for_caller(hail.accept_for(trip.id, driver.id, 'admin', -1));
+    trip := hail.accept_for(trip.id, driver.id, 'admin', -1);
+    IF lost <> '{}' THEN
+        trip := hail.tell_bidders(trip, NULL, lost);
+    END IF;
+    RETURN hail.trip_for_caller(trip);
 END
 $$;
 COMMENT ON FUNCTION hail.assign_trip(uuid, uuid) IS
-'Give a searching trip to a driver by hand (administrators), in one commit and by the rules of hail.accept_offer(): the driver must be approved, online and free and serve such trips; distance, score and what it declined do not count. Again: the same trip. Errors: not_found, wrong_state, trip_taken, driver_busy, driver_not_eligible, insufficient_balance.';
+'Give a searching trip to a driver by hand (administrators), in one commit and by the rules of hail.accept_offer(): the driver must be approved, online and free and serve such trips; distance, score and what it declined do not count. Again: the same trip. Errors: not_found, wrong_state, trip_taken, driver_busy, driver_not_eligible, insufficient_balance, in_flight (the driver is just being offered another trip: again in a moment).';
 GRANT EXECUTE ON FUNCTION hail.assign_trip(uuid, uuid) TO hail_admin;
