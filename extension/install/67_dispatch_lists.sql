@@ -124,7 +124,8 @@ BEGIN
         PERFORM hail.require_admin();
     END IF;
     IF customer_id IS NOT NULL THEN
-        PERFORM hail.require_self('customer', customer_id);
+        -- a partner is the customer of what it ordered
+        PERFORM hail.require_self(CASE hail.current_role_name() WHEN 'partner' THEN 'partner' ELSE 'customer' END, customer_id);
     END IF;
     IF driver_id IS NOT NULL THEN
         PERFORM hail.require_self('driver', driver_id);
@@ -156,9 +157,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.list_trips(uuid, uuid, text[], text, timestamptz, timestamptz, integer, text) IS
-'A page of trips, newest first: a customer''s (itself or admin), a driver''s (itself or admin), or all (administrators). Filters: states, service, requested at or after requested_from and before requested_to. next_cursor, in the last row when more follow, gives the next page with the same filters. Errors: invalid_value (driver_id, state, service, max_results, cursor), forbidden.';
+'A page of trips, newest first: a customer''s or partner''s (itself or admin), a driver''s (itself or admin), or all (administrators). Filters: states, service, requested at or after requested_from and before requested_to. next_cursor, in the last row when more follow, gives the next page with the same filters. Errors: invalid_value (driver_id, state, service, max_results, cursor), forbidden.';
 GRANT EXECUTE ON FUNCTION hail.list_trips(uuid, uuid, text[], text, timestamptz, timestamptz, integer, text)
-    TO hail_customer, hail_driver, hail_admin;
+    TO hail_customer, hail_driver, hail_admin, hail_partner;
 
 CREATE FUNCTION hail.trip_offers(trip_id uuid)
 RETURNS TABLE (offer_id uuid, driver_id uuid, driver_name text, rating real, round integer, status text, pickup_distance_m integer,
