@@ -57,6 +57,7 @@ typedef enum DbRate {
     RATE_TRIP_REQUEST,
     RATE_DRIVER_RESPONSE,
     RATE_TRIP_STATUS,
+    RATE_PARTNER_ORDER,
     RATE_COUNT
 } DbRate;
 

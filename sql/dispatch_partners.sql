@@ -251,6 +251,10 @@ SELECT hail.erase_trip_places(:'eone');
 ROLLBACK;
 DROP FUNCTION persons();
 
+-- What was done with a partner is in the events, its secrets are not.
+SELECT (hail.set_partner_active(who('Shop A'), false)).active, (hail.set_partner_active(who('Shop A'), true)).active AS again;
+SELECT version, type, payload FROM hail.events WHERE aggregate_id = who('Shop A') ORDER BY version;
+
 SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
 SELECT * FROM hail.event_gaps();
 SELECT (hail.set_availability(who('M1'), false)).online;

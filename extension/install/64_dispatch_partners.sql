@@ -4,11 +4,13 @@ CREATE TABLE hail.partners (
     id         uuid PRIMARY KEY REFERENCES hail.users (id),
     code       text NOT NULL UNIQUE CHECK (code ~ '^[a-z0-9_-]{2,64}$'),
     active     boolean NOT NULL DEFAULT true,
+    event_version integer NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL
 );
 COMMENT ON TABLE hail.partners IS
 'External systems that order deliveries; a partner is a user of role partner (same id), and the customer of what it orders.';
 COMMENT ON COLUMN hail.partners.code IS 'Names the partner in the address of its webhook.';
+COMMENT ON COLUMN hail.partners.event_version IS 'Version of the partner''s newest event.';
 
 CREATE TABLE hail.partner_secrets (
     id         uuid PRIMARY KEY DEFAULT hail.uuid7(),
@@ -66,12 +68,13 @@ BEGIN
     ELSIF NOT EXISTS (SELECT FROM hail.users u WHERE u.id = user_id AND u.role = 'partner' AND u.active) THEN
         PERFORM hail.fail('not_found', 'there is no active user of role partner with this id', 'user_id');
     END IF;
-    INSERT INTO hail.partners AS added (id, code, created_at) VALUES (user_id, create_partner.code, hail.clock())
+    INSERT INTO hail.partners AS added (id, code, event_version, created_at) VALUES (user_id, create_partner.code, 1, hail.clock())
     ON CONFLICT DO NOTHING RETURNING added.* INTO partner;
     IF partner.id IS NULL THEN
         PERFORM hail.fail('already_exists', 'this user or this code is a partner already', 'code');
     END IF;
     webhook_secret := hail.store_secret(partner.id, secret);
+    PERFORM hail.write_event('partner', partner.id, partner.event_version, 'PartnerCreated', jsonb_build_object('code', partner.code));
 END
 $$;
 COMMENT ON FUNCTION hail.create_partner(uuid, text, text) IS
@@ -81,20 +84,26 @@ CREATE FUNCTION hail.rotate_partner_secret(partner_id uuid, keep interval DEFAUL
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     moment timestamptz := hail.clock();
+    partner hail.partners;
+    fresh text;
 BEGIN
     PERFORM hail.require_self('partner', partner_id);
     IF (keep BETWEEN '0 seconds' AND '30 days') IS NOT TRUE THEN
         PERFORM hail.fail('invalid_value', 'the old secret can be kept for up to 30 days', 'keep');
     END IF;
-    PERFORM FROM hail.partners p WHERE p.id = rotate_partner_secret.partner_id FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
+    UPDATE hail.partners p SET event_version = p.event_version + 1
+    WHERE p.id = rotate_partner_secret.partner_id RETURNING p.* INTO partner;
+    IF partner.id IS NULL THEN
         PERFORM hail.fail('not_found', 'there is no such partner', 'partner_id');
     END IF;
     -- Two are valid at most: the one before the last goes.
     DELETE FROM hail.partner_secrets s WHERE s.partner_id = rotate_partner_secret.partner_id AND s.expires_at IS NOT NULL;
     UPDATE hail.partner_secrets s SET expires_at = moment + keep
     WHERE s.partner_id = rotate_partner_secret.partner_id AND s.expires_at IS NULL;
-    RETURN hail.store_secret(rotate_partner_secret.partner_id, secret);
+    fresh := hail.store_secret(partner.id, secret);
+    PERFORM hail.write_event('partner', partner.id, partner.event_version, 'PartnerSecretRotated',
+                             jsonb_build_object('old_valid_until', moment + keep));
+    RETURN fresh;
 END
 $$;
 COMMENT ON FUNCTION hail.rotate_partner_secret(uuid, interval, text) IS
@@ -106,11 +115,16 @@ DECLARE
     partner hail.partners;
 BEGIN
     PERFORM hail.require_admin();
-    UPDATE hail.partners p SET active = coalesce(set_partner_active.active, false)
-    WHERE p.id = set_partner_active.partner_id RETURNING p.* INTO partner;
+    SELECT * INTO partner FROM hail.partners p WHERE p.id = set_partner_active.partner_id FOR NO KEY UPDATE;
     IF partner.id IS NULL THEN
         PERFORM hail.fail('not_found', 'there is no such partner', 'partner_id');
+    ELSIF partner.active = coalesce(set_partner_active.active, false) THEN
+        RETURN partner;
     END IF;
+    UPDATE hail.partners p SET active = NOT p.active, event_version = p.event_version + 1
+    WHERE p.id = partner.id RETURNING p.* INTO partner;
+    PERFORM hail.write_event('partner', partner.id, partner.event_version,
+                             CASE WHEN partner.active THEN 'PartnerActivated' ELSE 'PartnerDeactivated' END, '{}');
     RETURN partner;
 END
 $$;
@@ -137,6 +151,7 @@ BEGIN
         PERFORM hail.fail('invalid_value', 'nobody chooses among bids for an order', 'strategy',
                           'Orders are placed at the quoted price, by another strategy.');
     END IF;
+    PERFORM hail.limit_rate('partner_order');
     job.partner_id := partner_id;
     job.partner_order := order_id;
     job.hash := sha256(job.hash || convert_to(jsonb_build_array(service_class, payment_method, strategy,
@@ -172,7 +187,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.create_partner_order(uuid, text, text, jsonb, text, text, real, real, integer, integer, text, timestamptz) IS
-'A partner (itself or admin) orders a delivery or porter job; stops as in hail.create_job_quote(). It costs what hail.create_job_quote() would say now, paid from the partner''s wallet, or cash by who receives it. The order''s id is the idempotency key: the same order again returns its trip, with another content error idempotency_mismatch. Strategies: all but broadcast_bid. Other errors: those of hail.request_delivery(), forbidden.';
+'A partner (itself or admin) orders a delivery or porter job; stops as in hail.create_job_quote(). It costs what hail.create_job_quote() would say now, paid from the partner''s wallet, or cash by who receives it. The order''s id is the idempotency key: the same order again returns its trip, with another content error idempotency_mismatch. Strategies: all but broadcast_bid. Counts in the rate class partner_order. Other errors: those of hail.request_delivery(), forbidden, rate_limited.';
 GRANT EXECUTE ON FUNCTION hail.create_partner_order(uuid, text, text, jsonb, text, text, real, real, integer, integer, text, timestamptz)
     TO hail_partner, hail_admin;
 

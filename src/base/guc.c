@@ -35,6 +35,7 @@ int hail_porter_report_rate = 600;
 int hail_trip_request_rate = 5;
 int hail_driver_response_rate = 30;
 int hail_trip_status_rate = 20;
+int hail_partner_order_rate = 600;
 char *hail_jwt_secret = NULL;
 char *hail_jwt_public_key = NULL;
 int hail_jwt_algorithm = HAIL_JWT_HS256;
@@ -141,6 +142,8 @@ static const IntSetting int_settings[] = {
      &hail_driver_response_rate, 30, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.trip_status_rate", "Looks at trips that a user may take a minute; 0: any number.",
      &hail_trip_status_rate, 20, 0, 60000, PGC_SIGHUP, GUC_REPORT},
+    {"hail.partner_order_rate", "Orders that a partner may place a minute, as many at once; 0: any number.",
+     &hail_partner_order_rate, 600, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",
      &hail_jwt_leeway_s, 30, 0, 60, PGC_SIGHUP, GUC_UNIT_S},
 };

@@ -38,6 +38,7 @@ extern int
     hail_trip_request_rate; /* hail.trip_request_rate: trips a user may ask for a minute; 0: no limit */
 extern int hail_driver_response_rate; /* hail.driver_response_rate: a driver's answers to offers a minute */
 extern int hail_trip_status_rate;     /* hail.trip_status_rate: a user's looks at trips a minute */
+extern int hail_partner_order_rate;   /* hail.partner_order_rate: a partner's orders a minute */
 extern char *hail_jwt_secret;         /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
 extern char *hail_jwt_public_key;     /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
 extern int hail_jwt_algorithm;        /* hail.jwt_algorithm: one of HailJwtAlgorithm */

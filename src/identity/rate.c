@@ -57,7 +57,8 @@ static const struct {
                                 {"porter_report", &hail_porter_report_rate},
                                 {"trip_request", &hail_trip_request_rate},
                                 {"driver_response", &hail_driver_response_rate},
-                                {"trip_status", &hail_trip_status_rate}};
+                                {"trip_status", &hail_trip_status_rate},
+                                {"partner_order", &hail_partner_order_rate}};
 
 StaticAssertDecl(sizeof(RateSet) == PG_CACHE_LINE_SIZE, "a set fills the lines it is aligned to");
 
@@ -193,7 +194,8 @@ static const struct {
     const char *what;
 } counted_in_sql[] = {{HAIL_RATE_TRIP_REQUEST, "trip requests"},
                       {HAIL_RATE_DRIVER_RESPONSE, "answers to offers"},
-                      {HAIL_RATE_TRIP_STATUS, "looks at trips"}};
+                      {HAIL_RATE_TRIP_STATUS, "looks at trips"},
+                      {HAIL_RATE_PARTNER_ORDER, "orders"}};
 
 /* hail.limit_rate(class): true, or error rate_limited. Administrators are not counted. */
 Datum hail_limit_rate(PG_FUNCTION_ARGS)

@@ -15,6 +15,7 @@ typedef enum HailRateClass {
     HAIL_RATE_TRIP_REQUEST,    /* trips, deliveries and jobs asked for */
     HAIL_RATE_DRIVER_RESPONSE, /* offers accepted or declined, bids */
     HAIL_RATE_TRIP_STATUS,     /* trips and searches looked at */
+    HAIL_RATE_PARTNER_ORDER,   /* orders of a partner, by its token or its webhook */
     HAIL_RATE_CLASSES
 } HailRateClass;
 

@@ -287,6 +287,15 @@ def _(w):
         over = made(p.post(f"trips/{trip}/{cancel[0]}", cancel[1]), 200)
         equal((over["state"], over["cancelledBy"]), ("cancelled", "customer"))
         refused(p.post(f"trips/{trip}/cancel-search"), 409, "wrong_state")
+    both = p.get("trips").data["trips"]
+    equal([t["partnerOrder"] for t in both], ["C-1", "C-0"])
+    page = p.get("trips?limit=1&state=cancelled").data
+    equal((page["hasMore"], [t["partnerOrder"] for t in page["trips"]]), (True, ["C-1"]))
+    equal([t["partnerOrder"] for t in p.get(f"trips?limit=1&state=cancelled&cursor={page['nextCursor']}").data["trips"]],
+          ["C-0"])
+    equal(other.get("trips").data["trips"], [])
+    refused(p.get("driver/trips"), 403, "forbidden")
+    refused(p.get(f"admin/trips?customerId={other.id}"), 403, "forbidden")
     refused(p.post("partner/orders", dict(ORDER, orderId="C-9", strategy="broadcast_bid")), 400, "invalid_value", "strategy")
 
 
@@ -364,3 +373,19 @@ def _(w):
         w.psql("SELECT hail.advance_clock('1 minute')")
         equal(c.get(f"trips/{trip}").status, 200)
         equal(c.post(f"trips/{trip}/cancel-search").status, 200)
+
+
+@test("a partner's orders have a limit a minute, by token and by webhook together")
+def _(w):
+    with limits(w, partner_order=2):
+        p = partner(w, "shop-limit")
+        order = p.post("partner/orders", dict(ORDER, orderId="L-1"))
+        equal(order.status, 200, order)
+        equal(webhook(w, p, dict(ORDER, orderId="L-2")).status, 200)
+        for answer in (p.post("partner/orders", dict(ORDER, orderId="L-3")), webhook(w, p, dict(ORDER, orderId="L-3"))):
+            refused(answer, 429, "rate_limited")
+            wait = int(answer.headers["Retry-After"])
+            check(1 <= wait <= 60, wait)
+            equal(answer.headers["RateLimit"], f'"partner_order";r=0;t={wait}')
+            equal(answer.headers["RateLimit-Policy"], '"partner_order";q=2;w=60')
+        equal(w.psql(f"SELECT count(*) FROM hail.trips WHERE partner_id = '{p.id}'"), "2")
