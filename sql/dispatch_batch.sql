@@ -146,6 +146,24 @@ SELECT tick('2 minutes');
 SELECT state, no_drivers_reason FROM hail.trips WHERE id = :'tada';
 SELECT type, version FROM hail.events WHERE aggregate_id = :'tada' ORDER BY version;
 
+-- Half a second before its search ends, nobody is asked any more: who could answer?
+SELECT request('Ada', 0, 'ada-8') AS ada \gset t
+SELECT tick(), stand('D3', 500) AS d3;
+SELECT tick('119.5 s');
+SELECT * FROM offers();
+SELECT * FROM trips();
+SELECT tick('0.5 s'), leave('D3') AS d3;
+SELECT state FROM hail.trips WHERE id = :'tada';
+-- the same without windows
+SELECT request('Ada', 0, 'ada-9', 'first_accept') AS ada \gset t
+SELECT tick('119 s');
+SELECT stand('D3', 500) AS d3;
+UPDATE hail.trips SET next_round_at = hail.clock() + interval '0.5 s' WHERE id = :'tada';
+SELECT tick('0.5 s');
+SELECT * FROM offers();
+SELECT tick('0.5 s'), leave('D3') AS d3;
+SELECT state FROM hail.trips WHERE id = :'tada';
+
 -- One bad trip: its customer is told of in the checks, the others get their drivers.
 SELECT stand('D3', 500) AS d3, stand('D4', 2500) AS d4;
 SELECT request('Ada', 500, 'ada-7') AS ada, request('Bea', 150, 'bea-7') AS bea \gset t

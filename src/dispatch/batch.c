@@ -45,15 +45,15 @@ static HailStatement read_windows = {
 static HailStatement read_pool = {
     "SELECT t.id, t.pooled_at, t.requested_at, t.duration_s FROM hail.trips t"
     " WHERE t.state = 'searching' AND t.region_id = $1::int2 AND t.pooled_at <= $2"
-    " AND t.search_until > $2 ORDER BY t.pooled_at, t.id LIMIT $3",
-    3,
-    {INT4OID, TIMESTAMPTZOID, INT8OID}};
+    " AND t.search_until >= $4 ORDER BY t.pooled_at, t.id LIMIT $3",
+    4,
+    {INT4OID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID}};
 
 static HailStatement lock_trip = {
     "SELECT FROM hail.trips t WHERE t.id = $1 AND t.state = 'searching' AND t.pooled_at IS NOT NULL"
-    " AND t.event_version = $2 FOR NO KEY UPDATE SKIP LOCKED",
-    2,
-    {UUIDOID, INT4OID}};
+    " AND t.event_version = $2 AND t.search_until >= $3 FOR NO KEY UPDATE SKIP LOCKED",
+    3,
+    {UUIDOID, INT4OID, TIMESTAMPTZOID}};
 
 /* Free, or, for a job ($3), with a place left and not on a ride; accepting looks at loads. */
 static HailStatement lock_driver = {
@@ -182,17 +182,20 @@ static void keep_candidates(BatchTrip *trip, MemoryContext context)
     match->currency = NULL;
 }
 
+/* In an SPI connection of its own: what was read goes with its end, and not with that of all trips. */
 static void load_trip(void *arg)
 {
     Loading *loading = arg;
     pg_uuid_t id = loading->trip->match.id;
 
-    if (!match_load(&id, &loading->trip->match))
-        return;
-    load_candidates(loading->trip, loading->pooled_at, loading->now);
-    keep_candidates(loading->trip, loading->context);
-    loading->trip->chosen = -1;
-    loading->loaded = true;
+    SPI_connect();
+    if (match_load(&id, &loading->trip->match)) {
+        load_candidates(loading->trip, loading->pooled_at, loading->now);
+        keep_candidates(loading->trip, loading->context);
+        loading->trip->chosen = -1;
+        loading->loaded = true;
+    }
+    SPI_finish();
 }
 
 static bool load_one(Loading *loading, bool guarded)
@@ -214,16 +217,17 @@ Batch *batch_load(int region_id, TimestampTz now, MemoryContext parent, bool gua
     instr_time began, took;
     uint64 rows;
     TimestampTz *pooled;
+    int held = 0; /* candidates */
     bool isnull;
 
     INSTR_TIME_SET_CURRENT(began);
     batch->context = context;
     batch->region_id = region_id;
     batch->now = now;
-    rows = hail_execute(
-        &read_pool,
-        (Datum[]){Int32GetDatum(region_id), TimestampTzGetDatum(now), Int64GetDatum(BATCH_MAX_TRIPS)}, NULL,
-        false, 0);
+    rows = hail_execute(&read_pool,
+                        (Datum[]){Int32GetDatum(region_id), TimestampTzGetDatum(now),
+                                  Int64GetDatum(BATCH_MAX_TRIPS), TimestampTzGetDatum(now + OFFER_MIN_US)},
+                        NULL, false, 0);
     batch->trips = MemoryContextAllocExtended(context, sizeof(BatchTrip) * (rows + 1),
                                               MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
     pooled = palloc(sizeof(TimestampTz) * (rows + 1));
@@ -233,12 +237,13 @@ Batch *batch_load(int region_id, TimestampTz now, MemoryContext parent, bool gua
         batch->trips[i].requested_at = DatumGetTimestampTz(hail_result(i, 3, &isnull));
         batch->trips[i].ride_s = DatumGetInt32(hail_result(i, 4, &isnull));
     }
-    for (uint64 i = 0; i < rows; i++) {
+    for (uint64 i = 0; i < rows && held < BATCH_MAX_CANDIDATES; i++) {
         BatchTrip *trip = &batch->trips[batch->count];
 
         CHECK_FOR_INTERRUPTS();
         *trip = batch->trips[i];
         if (load_one(&(Loading){context, trip, pooled[i], now}, guarded)) {
+            held += trip->field.count;
             batch->edges += trip->field.eligible;
             batch->reachable += trip->field.eligible > 0;
             batch->count++;
@@ -393,7 +398,9 @@ bool batch_offer(Batch *batch, int i, TimestampTz now)
                          .retry_at = now,
                          .slots = 1,
                          .radius_m = trip->field.radius_m};
-    if (hail_execute(&lock_trip, (Datum[]){UUIDPGetDatum(&match->id), Int32GetDatum(match->event_version)},
+    if (hail_execute(&lock_trip,
+                     (Datum[]){UUIDPGetDatum(&match->id), Int32GetDatum(match->event_version),
+                               TimestampTzGetDatum(now + OFFER_MIN_US)},
                      NULL, false, 0) == 0 ||
         !still_free(&trip->field.candidates[trip->chosen].hit.driver_id, match->job, now)) {
         batch->lost++;

@@ -22,8 +22,10 @@
 
 #include "dispatch/matching.h"
 
-#define BATCH_MAX_TRIPS   5000 /* in one window; those who wait longest */
-#define BATCH_MAX_REGIONS 64   /* whose windows close in one pass */
+#define BATCH_MAX_TRIPS 5000 /* in one window; those who wait longest */
+#define BATCH_MAX_CANDIDATES                                                                                 \
+    500000 /* of all trips of a window together, about 100 MB; the trips after that wait for the next */
+#define BATCH_MAX_REGIONS 64 /* whose windows close in one pass */
 
 typedef struct BatchTrip {
     MatchTrip match;

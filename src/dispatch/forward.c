@@ -72,7 +72,8 @@ Datum hail_offer_forward(PG_FUNCTION_ARGS)
     if (!match_load(PG_GETARG_UUID_P(0), &trip))
         elog(ERROR, "trip to be matched is gone");
     round = trip.round - trip.rounds_before;
-    if (round < 1) { /* no round of this search yet (warming): the last one is an earlier search's */
+    /* No round of this search yet (warming): the last one is an earlier search's. */
+    if (round < 1 || trip.search_until - terms.now < OFFER_MIN_US) {
         SPI_finish();
         PG_RETURN_INT32(0);
     }

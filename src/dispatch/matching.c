@@ -324,7 +324,8 @@ void match_find(const MatchTrip *trip, MatchField *field, OfferTerms *terms)
 {
     RoundPlan plan;
     int number = 1;
-    bool searched = try_next_candidates(trip, &number, field);
+    bool searched =
+        trip->search_until - terms->now >= OFFER_MIN_US && try_next_candidates(trip, &number, field);
 
     terms->searched = searched;
     terms->round = searched ? trip->rounds_before + number : trip->round;

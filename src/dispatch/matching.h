@@ -127,7 +127,8 @@ extern MatchGate match_exclusion(const MatchTrip *trip, const pg_uuid_t *driver_
 struct OfferTerms;
 
 /* Find the next round of a loaded trip: whom to offer it to, on which terms (whose `now` is given). While the
- * live index is being rebuilt: nobody. Inside SPI. */
+ * live index is being rebuilt, or when too little of the search is left (OFFER_MIN_US): nobody. Inside SPI.
+ */
 extern void match_find(const MatchTrip *trip, MatchField *field, struct OfferTerms *terms);
 
 /* Keep a record of a round found so, when there was one; `made`: offers. The trip's row is there. */

@@ -12,14 +12,17 @@
 
 #include "dispatch/matching.h"
 
+/* A search that ends sooner makes no more offers: nobody could answer one. Microseconds. */
+#define OFFER_MIN_US USECS_PER_SEC
+
 typedef struct OfferTerms {
     int round; /* trips.round from now on */
     TimestampTz now, expires_at;
     TimestampTz retry_at; /* the trip's next round, should nobody be offered the trip; else: expires_at */
-    bool searched;        /* false: the live index was being rebuilt, there was no round */
-    int wanted;           /* offers, at most, as match_find() says */
-    int slots;            /* pending offers that a driver may hold, this one included */
-    double radius_m;      /* searched by this round; for the event */
+    bool searched;   /* false: the live index was being rebuilt, or the search ends; there was no round */
+    int wanted;      /* offers, at most, as match_find() says */
+    int slots;       /* pending offers that a driver may hold, this one included */
+    double radius_m; /* searched by this round; for the event */
 } OfferTerms;
 
 typedef struct OfferDraft {
