@@ -146,6 +146,15 @@ SELECT tick('2 minutes');
 SELECT state, no_drivers_reason FROM hail.trips WHERE id = :'tada';
 SELECT type, version FROM hail.events WHERE aggregate_id = :'tada' ORDER BY version;
 
+-- Assigned by hand while it waits, then given back: it enters the pool anew.
+SELECT request('Ada', 0, 'ada-10') AS ada \gset t
+SELECT tick(), stand('D3', 500) AS d3;
+SELECT (hail.assign_trip(:'tada', who('D3'))).state;
+SELECT pooled_at IS NOT NULL AS in_pool FROM hail.trips WHERE id = :'tada';
+SELECT (hail.cancel_trip(:'tada', 'driver', 'flat tyre')).state, leave('D3') AS d3;
+SELECT * FROM trips();
+SELECT (hail.cancel_trip(:'tada', 'customer')).state;
+
 -- Half a second before its search ends, nobody is asked any more: who could answer?
 SELECT request('Ada', 0, 'ada-8') AS ada \gset t
 SELECT tick(), stand('D3', 500) AS d3;

@@ -150,7 +150,7 @@ DECLARE
 BEGIN
     UPDATE hail.offers o SET status = 'cancelled', reason = give_back_trip.reason WHERE o.trip_id = old.id AND o.status = 'accepted';
     UPDATE hail.trips t SET state = hail.next_state(old.state, action, actor), driver_id = NULL, pickup_code = NULL, hold_id = NULL,
-           matched_at = NULL, arrived_at = NULL, confirm_by = NULL, confirmed_at = NULL,
+           matched_at = NULL, arrived_at = NULL, confirm_by = NULL, confirmed_at = NULL, pooled_at = NULL,
            -- a bid was the driver's: without it the quoted price counts again
            price = CASE t.strategy WHEN 'broadcast_bid' THEN (SELECT q.total FROM hail.quotes q WHERE q.id = t.quote_id)
                    ELSE t.price END,

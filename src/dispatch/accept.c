@@ -148,7 +148,7 @@ static HailStatement short_wallet = {
 
 static HailStatement match_trip = {
     "UPDATE hail.trips t SET state = $2, driver_id = $3, matched_at = $4, pickup_code = $5, hold_id = $6,"
-    " price = $7, next_round_at = NULL, event_version = $8 WHERE t.id = $1 RETURNING t",
+    " price = $7, next_round_at = NULL, pooled_at = NULL, event_version = $8 WHERE t.id = $1 RETURNING t",
     8,
     {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT8OID, INT4OID},
     HAIL_BY_KEY};
