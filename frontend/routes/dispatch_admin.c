@@ -15,6 +15,24 @@
         .name = "region", .type = TYPE_STRING, .min = 1, .max = 50, .about = "its code; none: every region"  \
     }
 
+/* Of which trips figures are: $1 to $3 of their statements. The database limits the span. */
+#define FIGURES                                                                                              \
+    {.name = "region",                                                                                       \
+     .source = IN_QUERY,                                                                                     \
+     .type = TYPE_STRING,                                                                                    \
+     .min = 1,                                                                                               \
+     .max = 50,                                                                                              \
+     .about = "its code; none: all"},                                                                        \
+        {.name = "fromTime",                                                                                 \
+         .source = IN_QUERY,                                                                                 \
+         .type = TYPE_TIMESTAMP,                                                                             \
+         .required = true,                                                                                   \
+         .about = "included"},                                                                               \
+    {                                                                                                        \
+        .name = "toTime", .source = IN_QUERY, .type = TYPE_TIMESTAMP, .required = true,                      \
+        .about = "not included; 31 days later at most"                                                       \
+    }
+
 const Route dispatch_admin_routes[] = {
     {.method = "GET",
      .path = API "/admin/trips/:id/rank",
@@ -89,6 +107,33 @@ const Route dispatch_admin_routes[] = {
      .shape = RESULT_LIST,
      .list_name = "policies",
      .roles = "admin analyst",
+     .read_only = true},
+    {.method = "GET",
+     .path = API "/admin/dispatch/fairness",
+     .summary = "How the work was shared among drivers; no row when nobody was there",
+     .sql = "SELECT row_to_json(t) FROM hail.fairness($1, $2, $3) t",
+     .params = {FIGURES},
+     .shape = RESULT_LIST,
+     .list_name = "fairness",
+     .roles = "admin analyst",
+     .read_only = true},
+    {.method = "GET",
+     .path = API "/admin/dispatch/figures",
+     .summary = "How quickly and how well trips found drivers; no row when none was requested",
+     .sql = "SELECT row_to_json(t) FROM hail.dispatch_figures($1, $2, $3) t",
+     .params = {FIGURES},
+     .shape = RESULT_LIST,
+     .list_name = "figures",
+     .roles = "admin analyst",
+     .read_only = true},
+    {.method = "GET",
+     .path = API "/admin/drivers/:id/signals",
+     .summary = "Signs that a driver games the dispatch; a sign is no proof",
+     .sql = "SELECT row_to_json(t) FROM hail.driver_signals($1, $2, $3, $4) t",
+     .params = {FIGURES, {.name = "id", .source = IN_PATH, .type = TYPE_UUID, .required = true}},
+     .shape = RESULT_LIST,
+     .list_name = "signals",
+     .roles = "admin",
      .read_only = true},
     {.method = "PUT",
      .path = API "/admin/dispatch-policies",

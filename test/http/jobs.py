@@ -186,6 +186,29 @@ def _(w):
         refused(w.admin.post(f"{path}/assign", {"driverId": d.id}), 409, "wrong_state")
 
 
+@test("administrators read how work was shared, how matching went, and the signs of a driver")
+def _(w):
+    c = w.customer()
+    at = w.psql("SELECT to_json(hail.clock() - interval '1 hour')#>>'{}'").replace("+", "%2B")
+    to = w.psql("SELECT to_json(hail.clock() + interval '1 hour')#>>'{}'").replace("+", "%2B")
+    span = f"region=cairo&fromTime={at}&toTime={to}"
+    with w.driver() as d:
+        trip = made(ask(w, c))["id"]
+        figures = made(w.admin.get(f"admin/dispatch/figures?{span}"), 200)["figures"]
+        check(len(figures) == 1 and figures[0]["trips"] > 0 and figures[0]["offered"] > 0, figures)
+        fairness = made(w.admin.get(f"admin/dispatch/fairness?{span}"), 200)["fairness"]
+        check(len(fairness) == 1 and fairness[0]["drivers"] > 0, fairness)
+        equal(made(w.admin.get(f"admin/drivers/{d.id}/signals?{span}"), 200)["signals"], [])
+        for path in ("admin/dispatch/figures", "admin/dispatch/fairness", f"admin/drivers/{d.id}/signals"):
+            refused(w.admin.get(path), 400, "invalid_value", "fromTime", "toTime")
+            refused(w.admin.get(f"{path}?fromTime={to}&toTime={at}"), 400, "invalid_value", "toTime")
+            refused(w.admin.get(f"{path}?{span.replace('cairo', 'atlantis')}"), 404, "not_found", "region")
+            for person in (c, d):
+                refused(person.get(f"{path}?{span}"), 403, "forbidden")
+        equal(c.post(f"trips/{trip}/cancel-search").status, 200)
+    equal(made(w.admin.get("admin/dispatch/figures?fromTime=2001-01-01T00:00:00Z&toTime=2001-01-02T00:00:00Z"), 200)["figures"], [])
+
+
 @test("dispatch policies are read and changed as versions")
 def _(w):
     before = w.admin.get("admin/dispatch-policies").data["policies"]
