@@ -52,17 +52,6 @@ SELECT count(*) FROM hail.offers WHERE trip_id = :'tann';
 SELECT count(hail.cancel_trip(id, 'customer')) FROM hail.trips WHERE id IN (:'tann', :'tben');
 SELECT (hail.set_availability(who('Tom'), false)).online;
 
--- Looked at before its offers are out of time: they stand, and no second set goes out.
-SELECT request('Ann', 'ann-early') AS ann \gset t
-SELECT (hail.set_availability(who('Tom'), true, 0, 111)).online;
-SELECT tick('5 s');
-UPDATE hail.trips SET next_round_at = hail.clock() WHERE id = :'tann';
-SELECT tick();
-SELECT t.round, count(o.id) AS offers, t.next_round_at = min(o.expires_at) AS at_their_end FROM hail.trips t JOIN hail.offers o ON o.trip_id = t.id
-WHERE t.id = :'tann' GROUP BY t.id;
-SELECT count(hail.cancel_trip(:'tann', 'customer'));
-SELECT (hail.set_availability(who('Tom'), false)).online;
-
 -- A cancelled turn ends the call; a row held by somebody is no failure of the trip, which stays due.
 SELECT request('Ann', 'ann-stop') AS ann \gset t
 CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'stopped' USING ERRCODE = TG_ARGV[0]; END $$;

@@ -117,13 +117,6 @@ BEGIN
         IF hail.take_reserved(trip, moment) THEN
             RETURN;
         END IF;
-        -- Looked at before its time: no second set of offers beside the first.
-        UPDATE hail.trips t SET next_round_at = least(o.until, t.search_until)
-        FROM (SELECT min(p.expires_at) AS until FROM hail.offers p WHERE p.trip_id = trip.id AND p.status = 'pending') o
-        WHERE t.id = trip.id AND o.until > moment;
-        IF FOUND THEN
-            RETURN;
-        END IF;
     END IF;
     IF trip.backup_driver_id IS NOT NULL THEN
         IF hail.ask_backup(trip) THEN
