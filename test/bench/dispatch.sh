@@ -36,9 +36,9 @@ VACUUM ANALYZE;
 SQL
 }
 
-# One offer a trip and one trip a driver, so that every accept can succeed.
+# One offer a trip and one trip a driver, so that every accept can succeed; the first trips are left for the races.
 prepare_accepts() {
-    sql >/dev/null <<'SQL'
+    sql -v races="$BENCH_RACES" >/dev/null <<'SQL'
 SET client_min_messages = warning;
 DROP TABLE IF EXISTS bench.accepts;
 CREATE TABLE bench.accepts AS
@@ -47,6 +47,7 @@ FROM (SELECT DISTINCT ON (trip_id) trip_id, driver_id
       FROM (SELECT DISTINCT ON (o.driver_id) o.trip_id, o.driver_id
             FROM hail.offers o JOIN hail.trips t ON t.id = o.trip_id JOIN hail.drivers d ON d.id = o.driver_id
             WHERE o.status = 'pending' AND t.state = 'searching' AND d.trip_id IS NULL
+              AND t.id NOT IN (SELECT s.id FROM hail.trips s WHERE s.state = 'searching' ORDER BY s.id LIMIT :races)
             ORDER BY o.driver_id, o.id) one_a_driver
       ORDER BY trip_id, driver_id) one_a_trip;
 ALTER TABLE bench.accepts ADD PRIMARY KEY (k);
@@ -97,7 +98,7 @@ SET client_min_messages = warning;
 DROP TABLE IF EXISTS bench.races;
 CREATE TABLE bench.races AS
 SELECT t.n AS race, d.n AS racer, t.id AS trip_id, d.id AS driver_id
-FROM (SELECT row_number() OVER (ORDER BY id) AS n, id FROM hail.trips WHERE state = 'searching' LIMIT :races) t
+FROM (SELECT row_number() OVER (ORDER BY id) AS n, id FROM hail.trips WHERE state = 'searching' ORDER BY id LIMIT :races) t
 CROSS JOIN LATERAL (SELECT row_number() OVER () AS n, f.id FROM (
     SELECT f.id FROM (SELECT d.id, row_number() OVER (ORDER BY d.id) AS place FROM hail.drivers d
         WHERE d.online AND d.trip_id IS NULL AND NOT EXISTS (
