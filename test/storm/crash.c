@@ -285,6 +285,7 @@ static void load(long answers)
     long goal = acknowledged + answers;
     double until = wall_now() + LOAD_S;
 
+    world_report();
     while (acknowledged < goal) {
         if (wall_now() > until) {
             report_problem(TEST_RECOVERY, "only %ld of %ld answers within %.0f s",

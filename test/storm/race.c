@@ -368,6 +368,7 @@ static void open_races(Race *races, int count)
         races[i] = (Race){.kind = random_kind(), .group = i};
         array_add(&names, kinds[races[i].kind].name);
     }
+    world_report();
     r = world_query("SELECT grp, trip_id FROM storm.open_races($1)", 1, (const char *[]){names});
     for (int i = 0; i < PQntuples(r); i++) {
         Race *race = &races[atoi(PQgetvalue(r, i, 0)) - 1];

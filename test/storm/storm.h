@@ -49,6 +49,7 @@ extern World world;
 /* world.c */
 extern void world_connect(void);          /* waits up to a minute for the server */
 extern void world_make(const char *file); /* load the SQL file, make everybody */
+extern void world_report(void);           /* all drivers report where they are: at least once a minute */
 
 /* Run a query as superuser; ends the program when it fails. */
 extern PGresult *world_query(const char *sql, int count, const char *const *values);

@@ -92,6 +92,11 @@ static void go_online(void)
     }
 }
 
+void world_report(void)
+{
+    PQclear(world_query("SELECT storm.report()", 0, NULL));
+}
+
 void world_make(const char *file)
 {
     char *sql = read_file(file);

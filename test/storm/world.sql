@@ -62,6 +62,12 @@ CREATE FUNCTION storm.go_online() RETURNS void LANGUAGE sql AS $$
     SELECT hail.set_availability(p.id, true, p.lat, p.lng) FROM storm.people p WHERE p.role = 'driver';
 $$;
 
+-- Searches find nobody whose position is older than a minute.
+CREATE FUNCTION storm.report() RETURNS integer LANGUAGE sql AS $$
+    SELECT hail.report_locations(array_agg(p.id ORDER BY p.n), array_agg(p.lat ORDER BY p.n), array_agg(p.lng ORDER BY p.n))
+    FROM storm.people p WHERE p.role = 'driver';
+$$;
+
 -- Races ------------------------------------------------------------------------------------------------------------
 
 -- One race in each of the groups 1..n, all drivers of which hold a pending offer of its trip (two_trips: of both). Two
