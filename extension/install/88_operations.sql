@@ -55,8 +55,9 @@ $$;
 COMMENT ON FUNCTION hail.check_ledger() IS
 'Reconciliation of today as one row. Administrators only; part of hail.check().';
 
+-- VOLATILE: index and tables are compared as they are now, not as the caller's statement began.
 CREATE FUNCTION hail.check() RETURNS TABLE (area text, status text, detail text, hint text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT * FROM hail.check_live()
     UNION ALL SELECT * FROM hail.check_geofences()
     UNION ALL SELECT * FROM hail.check_history()
