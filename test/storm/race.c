@@ -311,6 +311,13 @@ static bool is_right_refusal(const Race *race, const Call *call)
     }
 }
 
+/* The winner's other request was refused for good reason: the trip was cancelled; or it came when the offers
+ * had run out, and the next round asked this driver again, who won by that. */
+static bool winner_refused(const Race *race, const Call *call)
+{
+    return race->cancelled || (race->kind == EXPIRING && strcmp(call->code, "offer_expired") == 0);
+}
+
 static void judge_answers(const Race *race)
 {
     for (int i = 0; i < race->count; i++) {
@@ -322,7 +329,7 @@ static void judge_answers(const Race *race)
         else if (call->state == CALL_BROKEN)
             report_problem(TEST_ONE_WINNER, "%s got no answer", verb_name(call->verb));
         else if (call->state == CALL_REFUSED && call->verb == ACCEPT && call->by == winner &&
-                 !race->cancelled)
+                 !winner_refused(race, call))
             report_problem(TEST_RETRIES, "the winner's second accept got %s", call->code);
         else if (call->state == CALL_REFUSED && !is_right_refusal(race, call))
             report_problem(TEST_ONE_WINNER, "%s got %s in a race of kind %s, trip %s", verb_name(call->verb),
