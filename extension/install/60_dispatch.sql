@@ -143,6 +143,8 @@ CREATE TABLE hail.trips (
     volume_l        hail.load_l,
     partner_id      uuid REFERENCES hail.users (id),
     partner_order   hail.caller_key,
+    variant_id      integer,
+    waiting_amount  bigint NOT NULL DEFAULT 0,
     UNIQUE (customer_id, idempotency_key),
     CHECK ((strategy = 'scheduled') = (scheduled_for IS NOT NULL)
            AND (state IN ('matched', 'arrived', 'started', 'completed')) <= (driver_id IS NOT NULL))
