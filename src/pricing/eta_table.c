@@ -1,0 +1,205 @@
+/* The table of what the ETA model has learnt; see eta_table.h. */
+#include "pricing/eta_table.h"
+
+#include <math.h>
+#include <string.h>
+
+struct EtaTable {
+    uint32_t buckets;
+    uint32_t used;
+    uint64_t evictions;
+    double half_life_days;
+    char to_cache_line[64 - 24];
+    /* buckets * ETA_BUCKET keys (0: free), then as many effects */
+};
+
+_Static_assert(sizeof(struct EtaTable) == 64, "keys begin on a cache line");
+_Static_assert(sizeof(EtaEffect) == 16, "a slot is 24 bytes with its key");
+
+static uint32_t buckets_for(uint32_t slots)
+{
+    uint32_t buckets = slots / ETA_BUCKET + (slots % ETA_BUCKET != 0);
+
+    return buckets < 2 ? 2 : buckets;
+}
+
+static uint64_t *keys_of(const EtaTable *table)
+{
+    return (uint64_t *)(table + 1);
+}
+
+static EtaEffect *effects_of(const EtaTable *table)
+{
+    return (EtaEffect *)(keys_of(table) + (size_t)table->buckets * ETA_BUCKET);
+}
+
+size_t eta_table_bytes(uint32_t slots)
+{
+    return sizeof(EtaTable) +
+           (size_t)buckets_for(slots) * ETA_BUCKET * (sizeof(uint64_t) + sizeof(EtaEffect));
+}
+
+EtaTable *eta_table_init(void *block, uint32_t slots, double half_life_days)
+{
+    EtaTable *table = block;
+
+    memset(table, 0, sizeof(*table));
+    table->buckets = buckets_for(slots);
+    table->half_life_days = isnan(half_life_days)
+                                ? ETA_HALF_LIFE_USUAL
+                                : fmin(fmax(half_life_days, ETA_HALF_LIFE_MIN), ETA_HALF_LIFE_MAX);
+    eta_table_clear(table);
+    return table;
+}
+
+void eta_table_clear(EtaTable *table)
+{
+    table->used = 0;
+    memset(keys_of(table), 0, (size_t)table->buckets * ETA_BUCKET * (sizeof(uint64_t) + sizeof(EtaEffect)));
+}
+
+uint32_t eta_table_slots(const EtaTable *table)
+{
+    return table->buckets * ETA_BUCKET;
+}
+
+uint32_t eta_table_used(const EtaTable *table)
+{
+    return table->used;
+}
+
+uint64_t eta_table_evictions(const EtaTable *table)
+{
+    return table->evictions;
+}
+
+double eta_table_half_life(const EtaTable *table)
+{
+    return table->half_life_days;
+}
+
+/* The first slots of a key's two buckets, always different ones. */
+static void slots_of(const EtaTable *table, uint64_t key, size_t first[2])
+{
+    uint64_t h = key;
+    uint32_t one, two;
+
+    /* The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the key moves every bit. */
+    h = (h ^ (h >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    h = (h ^ (h >> 27)) * UINT64_C(0x94d049bb133111eb);
+    h ^= h >> 31;
+    one = (uint32_t)(((h & UINT32_MAX) * table->buckets) >> 32);
+    two = (uint32_t)(((h >> 32) * (table->buckets - 1)) >> 32);
+    two += two >= one;
+    first[0] = (size_t)one * ETA_BUCKET;
+    first[1] = (size_t)two * ETA_BUCKET;
+}
+
+EtaEffect *eta_table_find(const EtaTable *table, uint64_t key)
+{
+    const uint64_t *keys = keys_of(table);
+    size_t first[2];
+
+    slots_of(table, key, first);
+    for (int b = 0; b < 2; b++)
+        for (size_t s = first[b]; s < first[b] + ETA_BUCKET; s++)
+            if (keys[s] == key && key != 0)
+                return effects_of(table) + s;
+    return NULL;
+}
+
+double eta_table_weight(const EtaTable *table, const EtaEffect *effect, int32_t day)
+{
+    if (day <= effect->day)
+        return effect->weight;
+    return effect->weight * exp2(-((double)day - effect->day) / table->half_life_days);
+}
+
+/* Where a new key goes: a free slot of the emptier bucket, else that of the least worthy effect. */
+static size_t place_for(const EtaTable *table, const size_t first[2], int32_t day)
+{
+    const uint64_t *keys = keys_of(table);
+    const EtaEffect *effects = effects_of(table);
+    size_t free_slot[2] = {0, 0}, worst = first[0];
+    int free_count[2] = {0, 0};
+    double least = INFINITY;
+
+    for (int b = 0; b < 2; b++)
+        for (size_t s = first[b]; s < first[b] + ETA_BUCKET; s++) {
+            if (keys[s] == 0) {
+                if (free_count[b]++ == 0)
+                    free_slot[b] = s;
+            } else {
+                double weight = eta_table_weight(table, &effects[s], day);
+
+                if (weight < least) {
+                    least = weight;
+                    worst = s;
+                }
+            }
+        }
+    if (free_count[0] + free_count[1] == 0)
+        return worst;
+    return free_slot[free_count[1] > free_count[0]];
+}
+
+EtaEffect *eta_table_put(EtaTable *table, uint64_t key, int32_t day, uint64_t *evicted)
+{
+    EtaEffect *effect = eta_table_find(table, key);
+    uint64_t *keys = keys_of(table);
+    size_t first[2], slot;
+
+    if (evicted != NULL)
+        *evicted = 0;
+    if (effect != NULL)
+        return effect;
+    slots_of(table, key, first);
+    slot = place_for(table, first, day);
+    if (keys[slot] == 0)
+        table->used++;
+    else {
+        table->evictions++;
+        if (evicted != NULL)
+            *evicted = keys[slot];
+    }
+    keys[slot] = key;
+    effect = effects_of(table) + slot;
+    *effect = (EtaEffect){.day = day};
+    return effect;
+}
+
+static void free_slot(EtaTable *table, size_t slot)
+{
+    keys_of(table)[slot] = 0;
+    effects_of(table)[slot] = (EtaEffect){0};
+    table->used--;
+}
+
+bool eta_table_remove(EtaTable *table, uint64_t key)
+{
+    EtaEffect *effect = eta_table_find(table, key);
+
+    if (effect == NULL)
+        return false;
+    free_slot(table, (size_t)(effect - effects_of(table)));
+    return true;
+}
+
+uint32_t eta_table_forget_region(EtaTable *table, uint16_t region)
+{
+    const uint64_t *keys = keys_of(table);
+    uint32_t forgotten = 0;
+
+    for (size_t s = 0; s < eta_table_slots(table); s++)
+        if (keys[s] != 0 && keys[s] >> 48 == region) {
+            free_slot(table, s);
+            forgotten++;
+        }
+    return forgotten;
+}
+
+EtaEffect *eta_table_at(const EtaTable *table, uint32_t slot, uint64_t *key)
+{
+    *key = keys_of(table)[slot];
+    return *key == 0 ? NULL : effects_of(table) + slot;
+}
