@@ -181,3 +181,16 @@ COMMENT ON FUNCTION hail.load_sample_fares(text) IS
 GRANT EXECUTE ON FUNCTION hail.load_sample_fares(text),
         hail.set_fare(text, text, bigint, bigint, bigint, bigint, integer, bigint, bigint, bigint, timestamptz, bigint)
     TO hail_admin;
+
+-- Waiting and changed destinations, in whole minor units (src/pricing/fare.h)
+
+CREATE FUNCTION hail.waiting_amount(waited_s bigint, free_s integer, per_minute bigint, maximum bigint, rounding bigint)
+RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_waiting_amount';
+COMMENT ON FUNCTION hail.waiting_amount(bigint, integer, bigint, bigint, bigint) IS
+'What so many seconds at the pickup cost: begun minutes beyond the free seconds, rounded, at most the maximum. Internal.';
+
+CREATE FUNCTION hail.rescaled_price(quoted bigint, agreed bigint, before bigint, rounding bigint) RETURNS bigint
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_rescaled_price';
+COMMENT ON FUNCTION hail.rescaled_price(bigint, bigint, bigint, bigint) IS
+'A price agreed on for a quoted one (a bid), carried over to a new quoted price: quoted * agreed / before, rounded. Internal.';

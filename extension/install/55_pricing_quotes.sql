@@ -103,12 +103,12 @@ COMMENT ON FUNCTION hail.road_estimate(float8, float8, float8) IS
 
 CREATE FUNCTION hail.fare_amounts(base bigint, per_km bigint, per_minute bigint, minimum bigint, booking_fee bigint,
                                   rounding bigint, distance_m integer, duration_s integer, surge integer,
-                                  time_multiplier integer, event_multiplier integer,
+                                  time_multiplier integer, event_multiplier integer, variant_multiplier integer,
                                   OUT distance_amount bigint, OUT time_amount bigint, OUT multiplier_amount bigint,
                                   OUT minimum_amount bigint, OUT rounding_amount bigint, OUT total bigint)
 RETURNS record
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_fare_amounts';
-COMMENT ON FUNCTION hail.fare_amounts(bigint, bigint, bigint, bigint, bigint, bigint, integer, integer, integer, integer, integer) IS
+COMMENT ON FUNCTION hail.fare_amounts(bigint, bigint, bigint, bigint, bigint, bigint, integer, integer, integer, integer, integer, integer) IS
 'The fare formula (src/pricing/fare.h), multipliers in hundredths. Internal.';
 
 CREATE FUNCTION hail.time_multiplier(region_id smallint, timezone text, at timestamptz) RETURNS numeric
@@ -167,7 +167,7 @@ BEGIN
          JOIN hail.service_classes c ON c.code = f.service_class,
          LATERAL hail.fare_amounts(f.base, f.per_km, f.per_minute, f.minimum, f.booking_fee + f.stop_fee * more_stops, f.rounding,
                                    road.distance_m, road.duration_s, (surge * 100)::integer,
-                                   (by_time * 100)::integer, (by_event * 100)::integer) a
+                                   (by_time * 100)::integer, (by_event * 100)::integer, 100) a
     WHERE f.region_id = region.id AND f.effective @> at AND (classes IS NULL OR f.service_class = ANY (classes))
     ORDER BY c.id;
 END

@@ -22,6 +22,8 @@ PG_FUNCTION_INFO_V1(hail_route_metres);
 PG_FUNCTION_INFO_V1(hail_road_estimate);
 PG_FUNCTION_INFO_V1(hail_pickup_eta);
 PG_FUNCTION_INFO_V1(hail_fare_amounts);
+PG_FUNCTION_INFO_V1(hail_waiting_amount);
+PG_FUNCTION_INFO_V1(hail_rescaled_price);
 
 static Datum row_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
@@ -120,13 +122,13 @@ Datum hail_pickup_eta(PG_FUNCTION_ARGS)
 }
 
 /* hail.fare_amounts(base, per_km, per_minute, minimum, booking_fee, rounding, distance_m, duration_s, surge,
- * time_multiplier, event_multiplier): the formula; multipliers in hundredths. Strict. */
+ * time_multiplier, event_multiplier, variant_multiplier): the formula; multipliers in hundredths. Strict. */
 Datum hail_fare_amounts(PG_FUNCTION_ARGS)
 {
     FareRates rates = {PG_GETARG_INT64(0), PG_GETARG_INT64(1), PG_GETARG_INT64(2),
                        PG_GETARG_INT64(3), PG_GETARG_INT64(4), PG_GETARG_INT64(5)};
-    FareTrip trip = {PG_GETARG_INT32(6), PG_GETARG_INT32(7), PG_GETARG_INT32(8), PG_GETARG_INT32(9),
-                     PG_GETARG_INT32(10)};
+    FareTrip trip = {PG_GETARG_INT32(6), PG_GETARG_INT32(7),  PG_GETARG_INT32(8),
+                     PG_GETARG_INT32(9), PG_GETARG_INT32(10), PG_GETARG_INT32(11)};
     FareAmounts price;
 
     if (!fare_price(&rates, &trip, &price))
@@ -139,4 +141,27 @@ Datum hail_fare_amounts(PG_FUNCTION_ARGS)
     bool nulls[6] = {false};
 
     return row_result(fcinfo, values, nulls);
+}
+
+/* hail.waiting_amount(waited_s, free_s, per_minute, maximum, rounding). Strict. */
+Datum hail_waiting_amount(PG_FUNCTION_ARGS)
+{
+    FareWaiting waiting = {PG_GETARG_INT32(1), PG_GETARG_INT64(2), PG_GETARG_INT64(3), PG_GETARG_INT64(4)};
+    int64 amount;
+
+    if (!fare_waiting(&waiting, PG_GETARG_INT64(0), &amount))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("waiting is out of range"),
+                errhint("Check the price list."));
+    PG_RETURN_INT64(amount);
+}
+
+/* hail.rescaled_price(quoted, agreed, before, rounding). Strict. */
+Datum hail_rescaled_price(PG_FUNCTION_ARGS)
+{
+    int64 amount;
+
+    if (!fare_rescale(PG_GETARG_INT64(0), PG_GETARG_INT64(1), PG_GETARG_INT64(2), PG_GETARG_INT64(3),
+                      &amount))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("price is out of range"));
+    PG_RETURN_INT64(amount);
 }
