@@ -64,15 +64,14 @@ GRANT EXECUTE ON FUNCTION hail.hexagon_at(float8, float8, float8), hail.hexagon(
 GRANT EXECUTE ON FUNCTION hail.hexagon_ewkb(bigint, float8)
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 
+CREATE FUNCTION hail.surge_hundredths(region_id smallint, size float8, lat float8, lng float8) RETURNS integer
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'hail_surge_hundredths';
+COMMENT ON FUNCTION hail.surge_hundredths(smallint, float8, float8, float8) IS
+'Surge at a point of a region in hundredths, 100 where there is none; `size`: the region''s hexagons. Internal.';
+
 CREATE FUNCTION hail.surge_multiplier(region hail.regions, lat float8, lng float8) RETURNS numeric
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN coalesce((SELECT s.multiplier FROM hail.surge_cells s
-                     WHERE s.region_id = region.id
-                       AND s.cell = hail.hexagon_cell(lat, lng, region.hexagon_size_m)), 1.00);
-END
-$$;
+LANGUAGE sql STABLE
+RETURN pg_catalog.round(hail.surge_hundredths((region).id, (region).hexagon_size_m, lat, lng) / 100.0, 2);
 COMMENT ON FUNCTION hail.surge_multiplier(hail.regions, float8, float8) IS
 'Surge of a region at a point; 1 where there is none. Internal.';
 

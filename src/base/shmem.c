@@ -1,10 +1,14 @@
 /* Shared-memory hooks; see shmem.h. */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
+#include "base/guc.h"
 #include "base/shmem.h"
 
 #define MAX_MODULES 16
@@ -50,6 +54,20 @@ static void startup_shmem(void)
         modules[i]->startup(memory, locks, found);
     }
     LWLockRelease(AddinShmemInitLock);
+}
+
+bool hail_memory_serves(void)
+{
+    static int serves = -1; /* this database; it can't be renamed under a connection */
+
+    if (serves < 0) {
+        /* Only our workers ask outside of a transaction, where no catalog can be read; they serve
+         * hail.database. */
+        char *name = IsTransactionState() ? get_database_name(MyDatabaseId) : hail_worker_database;
+
+        serves = name != NULL && strcmp(name, hail_worker_database) == 0;
+    }
+    return serves && !RecoveryInProgress();
 }
 
 void hail_shmem_init(void)

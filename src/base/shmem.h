@@ -24,6 +24,13 @@ typedef struct HailShmemModule {
 /* Register a module; only while shared_preload_libraries are being loaded. The struct must be static. */
 extern void hail_shmem_register(const HailShmemModule *module);
 
+/*
+ * May shared memory stand for tables here: this is the database of hail.database, and not in recovery? (The
+ * memory is one per server, the tables are per database.) Whether the library was preloaded the module knows
+ * by its own pointers. In a transaction, or in a worker of ours.
+ */
+extern bool hail_memory_serves(void);
+
 /* Install the hooks; called last by _PG_init. */
 extern void hail_shmem_init(void);
 

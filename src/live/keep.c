@@ -16,9 +16,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "commands/dbcommands.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -33,6 +31,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "base/shmem.h"
 #include "base/statement.h"
 #include "live/live_mode.h"
 #include "live/mirror.h"
@@ -50,18 +49,7 @@
 
 LiveMode live_mode(void)
 {
-    static int serves = -1; /* this database; it can't be renamed under a connection */
-
-    if (!live_index_attached())
-        return LIVE_IN_TABLES;
-    if (serves < 0) {
-        /* Only our workers ask outside of a transaction, where no catalog can be read; they serve
-         * hail.database. */
-        char *name = IsTransactionState() ? get_database_name(MyDatabaseId) : hail_worker_database;
-
-        serves = name != NULL && strcmp(name, hail_worker_database) == 0;
-    }
-    return serves && !RecoveryInProgress() ? LIVE_IN_MEMORY : LIVE_IN_TABLES;
+    return live_index_attached() && hail_memory_serves() ? LIVE_IN_MEMORY : LIVE_IN_TABLES;
 }
 
 bool live_ready(void)

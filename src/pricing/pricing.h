@@ -2,6 +2,17 @@
 #ifndef HAIL_PRICING_H
 #define HAIL_PRICING_H
 
+#include "postgres.h"
+
+/*
+ * Surge at a point of a region, in hundredths (150 = 1.5); 100 where there is none. hexagon_size_m: the
+ * region's. From shared memory when the library is preloaded, else from the row of surge_cells: then in a
+ * transaction and with the rights of hail_owner (as in every SECURITY DEFINER function). As committed by the
+ * last tick, or, in a transaction that has changed surge_cells itself, as that has left it. lat, lng: valid
+ * degrees; anything else answers 100.
+ */
+extern int surge_multiplier_at(int16 region_id, double hexagon_size_m, double lat, double lng);
+
 /*
  * Keeper step: one tick of surge in every region, in the caller's transaction and inside SPI. Returns the
  * rows of surge_cells written or removed. Locks surge_cells against other ticks until the transaction ends;
