@@ -46,6 +46,11 @@ LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'hail_error_codes';
 COMMENT ON FUNCTION hail.error_codes() IS
 'Every error of pg_hail: SQLSTATE, stable code word and the HTTP status haild answers with.';
 
+CREATE FUNCTION hail.kept_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'hail_kept_changed';
+COMMENT ON FUNCTION hail.kept_changed() IS
+'Trigger: every backend reads its copies of the table anew (src/base/kept.h). Internal.';
+
 CREATE FUNCTION hail.uuid7() RETURNS uuid
 LANGUAGE c STRICT VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_uuid7_sql';
 COMMENT ON FUNCTION hail.uuid7() IS 'A new UUID version 7 (RFC 9562): ascending with time.';

@@ -50,6 +50,17 @@ CREATE TABLE hail.event_areas (
 );
 COMMENT ON TABLE hail.event_areas IS 'Areas and times of special events, with their price multiplier.';
 
+-- Prices are made from copies of these tables in each backend (src/pricing/book.h).
+CREATE TRIGGER kept_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.fares
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.kept_changed();
+CREATE TRIGGER kept_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.fare_time_rules
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.kept_changed();
+CREATE TRIGGER kept_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.event_areas
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.kept_changed();
+ALTER TABLE hail.fares ENABLE ALWAYS TRIGGER kept_changed;
+ALTER TABLE hail.fare_time_rules ENABLE ALWAYS TRIGGER kept_changed;
+ALTER TABLE hail.event_areas ENABLE ALWAYS TRIGGER kept_changed;
+
 -- Who may read the tables
 
 GRANT SELECT ON hail.fares, hail.fare_time_rules, hail.event_areas TO hail_admin, hail_analyst;

@@ -112,38 +112,12 @@ COMMENT ON FUNCTION hail.fare_amounts(bigint, bigint, bigint, bigint, bigint, bi
 'The fare formula (src/pricing/fare.h), multipliers in hundredths. Internal.';
 
 CREATE FUNCTION hail.time_multiplier(region_id smallint, timezone text, at timestamptz) RETURNS numeric
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    local timestamp := at AT TIME ZONE timezone;
-    clock time := local::time;
-    today smallint := extract(isodow FROM local);
-    yesterday smallint := CASE today WHEN 1 THEN 7 ELSE today - 1 END;
-BEGIN
-    RETURN (
-        SELECT coalesce(max(t.multiplier), 1.00) FROM hail.fare_time_rules t
-        WHERE t.region_id = time_multiplier.region_id
-          AND CASE WHEN t.from_time < t.to_time
-                   THEN today = ANY (t.weekdays) AND clock >= t.from_time AND clock < t.to_time
-                   -- spans midnight: the weekday is the one on which it began
-                   ELSE (today = ANY (t.weekdays) AND clock >= t.from_time)
-                        OR (yesterday = ANY (t.weekdays) AND clock < t.to_time) END);
-END
-$$;
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'hail_time_multiplier';
 COMMENT ON FUNCTION hail.time_multiplier(smallint, text, timestamptz) IS
 'The highest time-of-day multiplier of a region that applies at a time; 1 when none does. Internal.';
 
 CREATE FUNCTION hail.event_multiplier(region_id smallint, lat float8, lng float8, at timestamptz) RETURNS numeric
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN (
-        SELECT coalesce(max(e.multiplier), 1.00)
-        FROM hail.event_areas e
-        WHERE e.region_id = event_multiplier.region_id AND e.active @> at
-          AND public.ST_Covers(e.area, public.ST_SetSRID(public.ST_MakePoint(lng, lat), 4326)));
-END
-$$;
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'hail_event_multiplier';
 COMMENT ON FUNCTION hail.event_multiplier(smallint, float8, float8, timestamptz) IS
 'The highest multiplier of the event areas around a point that are active at a time; 1 when there is none. Internal.';
 

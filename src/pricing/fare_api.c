@@ -9,11 +9,14 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/array.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #include "base/error.h"
 #include "base/guc.h"
 #include "geo/geo.h"
 #include "live/live.h"
+#include "pricing/book.h"
 #include "pricing/eta.h"
 #include "pricing/fare.h"
 
@@ -24,6 +27,8 @@ PG_FUNCTION_INFO_V1(hail_pickup_eta);
 PG_FUNCTION_INFO_V1(hail_fare_amounts);
 PG_FUNCTION_INFO_V1(hail_waiting_amount);
 PG_FUNCTION_INFO_V1(hail_rescaled_price);
+PG_FUNCTION_INFO_V1(hail_time_multiplier);
+PG_FUNCTION_INFO_V1(hail_event_multiplier);
 
 static Datum row_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
@@ -164,4 +169,29 @@ Datum hail_rescaled_price(PG_FUNCTION_ARGS)
                       &amount))
         ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("price is out of range"));
     PG_RETURN_INT64(amount);
+}
+
+static const BookRegion *region_argument(FunctionCallInfo fcinfo)
+{
+    const BookRegion *region = book_region(PG_GETARG_INT16(0));
+
+    if (region == NULL)
+        elog(ERROR, "there is no region %d", PG_GETARG_INT16(0));
+    return region;
+}
+
+/* hail.time_multiplier(region_id, timezone, at). Strict. */
+Datum hail_time_multiplier(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_NUMERIC(int64_div_fast_to_numeric(
+        book_time_multiplier(region_argument(fcinfo), PG_GETARG_TIMESTAMPTZ(2)), 2));
+}
+
+/* hail.event_multiplier(region_id, lat, lng, at). Strict. */
+Datum hail_event_multiplier(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_NUMERIC(
+        int64_div_fast_to_numeric(book_event_multiplier(region_argument(fcinfo), PG_GETARG_FLOAT8(1),
+                                                        PG_GETARG_FLOAT8(2), PG_GETARG_TIMESTAMPTZ(3)),
+                                  2));
 }
