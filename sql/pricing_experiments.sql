@@ -34,7 +34,7 @@ SELECT hail.create_experiment('e', variants(5000), 'nowhere');
 SELECT hail.create_experiment('e', variants(5000), NULL, 'rocket');
 
 -- Who is in which: bucket 6270 is among the upper half, of the first one after the control.
-INSERT INTO hail.users (id, phone, name, role) VALUES ('0192f1a0-1234-7000-8abc-0123456789ab', '+355160000001', 'Ina', 'customer');
+INSERT INTO hail.users (id, phone, name, role) VALUES ('0192f1a0-1234-7000-8abc-0123456789ab', '+355990000001', 'Ina', 'customer');
 SELECT hail.experiment_bucket('0192f1a0-0000-7000-8000-000000000001', '0192f1a0-1234-7000-8abc-0123456789ab');
 SELECT name, price_multiplier FROM hail.experiment_variant_of('ten-percent', '0192f1a0-1234-7000-8abc-0123456789ab');
 SELECT name FROM hail.create_experiment('few', variants(3000), 'trial2', NULL, '0192f1a0-0000-7000-8000-000000000001');
@@ -93,7 +93,7 @@ DECLARE
     result text;
     person uuid;
 BEGIN
-    INSERT INTO hail.users (phone, name, role) VALUES ('+35517' || to_char(random() * 9999999, 'FM0000000'), 'P', role) RETURNING id INTO person;
+    INSERT INTO hail.users (phone, name, role) VALUES ('+355990000002', 'P', role) RETURNING id INTO person;
     PERFORM hail.authenticate(hail.issue_token(person));
     EXECUTE statement INTO result;
     RAISE EXCEPTION 'done' USING ERRCODE = 'UHX01', HINT = coalesce(result, 'nothing');
