@@ -324,12 +324,12 @@ ALTER TABLE hail.trip_transitions ENABLE ALWAYS TRIGGER transitions_changed;
 CREATE FUNCTION hail.rules_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'hail_transitions_changed';
 COMMENT ON FUNCTION hail.rules_changed() IS
-'Trigger: every backend reads policies, regions, classes and preferred areas anew. Internal.';
+'Trigger: every backend reads policies, classes and preferred areas anew. Internal.';
 DO $$
 DECLARE
     t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['dispatch_policies', 'regions', 'service_classes', 'preferred_areas'] LOOP
+    FOREACH t IN ARRAY ARRAY['dispatch_policies', 'service_classes', 'preferred_areas'] LOOP
         EXECUTE format('CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.%I
                         FOR EACH STATEMENT EXECUTE FUNCTION hail.rules_changed()', t);
         EXECUTE format('ALTER TABLE hail.%I ENABLE ALWAYS TRIGGER rules_changed', t);

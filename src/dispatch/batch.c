@@ -294,6 +294,12 @@ static bool go_on(void *arg)
 /* In an airport's queue its order counts, not the way: so many seconds for each place. */
 #define PLACE_S 1.0
 
+static double pickup_s(const MatchTrip *trip, const LiveHit *hit)
+{
+    return eta_pickup(trip->region_id, hit->lat, hit->lng, trip->pickup_lat, trip->pickup_lng, trip->now)
+        .seconds;
+}
+
 static void cost_pairs(const Batch *batch, const AssignTerms *terms, const BatchTrip *trip, int64_t *cost,
                        int64_t *unmatched)
 {
@@ -305,8 +311,7 @@ static void cost_pairs(const Batch *batch, const AssignTerms *terms, const Batch
         const MatchCandidate *candidate = &trip->field.candidates[c];
         AssignPair pair = {.eta_s = candidate->facts.queue_place > 0
                                         ? candidate->facts.queue_place * PLACE_S
-                                        : eta_seconds(candidate->hit.distance_m, trip->match.distance_factor,
-                                                      trip->match.speed_kmh),
+                                        : pickup_s(&trip->match, &candidate->hit),
                            .idle_s = candidate->facts.idle_s,
                            .acceptance = candidate->hit.acceptance};
 

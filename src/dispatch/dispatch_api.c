@@ -102,8 +102,9 @@ static void put_ranked(ReturnSetInfo *result, const MatchTrip *trip, const Match
     values[n++] = UUIDPGetDatum(&hit->driver_id);
     values[n++] = Float8GetDatum(verdict->score.total);
     values[n++] = Float8GetDatum(hit->distance_m);
-    values[n++] =
-        Int32GetDatum((int32)rint(eta_seconds(hit->distance_m, trip->distance_factor, trip->speed_kmh)));
+    values[n++] = Int32GetDatum(
+        eta_pickup(trip->region_id, hit->lat, hit->lng, trip->pickup_lat, trip->pickup_lng, trip->now)
+            .duration_s);
     for (int i = 0; i < SCORE_IDLE; i++)
         values[n++] = Float8GetDatum(verdict->score.term[i]);
     nulls[n] = verdict->gate == GATE_NONE;

@@ -144,11 +144,8 @@ static int load_drivers(Datum array, pg_uuid_t **drivers)
 /* What the pickup and the moment say. */
 static void load_place(MatchTrip *trip, int region_id)
 {
-    const RegionTerms *region = policy_region(region_id);
-
+    trip->region_id = (int16)region_id;
     trip->rules.distance_only = overload_level() >= OVERLOAD_DISTANCE_ONLY;
-    trip->distance_factor = region->distance_factor;
-    trip->speed_kmh = region->speed_kmh;
     trip->area_mask = policy_areas_at(trip->pickup_lat, trip->pickup_lng);
     if (!geofence_airport_at(trip->pickup_lat, trip->pickup_lng, &trip->airport, &trip->queue_offers))
         trip->airport = 0;

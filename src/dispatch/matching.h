@@ -54,8 +54,7 @@ typedef struct MatchTrip {
     int64 retry_after_us;
     int radius_count;
     double radius_m[MATCH_MAX_RADII];
-    /* region: road over great-circle distance, speed */
-    double distance_factor, speed_kmh;
+    int16 region_id;
     /* drivers */
     MatchExclusion *exclusions;
     int exclusion_count;

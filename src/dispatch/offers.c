@@ -67,13 +67,14 @@ static Datum uuid_array(Datum *ids, int count)
 
 static OfferDraft draft_for(const MatchTrip *trip, const MatchCandidate *candidate)
 {
-    double distance = candidate->hit.distance_m;
-    OfferDraft draft = {.driver_id = candidate->hit.driver_id,
+    const LiveHit *hit = &candidate->hit;
+    EtaGuess way =
+        eta_pickup(trip->region_id, hit->lat, hit->lng, trip->pickup_lat, trip->pickup_lng, trip->now);
+    OfferDraft draft = {.driver_id = hit->driver_id,
                         .slot = 1,
                         .score = (float)candidate->verdict.score.total,
-                        .pickup_distance_m = (int)rint(distance),
-                        .pickup_eta_s =
-                            (int)rint(eta_seconds(distance, trip->distance_factor, trip->speed_kmh))};
+                        .pickup_distance_m = (int)rint(hit->distance_m),
+                        .pickup_eta_s = way.duration_s};
 
     hail_uuid7(&draft.id);
     return draft;

@@ -1,5 +1,5 @@
 /*
- * The kept copy of policies, regions and classes; see policy.h.
+ * The kept copy of policies and classes; see policy.h.
  *
  * `valid` is set before the tables are read: an invalidation that arrives while they are being read unsets
  * it, and the next user reads again. `complete` is set after: a copy whose reading ended in an error (a
@@ -22,16 +22,15 @@
 #include "base/statement.h"
 #include "dispatch/policy.h"
 
-enum { TABLE_POLICIES, TABLE_REGIONS, TABLE_CLASSES, TABLE_AREAS, TABLES };
+enum { TABLE_POLICIES, TABLE_CLASSES, TABLE_AREAS, TABLES };
 
 static Oid table_oids[TABLES];
 static bool valid = false, complete = false;
 static LocalTransactionId only_for = InvalidLocalTransactionId; /* read with its one snapshot */
 static MemoryContext memory = NULL;
 static DispatchPolicy *policies;
-static RegionTerms *regions;
 static ClassTerms *classes;
-static int policy_count, region_count, class_count;
+static int policy_count, class_count;
 static bool has_areas;
 
 static HailStatement read_policies = {
@@ -52,9 +51,6 @@ static HailStatement read_policies = {
     " FROM hail.dispatch_policies p ORDER BY p.id",
     0,
     {0}};
-
-static HailStatement read_regions = {
-    "SELECT r.tableoid, r.id::int4, r.distance_factor, r.speed_kmh FROM hail.regions r", 0, {0}};
 
 static HailStatement read_classes = {
     "SELECT c.tableoid, c.id::int4, c.code, c.service, (SELECT coalesce(bit_or(1::int8 << h.id), 0)"
@@ -83,7 +79,7 @@ static Datum value(uint64 row, int col)
     Datum result = hail_result(row, col, &isnull);
 
     if (isnull)
-        elog(ERROR, "column %d of a policy, region or class is null", col);
+        elog(ERROR, "column %d of a policy or class is null", col);
     return result;
 }
 
@@ -160,18 +156,6 @@ static void *make_rows(uint64 rows, Size size)
     return MemoryContextAllocZero(memory, size * Max(rows, 1));
 }
 
-static void load_regions(void)
-{
-    uint64 rows = hail_execute(&read_regions, NULL, NULL, false, 0);
-
-    note_table(TABLE_REGIONS, rows);
-    regions = make_rows(rows, sizeof(RegionTerms));
-    for (region_count = 0; region_count < (int)rows; region_count++)
-        regions[region_count] =
-            (RegionTerms){DatumGetInt32(value(region_count, 2)), DatumGetFloat8(value(region_count, 3)),
-                          DatumGetFloat8(value(region_count, 4))};
-}
-
 static void load_classes(void)
 {
     uint64 rows = hail_execute(&read_classes, NULL, NULL, false, 0);
@@ -197,7 +181,7 @@ static void load(void)
         CacheRegisterRelcacheCallback(table_changed, (Datum)0);
     }
     complete = false;
-    policy_count = region_count = class_count = 0;
+    policy_count = class_count = 0;
     MemoryContextReset(memory);
     AcceptInvalidationMessages();
     valid = true;
@@ -208,7 +192,6 @@ static void load(void)
     for (uint64 i = 0; i < rows; i++)
         load_policy(i, &policies[i]);
     policy_count = (int)rows;
-    load_regions();
     load_classes();
     hail_execute(&read_areas, NULL, NULL, false, 0);
     note_table(TABLE_AREAS, 1);
@@ -228,14 +211,6 @@ const DispatchPolicy *policy_get(int id)
         if (policies[i].id == id)
             return &policies[i];
     elog(ERROR, "there is no dispatch policy %d", id);
-}
-
-const RegionTerms *policy_region(int id)
-{
-    for (int i = 0; i < region_count; i++)
-        if (regions[i].id == id)
-            return &regions[i];
-    elog(ERROR, "there is no region %d", id);
 }
 
 const ClassTerms *policy_class(const char *code)

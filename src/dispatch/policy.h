@@ -1,6 +1,6 @@
 /*
  * policy.h
- *    What matching and requests go by and what seldom changes: policies, regions, service classes. Each
+ *    What matching and requests go by and what seldom changes: policies, service classes. Each
  * backend keeps a copy, dropped when anybody changes those tables (triggers on them send a relcache
  * invalidation).
  *
@@ -31,12 +31,6 @@ typedef struct DispatchPolicy {
     char schedule_max[64];            /* in words */
 } DispatchPolicy;
 
-/* A row of hail.regions; see there. */
-typedef struct RegionTerms {
-    int id;
-    double distance_factor, speed_kmh;
-} RegionTerms;
-
 /* A row of hail.service_classes. */
 typedef struct ClassTerms {
     int id;
@@ -49,7 +43,6 @@ extern void policies_refresh(void);
 
 /* By id, error when there is none. */
 extern const DispatchPolicy *policy_get(int id);
-extern const RegionTerms *policy_region(int id);
 
 /* By code. */
 extern const ClassTerms *policy_class(const char *code);

@@ -11,16 +11,14 @@
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "storage/proc.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "base/owner.h"
 #include "base/statement.h"
 #include "geofence/fences.h"
 
@@ -149,24 +147,16 @@ static void prepare_to_load(void)
  */
 static FenceSet *load_as_owner(MemoryContext context)
 {
-    Oid user;
-    int security, guc_level = NewGUCNestLevel();
+    HailOwner saved = hail_owner_begin();
     MemoryContext before;
     FenceSet *set;
     uint64 rows;
 
-    GetUserIdAndSecContext(&user, &security);
-    SetUserIdAndSecContext(get_role_oid("hail_owner", false), security | SECURITY_LOCAL_USERID_CHANGE);
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
-    SPI_connect();
     rows = hail_execute(&read_fences, NULL, NULL, false, 0);
     before = MemoryContextSwitchTo(context);
     set = read_set(rows);
     MemoryContextSwitchTo(before);
-    SPI_finish();
-    AtEOXact_GUC(true, guc_level);
-    SetUserIdAndSecContext(user, security);
+    hail_owner_end(saved);
     return set;
 }
 

@@ -234,10 +234,10 @@ static bool write_event_of(const Flag *flag)
 void flags_write_now(const LiveReport *report, const LiveReportResult *result)
 {
     Flag flag = {report->driver_id, result->jump_m, result->from_at, report->recorded_at, 1};
-    LiveOwner saved = live_owner_begin();
+    HailOwner saved = hail_owner_begin();
 
     (void)write_event_of(&flag); /* a row that is locked: the next one will tell */
-    live_owner_end(saved);
+    hail_owner_end(saved);
 }
 
 bool live_flags_wait(void)
@@ -261,7 +261,7 @@ int live_write_flagged(void)
 {
     WaitingFlag *flags;
     int count = 0, done = 0;
-    LiveOwner saved;
+    HailOwner saved;
 
     if (live_mode() != LIVE_IN_MEMORY || shared == NULL || written.count > 0)
         return 0;
@@ -272,7 +272,7 @@ int live_write_flagged(void)
             flags[count++] = (WaitingFlag){shared->suspects[i].flag, i, shared->suspects[i].flagged_at};
     LWLockRelease(lock);
     qsort(flags, count, sizeof(WaitingFlag), flag_order); /* rows are locked in id order */
-    saved = live_owner_begin();
+    saved = hail_owner_begin();
     written.in = GetCurrentSubTransactionId();
     for (int i = 0; i < count; i++)
         if (write_event_of(&flags[i].flag)) {
@@ -280,7 +280,7 @@ int live_write_flagged(void)
             written.done[done].flagged_at = flags[i].flagged_at;
             written.count = ++done;
         }
-    live_owner_end(saved);
+    hail_owner_end(saved);
     pfree(flags);
     return done;
 }

@@ -21,10 +21,8 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -93,26 +91,6 @@ void live_lock_writing(bool alone)
     (void)LockAcquire(&tag, alone ? ExclusiveLock : ShareLock, false, false);
 }
 
-LiveOwner live_owner_begin(void)
-{
-    LiveOwner saved;
-
-    GetUserIdAndSecContext(&saved.user, &saved.context);
-    saved.guc_level = NewGUCNestLevel();
-    SetUserIdAndSecContext(get_role_oid("hail_owner", false), saved.context | SECURITY_LOCAL_USERID_CHANGE);
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
-    SPI_connect();
-    return saved;
-}
-
-void live_owner_end(LiveOwner saved)
-{
-    SPI_finish();
-    AtEOXact_GUC(true, saved.guc_level);
-    SetUserIdAndSecContext(saved.user, saved.context);
-}
-
 /* The row share-locked: nobody can have changed it without finding its slot afterwards. */
 static HailStatement lock_driver = {
     "SELECT " LIVE_BOTH_COLUMNS ", d.xmin"
@@ -123,7 +101,7 @@ static HailStatement lock_driver = {
 
 bool live_admit(const pg_uuid_t *driver_id)
 {
-    LiveOwner saved;
+    HailOwner saved;
     LiveRow row;
     LiveReport position;
     bool found, ours = false, has_position = false;
@@ -131,13 +109,13 @@ bool live_admit(const pg_uuid_t *driver_id)
     int32 slot;
 
     if (mirror_queued_row(driver_id) == NULL) {
-        saved = live_owner_begin();
+        saved = hail_owner_begin();
         found = hail_execute(&lock_driver, (Datum[]){UUIDPGetDatum(driver_id)}, NULL, false, 1) == 1;
         if (found) {
             has_position = live_result_both(0, &row, &position, &row_xmin);
             ours = TransactionIdIsCurrentTransactionId(DatumGetTransactionId(row_xmin));
         }
-        live_owner_end(saved);
+        hail_owner_end(saved);
         if (!found)
             return false;
     }
@@ -251,14 +229,14 @@ static void rebuild_failed(int code, Datum arg)
 
 int live_rebuild(void)
 {
-    LiveOwner saved;
+    HailOwner saved;
     uint64 volatile total = 0;
 
     /* what this transaction has changed may yet be undone: another transaction's turn */
     if (live_mode() != LIVE_IN_MEMORY || mirror_has_rows() || live_index_ready() ||
         !take_turn(TURN_REBUILD) || live_index_ready())
         return 0;
-    saved = live_owner_begin();
+    saved = hail_owner_begin();
     PG_ENSURE_ERROR_CLEANUP(rebuild_failed, (Datum)0);
     {
         live_index_begin_rebuild();
@@ -268,7 +246,7 @@ int live_rebuild(void)
         live_index_end_rebuild(true);
     }
     PG_END_ENSURE_ERROR_CLEANUP(rebuild_failed, (Datum)0);
-    live_owner_end(saved);
+    hail_owner_end(saved);
     return (int)total;
 }
 
@@ -376,16 +354,16 @@ bool live_more_to_expire(void)
 int live_expire_presence(void)
 {
     TimestampTz now = hail_now(), before = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
-    LiveOwner saved;
+    HailOwner saved;
     int expired;
 
     if (live_mode() == LIVE_IN_MEMORY && !live_index_ready()) {
         sweep.left = 0; /* nothing to go on with */
         return 0;
     }
-    saved = live_owner_begin();
+    saved = hail_owner_begin();
     expired =
         live_mode() == LIVE_IN_MEMORY ? expire_from_index(now, before) : live_tables_expire(now, before);
-    live_owner_end(saved);
+    hail_owner_end(saved);
     return expired;
 }

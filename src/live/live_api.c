@@ -102,7 +102,7 @@ static HailStatement read_classes = {"SELECT id, code FROM hail.service_classes 
 
 static void load_classes(void)
 {
-    LiveOwner saved = live_owner_begin();
+    HailOwner saved = hail_owner_begin();
     uint64 rows = hail_execute(&read_classes, NULL, NULL, true, 0);
 
     class_count = 0;
@@ -117,7 +117,7 @@ static void load_classes(void)
             class_codes[id] = cstring_to_text_with_len(VARDATA_ANY(code), VARSIZE_ANY_EXHDR(code));
         MemoryContextSwitchTo(before);
     }
-    live_owner_end(saved);
+    hail_owner_end(saved);
 }
 
 static int find_class(const text *code)

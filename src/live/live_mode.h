@@ -7,6 +7,7 @@
 #include "access/tupdesc.h"
 #include "utils/array.h"
 
+#include "base/owner.h"
 #include "live/index.h"
 
 typedef enum LiveMode {
@@ -19,19 +20,6 @@ extern LiveMode live_mode(void);
 
 /* Error warming unless the index is complete. LIVE_IN_MEMORY only. */
 extern void live_require_ready(void);
-
-/*
- * SPI as hail_owner with a safe search path: the functions callers use are neither SECURITY DEFINER nor do
- * they set anything, to be cheap where no table is needed. Everything the caller may do was decided before.
- * An error undoes the role.
- */
-typedef struct LiveOwner {
-    Oid user;
-    int context, guc_level;
-} LiveOwner;
-
-extern LiveOwner live_owner_begin(void);
-extern void live_owner_end(LiveOwner saved);
 
 /* Columns of hail.drivers that the index mirrors, besides the id. */
 #define LIVE_ROW_FIELDS(X)                                                                                   \

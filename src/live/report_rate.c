@@ -41,13 +41,13 @@ static bool serves_porter_class(const pg_uuid_t *driver_id)
     if (indexed && live_index_find(driver_id, &entry))
         mask = entry.row.class_mask;
     if (!indexed || read_at == 0 || now > read_at + CLASSES_AGE) {
-        LiveOwner saved = live_owner_begin();
+        HailOwner saved = hail_owner_begin();
 
         porter_mask = first_integer(&read_porter_mask, NULL);
         read_at = now;
         if (!indexed)
             mask = first_integer(&read_class_mask, (Datum[]){UUIDPGetDatum(driver_id)});
-        live_owner_end(saved);
+        hail_owner_end(saved);
     }
     return (mask & porter_mask) != 0;
 }

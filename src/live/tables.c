@@ -137,7 +137,7 @@ static int search_radius(const LiveSearch *search, double radius_m, Datum exclud
 
 int live_tables_search(const LiveSearch *search, LiveHit *hits)
 {
-    LiveOwner saved = live_owner_begin();
+    HailOwner saved = hail_owner_begin();
     Datum *ids = palloc(sizeof(Datum) * (search->excluded_count + 1));
     Datum excluded;
     LiveHit *found = NULL;
@@ -155,7 +155,7 @@ int live_tables_search(const LiveSearch *search, LiveHit *hits)
     }
     count = Min(count, search->max_results);
     memcpy(hits, found, sizeof(LiveHit) * count);
-    live_owner_end(saved);
+    hail_owner_end(saved);
     return count;
 }
 
@@ -169,11 +169,11 @@ static HailStatement find_driver = {"SELECT " LIVE_BOTH_COLUMNS ","
 
 bool live_tables_find(const pg_uuid_t *driver_id, LiveEntry *entry)
 {
-    LiveOwner saved = live_owner_begin();
+    HailOwner saved = hail_owner_begin();
     bool found = hail_execute(&find_driver, (Datum[]){UUIDPGetDatum(driver_id)}, NULL, true, 1) == 1 &&
                  result_entry(0, entry);
 
-    live_owner_end(saved);
+    hail_owner_end(saved);
     return found;
 }
 
@@ -189,13 +189,13 @@ LiveReportResult live_tables_report(const LiveReport *report)
 {
     LiveReportResult result = {LIVE_REPORT_UNKNOWN, LIVE_OFFLINE};
     int64 interval = Max((int64)hail_history_interval_s * USECS_PER_SEC, 1);
-    LiveOwner saved;
+    HailOwner saved;
     LiveEntry entry;
 
     if (RecoveryInProgress())
         ereport(ERROR, hail_error(HAIL_READ_ONLY), errmsg("this server is a standby and takes no positions"),
                 errhint("Report to the primary."));
-    saved = live_owner_begin();
+    saved = hail_owner_begin();
     if (hail_execute(&read_driver, (Datum[]){UUIDPGetDatum(&report->driver_id)}, NULL, false, 1) == 1) {
         result_entry(0, &entry);
         /* the first point in each interval is kept: nothing remembers the last one that was */
@@ -208,7 +208,7 @@ LiveReportResult live_tables_report(const LiveReport *report)
             live_write_positions(&position, 1);
         }
     }
-    live_owner_end(saved);
+    hail_owner_end(saved);
     return result;
 }
 
@@ -224,7 +224,7 @@ static HailStatement read_all = {
 
 void live_tables_visit(void (*visit)(const LiveEntry *entry, void *arg), void *arg)
 {
-    LiveOwner saved = live_owner_begin();
+    HailOwner saved = hail_owner_begin();
     pg_uuid_t last = {{0}};
     uint64 rows;
 
@@ -241,7 +241,7 @@ void live_tables_visit(void (*visit)(const LiveEntry *entry, void *arg), void *a
         }
         SPI_freetuptable(table);
     }
-    live_owner_end(saved);
+    hail_owner_end(saved);
 }
 
 static HailStatement read_silent = {

@@ -148,7 +148,7 @@ static int driver_order(const void *a, const void *b)
 int live_write_through(void)
 {
     LiveReport *reports;
-    LiveOwner saved;
+    HailOwner saved;
     int32 words;
     int count = 0, written = 0;
 
@@ -158,7 +158,7 @@ int live_write_through(void)
     words = (live_index_slots() + 31) / 32;
     if (pass.left == 0)
         pass.left = words;
-    saved = live_owner_begin();
+    saved = hail_owner_begin();
     reports = palloc_extended(sizeof(LiveReport) * (hail_write_through_batch + 32), MCXT_ALLOC_HUGE);
     while (pass.left > 0 && count < hail_write_through_batch) {
         int32 word = pass.next;
@@ -171,7 +171,7 @@ int live_write_through(void)
         qsort(reports, count, sizeof(LiveReport), driver_order);
         written = live_write_positions(reports, count);
     }
-    live_owner_end(saved);
+    hail_owner_end(saved);
     return written;
 }
 
