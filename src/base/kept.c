@@ -4,18 +4,15 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "storage/proc.h"
-#include "utils/acl.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/kept.h"
+#include "base/owner.h"
 
 static HailKept *all = NULL;
 
@@ -45,22 +42,12 @@ static void prepare_to_load(HailKept *kept)
 /* An error undoes the role. */
 static void *load_as_owner(HailKept *kept, MemoryContext context)
 {
-    Oid user;
-    int security, guc_level = NewGUCNestLevel();
-    MemoryContext before = CurrentMemoryContext;
-    void *copy;
+    HailOwner saved = hail_owner_begin();
+    MemoryContext before = MemoryContextSwitchTo(context);
+    void *copy = kept->load();
 
-    GetUserIdAndSecContext(&user, &security);
-    SetUserIdAndSecContext(get_role_oid("hail_owner", false), security | SECURITY_LOCAL_USERID_CHANGE);
-    (void)set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                            true, 0, false);
-    SPI_connect();
-    MemoryContextSwitchTo(context);
-    copy = kept->load();
-    SPI_finish();
     MemoryContextSwitchTo(before);
-    AtEOXact_GUC(true, guc_level);
-    SetUserIdAndSecContext(user, security);
+    hail_owner_end(saved);
     return copy;
 }
 

@@ -77,17 +77,3 @@ void hail_shmem_init(void)
     previous_startup_hook = shmem_startup_hook;
     shmem_startup_hook = startup_shmem;
 }
-
-bool hail_memory_serves(void)
-{
-    static int serves = -1; /* this database; it can't be renamed under a connection */
-
-    if (serves < 0) {
-        /* Only our workers ask outside of a transaction, where no catalog can be read; they serve
-         * hail.database. */
-        char *name = IsTransactionState() ? get_database_name(MyDatabaseId) : hail_worker_database;
-
-        serves = name != NULL && strcmp(name, hail_worker_database) == 0;
-    }
-    return serves && !RecoveryInProgress();
-}

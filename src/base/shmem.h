@@ -34,11 +34,4 @@ extern bool hail_memory_serves(void);
 /* Install the hooks; called last by _PG_init. */
 extern void hail_shmem_init(void);
 
-/*
- * Does this backend's database own what lies in shared memory? Of a cluster's databases only hail.database
- * does, and none in recovery: there, as without preload, the tables answer. In a transaction, or in one of
- * our workers.
- */
-extern bool hail_memory_serves(void);
-
 #endif
