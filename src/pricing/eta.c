@@ -1,6 +1,7 @@
 /* What a way is expected to take; see eta.h. */
 #include "postgres.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "geo/geo.h"
