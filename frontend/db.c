@@ -30,7 +30,7 @@
 typedef struct Slot {
     PGconn *connection; /* NULL: not connected */
     bool begin_prepared;
-    bool prepared[ROUTER_MAX_ROUTES];
+    bool prepared[ROUTER_MAX_ROUTES][2]; /* the row's statement, its remedy */
     struct Slot *next_free;
 } Slot;
 
@@ -67,14 +67,15 @@ static long long now_ms(void)
 
 /* What a route's calls send besides their values. */
 static struct {
-    char name[16];    /* of the prepared statement */
+    char name[2][16]; /* of the prepared statements */
     char timeout[16]; /* ms */
 } route_texts[ROUTER_MAX_ROUTES];
 
 static void write_route_texts(void)
 {
     for (int i = 0; i < router.count; i++) {
-        snprintf(route_texts[i].name, sizeof(route_texts[i].name), "route_%d", i);
+        snprintf(route_texts[i].name[0], sizeof(route_texts[i].name[0]), "route_%d", i);
+        snprintf(route_texts[i].name[1], sizeof(route_texts[i].name[1]), "remedy_%d", i);
         snprintf(route_texts[i].timeout, sizeof(route_texts[i].timeout), "%d",
                  timeout_ms(router.routes[i]->timeout));
     }
@@ -257,14 +258,13 @@ static bool slot_is_alive(const Slot *slot)
 
 typedef struct Plan {
     const Route *route;
-    const char *name, *timeout;
-    bool begin, prepare_begin, prepare_call;
+    const char *name, *sql, *timeout;
+    bool read_only, begin, prepare_begin, prepare_call;
 } Plan;
 
 static bool send_pipeline(Slot *slot, const DbCall *call, const Plan *plan)
 {
-    const char *begin_values[4] = {call->token, call->request_id, plan->timeout,
-                                   plan->route->read_only ? "t" : "f"};
+    const char *begin_values[4] = {call->token, call->request_id, plan->timeout, plan->read_only ? "t" : "f"};
     PGconn *c = slot->connection;
 
     if (plan->prepare_begin &&
@@ -272,7 +272,7 @@ static bool send_pipeline(Slot *slot, const DbCall *call, const Plan *plan)
         return false;
     if (plan->begin && !PQsendQueryPrepared(c, "begin", 4, begin_values, NULL, NULL, 0))
         return false;
-    if (plan->prepare_call && !PQsendPrepare(c, plan->name, plan->route->sql, 0, NULL))
+    if (plan->prepare_call && !PQsendPrepare(c, plan->name, plan->sql, 0, NULL))
         return false;
     return PQsendQueryPrepared(c, plan->name, call->value_count, call->values, NULL, NULL, 0) &&
            PQpipelineSync(c);
@@ -367,7 +367,7 @@ static Outcome read_pipeline(Slot *slot, const DbCall *call, const Plan *plan, D
         if (status == PGRES_COMMAND_OK && plan->prepare_begin && step == 0)
             slot->begin_prepared = true;
         else if (status == PGRES_COMMAND_OK && plan->prepare_call && step == steps - 2)
-            slot->prepared[call->route] = true;
+            slot->prepared[call->route][call->remedy] = true;
         if (status == PGRES_TUPLES_OK && step == steps - 1) {
             reply->result = result;
             continue;
@@ -389,14 +389,17 @@ static Outcome read_pipeline(Slot *slot, const DbCall *call, const Plan *plan, D
 
 static Outcome run_pipeline(Slot *slot, const DbCall *call, DbReply *reply, char *sqlstate)
 {
-    Plan plan = {.route = router.routes[call->route],
-                 .name = route_texts[call->route].name,
-                 .timeout = route_texts[call->route].timeout};
+    const Route *route = router.routes[call->route];
+    Plan plan = {.route = route,
+                 .name = route_texts[call->route].name[call->remedy],
+                 .sql = call->remedy ? route->remedy->sql : route->sql,
+                 .timeout = route_texts[call->route].timeout,
+                 .read_only = route->read_only && !call->remedy};
     Outcome outcome;
 
     plan.begin = !plan.route->merged;
     plan.prepare_begin = plan.begin && !slot->begin_prepared;
-    plan.prepare_call = !slot->prepared[call->route];
+    plan.prepare_call = !slot->prepared[call->route][call->remedy];
     if (!send_pipeline(slot, call, &plan)) {
         slot_disconnect(slot);
         return CALL_BROKEN;

@@ -23,6 +23,7 @@
 
 typedef struct DbCall {
     int route;         /* index into router.routes: names the prepared statement */
+    bool remedy;       /* the statement is the route's remedy (router.h), not its own */
     const char *token; /* unused for a merged route */
     const char *request_id;
     const char *const *values; /* $1 ... of the route's SQL, text; NULL: SQL NULL */

@@ -7,9 +7,12 @@
 
 #include "memory.h"
 
-/* Append `json` (valid JSON text, as PostgreSQL prints it) with every object key in camelCase; values stay as
- * they are. */
-extern void json_camel_case(Buffer *out, const char *json, size_t length);
+/*
+ * Append `json` (valid JSON text, as PostgreSQL prints it) with every object key in camelCase; values stay as
+ * they are. Members named in `unseen` (snake_case, ends with NULL; NULL: none) are left out where they are
+ * null.
+ */
+extern void json_camel_case(Buffer *out, const char *json, size_t length, const char *const *unseen);
 
 /* Append a snake_case name in camelCase: an underscore before a letter or digit goes, that letter becomes a
  * capital. */

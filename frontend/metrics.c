@@ -9,8 +9,8 @@
 static const double bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30};
 #define BUCKETS ((int)(sizeof(bounds) / sizeof(bounds[0])))
 
-static const int statuses[] = {200, 201, 204, 400, 401, 403, 404, 405, 409,
-                               413, 415, 422, 429, 431, 500, 503, 504};
+static const int statuses[] = {200, 201, 204, 304, 400, 401, 403, 404, 405,
+                               409, 413, 415, 422, 429, 431, 500, 503, 504};
 #define STATUSES ((int)(sizeof(statuses) / sizeof(statuses[0])))
 
 /* The last row counts requests that found no route. */

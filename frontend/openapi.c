@@ -160,6 +160,16 @@ static void add_property(Buffer *out, const Route *route, int at, size_t prefix_
     }
 }
 
+/* Members that are taken and not used: of any type. */
+static void add_ignored(Buffer *out, const char *names)
+{
+    for (const char *s = names; s != NULL; s = strchr(s, '|') ? strchr(s, '|') + 1 : NULL) {
+        item(out);
+        buffer_format(out, "\"%.*s\":{\"description\":\"Not used: meta.ignored names it.\"}",
+                      (int)strcspn(s, "|"), s);
+    }
+}
+
 /* The object made of the body parameters whose names begin with `prefix`. */
 static void add_object(Buffer *out, const Route *route, const char *prefix)
 {
@@ -170,6 +180,8 @@ static void add_object(Buffer *out, const Route *route, const char *prefix)
     for (int i = 0; i < count; i++)
         if (route->params[i].source == IN_BODY && strncmp(route->params[i].name, prefix, length) == 0)
             add_property(out, route, i, length);
+    if (length == 0)
+        add_ignored(out, route->ignored);
     begin_list(out, "},\"required\":[");
     for (int i = 0; i < count; i++) {
         const char *name;
@@ -296,6 +308,13 @@ static void add_success(Buffer *out, const Route *route)
     buffer_text(out, "},");
     if (route->etag)
         buffer_text(out, "\"304\":{\"description\":\"Not modified\"},");
+    if (route->remedy != NULL)
+        buffer_format(
+            out,
+            "\"%d\":{\"description\":\"Failure; with %s, error.details.%s may be what to go on with\","
+            "\"$ref\":\"#/components/responses/Error\"},",
+            hail_error_rows[route->remedy->error].http_status, hail_error_rows[route->remedy->error].code,
+            route->remedy->member);
     buffer_text(out, "\"default\":{\"$ref\":\"#/components/responses/Error\"}}");
 }
 
@@ -412,7 +431,9 @@ static void add_components(Buffer *out)
     buffer_text(
         out,
         ",\"Meta\":{\"type\":\"object\",\"properties\":{\"requestId\":{\"type\":\"string\"},"
-        "\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"},\"version\":{\"type\":\"string\"}}},"
+        "\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"},\"version\":{\"type\":\"string\"},"
+        "\"ignored\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":"
+        "\"members of the body that were not used\"}}},"
         "\"Success\":{\"type\":\"object\",\"required\":[\"success\",\"data\",\"meta\"],\"properties\":"
         "{\"success\":{\"const\":true},\"data\":{},\"meta\":{\"$ref\":\"#/components/schemas/Meta\"}}},"
         "\"Failure\":{\"type\":\"object\",\"required\":[\"success\",\"error\",\"meta\"],\"properties\":"
@@ -420,7 +441,9 @@ static void add_components(Buffer *out)
         "\"details\"],"
         "\"properties\":{\"code\":{\"$ref\":\"#/components/schemas/"
         "ErrorCode\"},\"message\":{\"type\":\"string\"},"
-        "\"details\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/FieldError\"}},"
+        "\"details\":{\"oneOf\":[{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/"
+        "FieldError\"}},"
+        "{\"type\":\"object\",\"description\":\"what the operation gives along with this code\"}]},"
         "\"hint\":{\"type\":\"string\"}}},\"meta\":{\"$ref\":\"#/components/schemas/Meta\"}}},"
         "\"FieldError\":{\"type\":\"object\",\"required\":[\"field\",\"message\"],\"properties\":"
         "{\"field\":{\"type\":\"string\"},\"message\":{\"type\":\"string\"}}},"

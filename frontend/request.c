@@ -114,9 +114,7 @@ bool request_take_token(Request *request)
 
 bool request_accepts(const Request *request, const char *media_type)
 {
-    const char *accept = mg_get_header(request->connection, "Accept");
-
-    return accept != NULL && strcasestr(accept, media_type) != NULL;
+    return accept_prefers(mg_get_header(request->connection, "Accept"), media_type, "application/json");
 }
 
 static bool is_json_type(const char *type)
@@ -257,7 +255,18 @@ static bool body_name_is_known(const Route *route, const char *name, bool *has_m
     return known || (route->choice != NULL && strcmp(route->choice, name) == 0);
 }
 
-/* Refuse what the row does not declare. `prefix` is the dotted name of `object`, "" for the body itself. */
+/* Members of the body that the row ignores: kept for meta.ignored, in the order of the body. */
+static bool is_ignored(Request *request, const char *name)
+{
+    if (!value_in(request->route->ignored, name))
+        return false;
+    if (request->ignored_count < REQUEST_MAX_IGNORED)
+        request->ignored[request->ignored_count++] = name;
+    return true;
+}
+
+/* Refuse what the row neither declares nor ignores. `prefix` is the dotted name of `object`, "" for the body
+ * itself. */
 static void refuse_unknown_members(Request *request, json_t *object, const char *prefix)
 {
     const char *key;
@@ -268,12 +277,14 @@ static void refuse_unknown_members(Request *request, json_t *object, const char 
         char *name = arena_format(request->arena, "%s%s%.64s", prefix, *prefix ? "." : "", key);
         bool has_members;
 
-        if (!body_name_is_known(request->route, name, &has_members))
-            request_error(request, name, "is not known here");
-        else if (has_members && json_is_object(value))
+        if (!body_name_is_known(request->route, name, &has_members)) {
+            if (!is_ignored(request, name))
+                request_error(request, name, "is not known here");
+        } else if (has_members && json_is_object(value)) {
             refuse_unknown_members(request, value, name);
-        else if (has_members && !json_is_null(value))
+        } else if (has_members && !json_is_null(value)) {
             request_error(request, name, "must be an object");
+        }
     }
 }
 

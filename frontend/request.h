@@ -17,6 +17,7 @@
 
 #define REQUEST_BODY_LIMIT       (1024 * 1024)
 #define REQUEST_MAX_FIELD_ERRORS 50
+#define REQUEST_MAX_IGNORED      20
 #define REQUEST_ID_SIZE          129
 #define TOKEN_LIMIT              8192
 
@@ -49,6 +50,9 @@ typedef struct Request {
     int query_count;
     const char *values[ROUTE_MAX_PARAMS];
     int value_count;
+    const char *ignored[REQUEST_MAX_IGNORED]; /* members of the body that the row ignores; arena */
+    int ignored_count;
+    const char *remedy;        /* JSON that goes with the error as route->remedy->member; NULL: none */
     const char *cache_control; /* of the answer; NULL: no-store */
     FieldError errors[REQUEST_MAX_FIELD_ERRORS];
     int error_count;
@@ -68,7 +72,7 @@ extern void request_take_id(Request *request);
 /* The bearer token: false when there is none. */
 extern bool request_take_token(Request *request);
 
-/* True when the Accept header names the media type. */
+/* True when the Accept header asks for the media type, and no less than for application/json. */
 extern bool request_accepts(const Request *request, const char *media_type);
 
 typedef enum BodyResult {

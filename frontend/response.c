@@ -17,6 +17,28 @@
 #define TYPE_OID_BOOL 16
 #define TYPE_OID_INT4 23
 
+/*
+ * What not every role sees (src/dispatch/accept.c, src/pricing/quote_view.c): the database blanks it, and a
+ * blank is left out, so that an answer tells nobody what there is to hide.
+ */
+static const char *const unseen[] = {"commission_bp",
+                                     "hold_id",
+                                     "policy_id",
+                                     "rounds_before",
+                                     "next_round_at",
+                                     "pooled_at",
+                                     "excluded_drivers",
+                                     "code_attempts",
+                                     "backup_driver_id",
+                                     "variant_id",
+                                     "variant_multiplier",
+                                     "fare_id",
+                                     "per_km",
+                                     "per_minute",
+                                     "minimum_fare",
+                                     "rounding",
+                                     NULL};
+
 static atomic_bool draining;
 
 void response_set_draining(void)
@@ -46,6 +68,17 @@ static bool keeps_alive(const Request *request)
     return request->info->http_version != NULL && strcmp(request->info->http_version, "1.1") == 0;
 }
 
+/* What of the request, beside its path, the answer depends on. */
+static void add_vary(const Request *request)
+{
+    bool origin = request->config->origin_count > 0;
+    bool accept = request->route != NULL && request->route->shape == RESULT_GEOJSON;
+
+    if (origin || accept)
+        buffer_format(request->head_out, "Vary: %s%s%s\r\n", origin ? "Origin" : "",
+                      origin && accept ? ", " : "", accept ? "Accept" : "");
+}
+
 /* Send head and body in one write. `extra` holds further header lines, each with its CRLF. */
 static void send_answer(Request *request, int status, const char *content_type, const char *extra)
 {
@@ -64,8 +97,7 @@ static void send_answer(Request *request, int status, const char *content_type, 
                       "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n");
     buffer_format(head, "Cache-Control: %s\r\n",
                   request->cache_control != NULL ? request->cache_control : "no-store");
-    if (request->config->origin_count > 0)
-        buffer_text(head, "Vary: Origin\r\n");
+    add_vary(request);
     if (origin_is_allowed(request))
         buffer_format(
             head,
@@ -81,6 +113,17 @@ static void send_answer(Request *request, int status, const char *content_type, 
         buffer_add(head, body->data ? body->data : "", body->length);
     mg_write(request->connection, head->data, head->length);
     request->status = status;
+}
+
+/* What the body held that is not used, if anything. */
+static void add_ignored(Request *request)
+{
+    for (int i = 0; i < request->ignored_count; i++) {
+        buffer_text(request->body_out, i > 0 ? "," : ",\"ignored\":[");
+        buffer_json_string(request->body_out, request->ignored[i]);
+    }
+    if (request->ignored_count > 0)
+        buffer_text(request->body_out, "]");
 }
 
 static void add_meta(Request *request)
@@ -99,8 +142,10 @@ static void add_meta(Request *request)
     }
     buffer_format(request->body_out,
                   ",\"meta\":{\"requestId\":\"%s\",\"timestamp\":\"%s.%03ldZ\",\"version\":\"" API_VERSION
-                  "\"}}",
+                  "\"",
                   request->id, stamp, now.tv_nsec / 1000000);
+    add_ignored(request);
+    buffer_text(request->body_out, "}}");
 }
 
 void respond_plain(Request *request, int status, const char *content_type, const char *body)
@@ -124,7 +169,7 @@ static void add_value(Buffer *out, const PGresult *rows, int row)
     if (PQgetisnull(rows, row, 0))
         buffer_text(out, "null");
     else
-        json_camel_case(out, PQgetvalue(rows, row, 0), (size_t)PQgetlength(rows, row, 0));
+        json_camel_case(out, PQgetvalue(rows, row, 0), (size_t)PQgetlength(rows, row, 0), unseen);
 }
 
 /* A column's text in a row; NULL when there is no such row, or SQL NULL. */
@@ -306,7 +351,13 @@ void respond_columns(Request *request, const PGresult *rows, int row, int first)
     send_answer(request, route->status ? route->status : 200, "application/json", "");
 }
 
-static void add_details(Request *request)
+static void add_remedy(Request *request)
+{
+    buffer_format(request->body_out, "\"%s\":", request->route->remedy->member);
+    json_camel_case(request->body_out, request->remedy, strlen(request->remedy), unseen);
+}
+
+static void add_field_errors(Request *request)
 {
     Buffer *out = request->body_out;
 
@@ -321,6 +372,18 @@ static void add_details(Request *request)
     buffer_text(out, "]");
 }
 
+/* A list of fields; with a remedy, an object that holds it. */
+static void add_details(Request *request)
+{
+    if (request->remedy == NULL) {
+        add_field_errors(request);
+        return;
+    }
+    buffer_text(request->body_out, "{");
+    add_remedy(request);
+    buffer_text(request->body_out, "}");
+}
+
 /* RFC 9457. The type is the code word, under the path that lists them all. */
 static void add_problem(Request *request, ErrorKind kind, const char *message, const char *hint)
 {
@@ -330,7 +393,12 @@ static void add_problem(Request *request, ErrorKind kind, const char *message, c
                   http_status_text(kind.http_status), kind.http_status);
     buffer_json_string(out, message);
     buffer_format(out, ",\"code\":\"%s\",\"requestId\":\"%s\",\"errors\":", kind.code, request->id);
-    add_details(request);
+    add_field_errors(request);
+    if (request->remedy != NULL) {
+        buffer_text(out, ",");
+        add_remedy(request);
+    }
+    add_ignored(request);
     if (hint != NULL) {
         buffer_text(out, ",\"hint\":");
         buffer_json_string(out, hint);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "routes/routes.h"
+#include "values.h"
 
 Router router;
 
@@ -37,21 +38,35 @@ static bool same_endpoint(const Route *a, const Route *b)
     return strcmp(a->method, b->method) == 0 && strcmp(a->path, b->path) == 0;
 }
 
-/* Every $n up to the number of bound parameters is used and none beyond. */
-static bool sql_matches_params(const Route *route)
+static int bound_count(const Route *route)
 {
     int bound = route->merged ? 1 : 0;
-    char name[16];
 
     for (int i = 0; i < route_param_count(route); i++)
         bound += param_binds(route, &route->params[i]);
-    for (int i = 1; i <= bound; i++) {
+    return bound;
+}
+
+/* Every $n up to `count` is used and none beyond. */
+static bool sql_uses(const char *sql, int count)
+{
+    char name[16];
+
+    for (int i = 1; i <= count; i++) {
         snprintf(name, sizeof(name), "$%d", i);
-        if (strstr(route->sql, name) == NULL)
+        if (strstr(sql, name) == NULL)
             return false;
     }
-    snprintf(name, sizeof(name), "$%d", bound + 1);
-    return strstr(route->sql, name) == NULL;
+    snprintf(name, sizeof(name), "$%d", count + 1);
+    return strstr(sql, name) == NULL;
+}
+
+static bool ignores_a_param(const Route *route)
+{
+    for (int i = 0; i < route_param_count(route); i++)
+        if (route->params[i].source == IN_BODY && value_in(route->ignored, route->params[i].name))
+            return true;
+    return false;
 }
 
 /* A column that the row promises. */
@@ -64,7 +79,12 @@ static bool row_is_sound(const Route *route, const Route *before)
 {
     if ((route->sql == NULL) == (route->handler == NULL))
         return false;
-    if (route->sql != NULL && !sql_matches_params(route))
+    if (route->sql != NULL && !sql_uses(route->sql, bound_count(route)))
+        return false;
+    if (ignores_a_param(route))
+        return false;
+    if (route->remedy != NULL && (route->merged || route->remedy->value_count > bound_count(route) ||
+                                  !sql_uses(route->remedy->sql, route->remedy->value_count)))
         return false;
     if (route->shape == RESULT_LIST && route->list_name == NULL)
         return false;

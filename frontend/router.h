@@ -10,6 +10,9 @@
  * own role: whether it may is decided in the database, `roles` is documentation. Columns after it, by name,
  * become headers: `replayed`, `etag` and `next_cursor` (see Route).
  *
+ * What clients like to send though it never counts (prices, above all) a row names in `ignored`: it is not
+ * passed on, and meta.ignored of the answer says so.
+ *
  * Several rows may share method and path: then each names a `choice` parameter (an enum of the body) and the
  * value that selects the row.
  */
@@ -18,6 +21,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "base/sqlstate.h"
 
 typedef enum ParamSource {
     IN_BODY,
@@ -64,6 +69,18 @@ typedef enum TimeoutClass { TIMEOUT_DEFAULT, TIMEOUT_POSITION, TIMEOUT_PRICING, 
 
 struct Request;
 
+/*
+ * What goes along with one error of a row: a second statement, run in a transaction of its own after the
+ * first was rolled back, whose row becomes a member of error.details. When it fails too, the error goes out
+ * alone.
+ */
+typedef struct Remedy {
+    HailError error;
+    const char *sql; /* $1 ... are the first values of the row; may be sent twice */
+    int value_count;
+    const char *member;
+} Remedy;
+
 #define ROUTE_MAX_PARAMS   24
 #define ROUTE_MAX_SEGMENTS 12
 
@@ -91,6 +108,8 @@ typedef struct Route {
      * call must be repeatable.
      */
     bool merged;
+    const char *ignored; /* "price|total": members of the body that are neither an error nor used */
+    const Remedy *remedy;
     const char *choice, *chosen;
     void (*handler)(struct Request *request); /* answers without the database call; sql is NULL then */
 } Route;

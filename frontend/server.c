@@ -94,6 +94,33 @@ static void call_merged(Request *request, const DbCall *call)
     merge_release(&merged);
 }
 
+/*
+ * What the row gives along with this error, if anything: JSON for request->remedy. The transaction of the
+ * call is over and rolled back; this is another, and its failure changes nothing about the answer.
+ */
+static void call_remedy(Request *request, const DbCall *failed, const DbReply *error, DbReply *reply)
+{
+    const Remedy *remedy = request->route->remedy;
+    DbCall call = *failed;
+
+    if (remedy == NULL || strcmp(error->sqlstate, hail_error_rows[remedy->error].sqlstate) != 0)
+        return;
+    call.remedy = call.repeatable = true;
+    call.value_count = remedy->value_count;
+    db_call(&call, reply);
+    if (!reply->failed && PQntuples(reply->result) == 1 && !PQgetisnull(reply->result, 0, 0))
+        request->remedy = PQgetvalue(reply->result, 0, 0);
+}
+
+static void fail_call(Request *request, const DbCall *call, const DbReply *error)
+{
+    DbReply remedy = {0};
+
+    call_remedy(request, call, error, &remedy);
+    respond_db_error(request, error);
+    db_reply_free(&remedy);
+}
+
 static void call_database(Request *request)
 {
     const Route *route = request->route;
@@ -111,7 +138,7 @@ static void call_database(Request *request)
     }
     db_call(&call, &reply);
     if (reply.failed)
-        respond_db_error(request, &reply);
+        fail_call(request, &call, &reply);
     else
         respond_rows(request, reply.result);
     db_reply_free(&reply);

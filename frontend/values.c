@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "json_case.h"
 
@@ -136,6 +137,47 @@ bool value_in(const char *values, const char *text)
         if (strcspn(s, "|") == length && memcmp(s, text, length) == 0)
             return true;
     return false;
+}
+
+/* The weight q of a media range's parameters, in thousandths; none, or one that is no weight: 1000. */
+static int weight_of(const char *parameters, const char *end)
+{
+    for (const char *s = parameters; s < end; s++) {
+        char *after;
+        double q;
+
+        if (*s != ';')
+            continue;
+        s += 1 + strspn(s + 1, " \t");
+        if ((*s != 'q' && *s != 'Q') || s[1] != '=')
+            continue;
+        q = strtod(s + 2, &after);
+        return after > s + 2 && q >= 0 && q <= 1 ? (int)(q * 1000 + 0.5) : 1000;
+    }
+    return 1000;
+}
+
+/* What an Accept header gives a media type that it names; -1: it does not name it. */
+static int weight_in(const char *accept, const char *type)
+{
+    size_t length = strlen(type);
+
+    while (accept != NULL && *accept != '\0') {
+        const char *end = accept + strcspn(accept, ",");
+
+        accept += strspn(accept, " \t");
+        if (strncasecmp(accept, type, length) == 0 && strchr(";, \t", accept[length]) != NULL)
+            return weight_of(accept + length, end);
+        accept = *end == ',' ? end + 1 : end;
+    }
+    return -1;
+}
+
+bool accept_prefers(const char *accept, const char *type, const char *usual)
+{
+    int weight = weight_in(accept, type);
+
+    return weight > 0 && weight >= weight_in(accept, usual);
 }
 
 static bool has_limits(const Param *param)

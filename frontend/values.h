@@ -28,7 +28,13 @@ extern bool text_is_timestamp(const char *text);
  */
 extern bool json_nests_within(const char *json, size_t length, int limit);
 
-/* One of "a|b|c"? */
+/* One of "a|b|c"? NULL lists nothing. */
 extern bool value_in(const char *values, const char *text);
+
+/*
+ * Does an Accept header (RFC 9110; NULL: none) ask for `type` by name, and no less than for `usual`?
+ * Wildcards name nothing: who does not care gets the usual.
+ */
+extern bool accept_prefers(const char *accept, const char *type, const char *usual);
 
 #endif

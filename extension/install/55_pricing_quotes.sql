@@ -53,11 +53,22 @@ COMMENT ON COLUMN hail.quotes.stops IS
 'Quotes of jobs: latitude and longitude of every stop in its order, the first the pickup and the last the dropoff; distance and time are those of all legs.';
 COMMENT ON COLUMN hail.quotes.minimum_amount IS 'What the minimum fare adds.';
 
--- A quote names a person and two places: analysts don't get it.
-GRANT SELECT ON hail.quotes TO hail_customer, hail_admin;
+-- A quote names a person and two places: analysts don't get it. Customers read the columns that hail.quote_for_caller()
+-- leaves them.
+GRANT SELECT ON hail.quotes TO hail_admin;
+GRANT SELECT (id, customer_id, region_id, service_class, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s,
+              base_amount, distance_amount, time_amount, surge, time_multiplier, event_multiplier, multiplier_amount,
+              minimum_amount, booking_fee, rounding_amount, total, cancellation_fee, currency, created_at, expires_at, stops,
+              set_id, replaces, waiting_free_s, waiting_per_minute, waiting_max, duration_low_s, duration_high_s, eta_source)
+    ON hail.quotes TO hail_customer;
 CREATE POLICY quotes_customer ON hail.quotes FOR SELECT TO hail_customer
     USING (customer_id = hail.current_subject());
 CREATE POLICY quotes_admin ON hail.quotes FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
+
+CREATE FUNCTION hail.quote_for_caller(quote hail.quotes) RETURNS hail.quotes
+LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'hail_quote_for_caller';
+COMMENT ON FUNCTION hail.quote_for_caller(hail.quotes) IS
+'A quote with NULL in the columns that the calling role does not see; administrators see all. Internal.';
 
 -- Prices
 
@@ -83,6 +94,11 @@ CREATE TYPE hail.fare AS (
 );
 COMMENT ON TYPE hail.fare IS
 'What a trip would cost, and why: the amounts (minor units) add up to total; road distance and time as estimated.';
+
+CREATE FUNCTION hail.fare_for_caller(fare hail.fare) RETURNS hail.fare
+LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'hail_fare_for_caller';
+COMMENT ON FUNCTION hail.fare_for_caller(hail.fare) IS
+'A fare without the commission, which only administrators see. Internal.';
 
 CREATE FUNCTION hail.trip_metres(pickup_lat float8, pickup_lng float8, dropoff_lat float8, dropoff_lng float8)
 RETURNS float8
@@ -208,7 +224,7 @@ BEGIN
             PERFORM hail.fail('outside_service_area', 'pickup is outside the region', 'pickup_lat');
         END IF;
     END IF;
-    RETURN hail.price_class(place, pickup_lat, pickup_lng, metres, service_class);
+    RETURN hail.fare_for_caller(hail.price_class(place, pickup_lat, pickup_lng, metres, service_class));
 END
 $$;
 COMMENT ON FUNCTION hail.estimate_fare(text, float8, float8, float8, float8, text) IS
@@ -245,7 +261,8 @@ BEGIN
     END LOOP;
     RETURN QUERY
     SELECT p.*, hail.pickup_eta(pickup_lat, pickup_lng, c.id, 10000, place.distance_factor, place.speed_kmh)
-    FROM hail.price_classes(place, pickup_lat, pickup_lng, metres, service_classes) p
+    FROM hail.price_classes(place, pickup_lat, pickup_lng, metres, service_classes) f
+         CROSS JOIN LATERAL hail.fare_for_caller(f) p
          JOIN hail.service_classes c ON c.code = p.service_class
     ORDER BY c.id;
 END
@@ -303,8 +320,8 @@ BEGIN
                    WHERE u.id = create_quote.customer_id AND u.role = 'customer' AND u.active) THEN
         PERFORM hail.fail('not_found', 'customer does not exist', 'customer_id');
     END IF;
-    RETURN hail.store_quote(create_quote.customer_id, place.id, price, create_quote.pickup_lat, create_quote.pickup_lng,
-                            create_quote.dropoff_lat, create_quote.dropoff_lng);
+    RETURN hail.quote_for_caller(hail.store_quote(create_quote.customer_id, place.id, price, create_quote.pickup_lat,
+        create_quote.pickup_lng, create_quote.dropoff_lat, create_quote.dropoff_lng));
 END
 $$;
 COMMENT ON FUNCTION hail.create_quote(uuid, float8, float8, float8, float8, text) IS

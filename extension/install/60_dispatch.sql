@@ -449,15 +449,17 @@ GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, dri
               pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, cancellation_fee, currency, surge,
               pickup_code, round, search_until, queue_position, favourites_first, event_version, idempotency_key, requested_at,
               matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by, cancel_reason, no_drivers_reason,
-              scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l, partner_id, partner_order)
+              scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l, partner_id, partner_order, waiting_amount)
     ON hail.trips TO hail_customer, hail_partner;
 GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, driver_slot, state, strategy, payment_method, pickup_lat,
               pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge,
               round, event_version, requested_at, matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by,
-              cancel_reason, scheduled_for, confirm_by, confirmed_at, backup_driver_id, weight_kg, volume_l) ON hail.trips TO hail_driver;
+              cancel_reason, scheduled_for, confirm_by, confirmed_at, backup_driver_id, weight_kg, volume_l, waiting_amount)
+    ON hail.trips TO hail_driver;
 GRANT SELECT (id, region_id, service, service_class, state, strategy, payment_method, distance_m, duration_s, price, commission_bp,
               cancellation_fee, currency, surge, round, policy_id, requested_at, matched_at, arrived_at, started_at, completed_at,
-              cancelled_at, cancelled_by, no_drivers_reason, scheduled_for, confirmed_at) ON hail.trips TO hail_analyst;
+              cancelled_at, cancelled_by, no_drivers_reason, scheduled_for, confirmed_at, variant_id, waiting_amount)
+    ON hail.trips TO hail_analyst;
 
 CREATE POLICY offers_customer ON hail.offers FOR SELECT TO hail_customer USING (hail.own_trip(trip_id));
 CREATE POLICY offers_driver ON hail.offers FOR SELECT TO hail_driver USING (driver_id = hail.current_subject());

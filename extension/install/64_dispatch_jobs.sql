@@ -268,7 +268,7 @@ BEGIN
                    WHERE u.id = create_job_quote.customer_id AND u.role = 'customer' AND u.active) THEN
         PERFORM hail.fail('not_found', 'customer does not exist', 'customer_id');
     END IF;
-    RETURN hail.quote_stops(customer_id, hail.parse_stops(stops), service_class);
+    RETURN hail.quote_for_caller(hail.quote_stops(customer_id, hail.parse_stops(stops), service_class));
 END
 $$;
 COMMENT ON FUNCTION hail.create_job_quote(uuid, jsonb, text) IS

@@ -44,6 +44,8 @@ const Route dispatch_routes[] = {
                  .fallback = "false",
                  .about = "ask the customer's favourite drivers before others"},
                 KEY},
+     .ignored = PRICES,
+     .remedy = NEW_QUOTE,
      .status = 201,
      .rate = "trip_request",
      .roles = "customer",

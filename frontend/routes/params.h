@@ -44,4 +44,17 @@
         .name = "quoteId", .type = TYPE_UUID, .required = true                                               \
     }
 
+/* What clients send of their own idea of a price: prices are made here alone. */
+#define PRICES                                                                                               \
+    "price|total|amount|fare|surge|surgeMultiplier|multiplier|currency|discount|commission|estimatedPrice|"  \
+    "totalPrice"
+
+/* The price has risen too far since the quote: a new quote for the same trip, to be used at once. */
+#define NEW_QUOTE                                                                                            \
+    &(const Remedy)                                                                                          \
+    {                                                                                                        \
+        .error = HAIL_QUOTE_CHANGED, .sql = "SELECT row_to_json(q) FROM hail.requote($1) q",                 \
+        .value_count = 1, .member = "quote"                                                                  \
+    }
+
 #endif

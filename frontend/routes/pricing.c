@@ -1,4 +1,5 @@
 /* Endpoints of pricing. */
+#include "routes/params.h"
 #include "routes/routes.h"
 
 #define PLACES                                                                                               \
@@ -15,6 +16,7 @@ const Route pricing_routes[] = {
      .summary = "Lock a price",
      .sql = "SELECT row_to_json(t) FROM hail.create_quote(hail.current_subject(), $1, $2, $3, $4, $5) t",
      .params = {PLACES, {.name = "serviceClass", .type = TYPE_STRING, .required = true, .min = 1, .max = 32}},
+     .ignored = PRICES,
      .status = 201,
      .roles = "customer",
      .timeout = TIMEOUT_PRICING},
@@ -28,6 +30,7 @@ const Route pricing_routes[] = {
                  .min = 1,
                  .max = 16,
                  .about = "default: every class with a price list"}},
+     .ignored = PRICES,
      .shape = RESULT_LIST,
      .list_name = "estimates",
      .roles = "customer driver admin partner",

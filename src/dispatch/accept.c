@@ -22,10 +22,10 @@
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
-#include "utils/typcache.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/row.h"
 #include "base/statement.h"
 #include "dispatch/accept.h"
 #include "dispatch/counters.h"
@@ -447,49 +447,33 @@ static bool accept_trip(Accept *accept)
 }
 
 /* What a role does not see of a trip; the columns it may read of hail.trips are the same. */
-static const char *const hidden_from_customers[] = {
-    "commission_bp", "hold_id",          "policy_id",     "rounds_before",    "next_round_at",
-    "pooled_at",     "excluded_drivers", "code_attempts", "backup_driver_id", NULL};
-static const char *const hidden_from_drivers[] = {"quote_id",
-                                                  "pickup_code",
-                                                  "hold_id",
-                                                  "policy_id",
-                                                  "rounds_before",
-                                                  "search_until",
-                                                  "next_round_at",
-                                                  "pooled_at",
-                                                  "queue_position",
-                                                  "excluded_drivers",
-                                                  "favourites_first",
-                                                  "idempotency_key",
-                                                  "code_attempts",
-                                                  "no_drivers_reason",
-                                                  "partner_id",
-                                                  "partner_order",
-                                                  NULL};
+static const char *const hidden_from_customers[] = {"commission_bp",
+                                                    "hold_id",
+                                                    "policy_id",
+                                                    "rounds_before",
+                                                    "next_round_at",
+                                                    "pooled_at",
+                                                    "excluded_drivers",
+                                                    "code_attempts",
+                                                    "backup_driver_id",
+                                                    "variant_id",
+                                                    NULL};
+static const char *const hidden_from_drivers[] = {"quote_id",         "pickup_code",       "hold_id",
+                                                  "policy_id",        "rounds_before",     "search_until",
+                                                  "next_round_at",    "pooled_at",         "queue_position",
+                                                  "excluded_drivers", "favourites_first",  "idempotency_key",
+                                                  "code_attempts",    "no_drivers_reason", "partner_id",
+                                                  "partner_order",    "variant_id",        NULL};
 
 Datum trip_for_caller(Datum trip)
 {
     HailRole role = hail_actor().role;
-    const char *const *hidden =
-        role == HAIL_ROLE_CUSTOMER || role == HAIL_ROLE_PARTNER ? hidden_from_customers : hidden_from_drivers;
-    HeapTupleHeader header = DatumGetHeapTupleHeader(trip);
-    TupleDesc desc;
-    HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
-    int columns[lengthof(hidden_from_drivers)], count;
-    Datum values[lengthof(hidden_from_drivers)] = {0}, result;
-    bool nulls[lengthof(hidden_from_drivers)];
 
     if (role == HAIL_ROLE_ADMIN)
         return trip;
-    desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
-    for (count = 0; hidden[count] != NULL; count++) {
-        columns[count] = SPI_fnumber(desc, hidden[count]);
-        nulls[count] = true;
-    }
-    result = HeapTupleGetDatum(heap_modify_tuple_by_cols(&tuple, desc, count, columns, values, nulls));
-    ReleaseTupleDesc(desc);
-    return result;
+    return hail_row_without(trip, role == HAIL_ROLE_CUSTOMER || role == HAIL_ROLE_PARTNER
+                                      ? hidden_from_customers
+                                      : hidden_from_drivers);
 }
 
 Datum dispatch_accept(const AcceptRequest *request, bool *already)

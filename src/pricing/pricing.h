@@ -21,4 +21,13 @@ extern int surge_multiplier_at(int16 region_id, double hexagon_size_m, double la
  */
 extern int surge_tick(void);
 
+/*
+ * A row of hail.quotes as the caller may see it: NULL in what only administrators do (quote_view.c). Made in
+ * the current memory context.
+ */
+extern Datum quote_for_caller(Datum quote);
+
+/* The same of a value of type hail.fare. */
+extern Datum fare_for_caller(Datum fare);
+
 #endif

@@ -43,8 +43,8 @@ def _(w):
 def _(w):
     c = w.person("customer")
     refused(c.post("location/update", dict(PICKUP, altitude=3)), 400, "invalid_value", "altitude")
-    body = {"pickup": dict(PICKUP, floor=2), "dropoff": DROPOFF, "serviceClass": "economy", "price": 1}
-    refused(c.post("pricing/quote", body), 400, "invalid_value", "pickup.floor", "price")
+    body = {"pickup": dict(PICKUP, floor=2), "dropoff": DROPOFF, "serviceClass": "economy", "tip": 1}
+    refused(c.post("pricing/quote", body), 400, "invalid_value", "pickup.floor", "tip")
     refused(c.get("location/nearby?lat=30&lng=31&colour=red"), 400, "invalid_value", "colour")
     refused(c.get("location/nearby?lat=30&lng=31&lat=30"), 400, "invalid_value", "lat")
     refused(c.get("wallet?x"), 400, "invalid_value", "x")

@@ -3,12 +3,14 @@
 A test gets the World: haild (started here), psql, and makers of customers and drivers with a token. No test sleeps to
 wait for something; `eventually` polls a condition with a generous limit.
 """
+import collections
 import contextlib
 import http.client
 import importlib
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -72,14 +74,35 @@ class Answer:
         return f"{self.status} {self.raw[:600]!r}"
 
 
+# Keys that no answer to these roles may hold, at any depth, not even with null. Who asks for a price learns amounts and
+# multipliers; not what the operator earns, how many asked for rides or drive around, or what it tries out on whom.
+OPERATORS = {"commission", "commissionBp", "policyId", "holdId", "excludedDrivers", "codeAttempts", "roundsBefore",
+             "nextRoundAt", "pooledAt", "backupDriverId", "variantId", "variantMultiplier", "variant", "experiment",
+             "experimentId", "bucket", "fareId", "perKm", "perMinute", "minimumFare", "rounding", "demand", "supply",
+             "requests", "ratio", "raw", "smoothed", "target", "heldUntil", "support", "weight", "samples", "counts"}
+UNSEEN = {"customer": OPERATORS, "partner": OPERATORS,
+          "driver": OPERATORS - {"commission", "commissionBp", "backupDriverId"}}
+
+
+def keys_of(json):
+    if isinstance(json, dict):
+        return set(json).union(*map(keys_of, json.values()))
+    return set().union(*map(keys_of, json)) if isinstance(json, list) else set()
+
+
 class Person:
     """A user with a token; call(method, path, body) is a request in its name."""
 
-    def __init__(self, world, id, token):
-        self.world, self.id, self.token = world, id, token
+    def __init__(self, world, id, token, role):
+        self.world, self.id, self.token, self.role = world, id, token, role
 
     def call(self, method, path, body=None, **headers):
-        return self.world.call(method, path, body, token=self.token, **headers)
+        answer = self.world.call(method, path, body, token=self.token, **headers)
+        told = keys_of(answer.json) & UNSEEN.get(self.role, set())
+        self.world.answers[self.role] += 1
+        if told:
+            self.world.leaks.add((self.role, method, re.sub("[0-9a-f-]{36}", ":id", path), *sorted(told)))
+        return answer
 
     def get(self, path, **headers):
         return self.call("GET", path, **headers)
@@ -144,12 +167,13 @@ def exchange(port, data, read_all=True):
 
 class World:
     def __init__(self):
+        self.answers, self.leaks = collections.Counter(), set()
         self.phones = itertools.count(201000000001)
         self.haild = Haild(HAIL_ORIGINS="https://app.example.com", HAIL_OPS_LISTEN="127.0.0.1:0",
                            HAIL_LOG_LEVEL="info", HAIL_DB_CONNECTIONS="8")
         self.port = self.haild.port
         admin = self.psql("SELECT id FROM hail.users WHERE role = 'admin'")
-        self.admin = Person(self, admin, self.token(admin))
+        self.admin = Person(self, admin, self.token(admin), "admin")
 
     def psql(self, sql):
         done = subprocess.run(["psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-d", "hail", "-c", sql],
@@ -165,7 +189,7 @@ class World:
 
     def person(self, role):
         id = self.psql(f"SELECT (hail.register_user('+{next(self.phones)}', 'A {role}', '{role}')).id")
-        return Person(self, id, self.token(id))
+        return Person(self, id, self.token(id), role)
 
     def customer(self, funds=0):
         return self.customer_like("customer", funds)
@@ -217,12 +241,19 @@ class World:
         return {a["kind"]: a for a in person.get("wallet").data["accounts"]}
 
 
+def leaks_nothing(world):
+    """Over all answers of the run: see UNSEEN."""
+    equal(world.leaks, set())
+    print("#  answers looked through:", dict(world.answers))
+
+
 def main(names):
     sys.modules["harness"] = sys.modules["__main__"]
     for name in names:
         importlib.import_module(name)
     world = World()
     failed = 0
+    test("no answer to a customer, partner or driver holds what only the operator knows")(leaks_nothing)
     for name, function in TESTS:
         try:
             function(world)

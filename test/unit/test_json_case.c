@@ -8,12 +8,44 @@ static int becomes(const char *json, const char *wanted)
     Buffer out = {0};
     int same;
 
-    json_camel_case(&out, json, strlen(json));
+    json_camel_case(&out, json, strlen(json), NULL);
     same = strcmp(out.data, wanted) == 0;
     if (!same)
         printf("# %s became %s\n", json, out.data);
     buffer_free(&out);
     return same;
+}
+
+/* The same when hold_id and a_b are not for everybody. */
+static int is_seen_as(const char *json, const char *wanted)
+{
+    static const char *const unseen[] = {"hold_id", "a_b", NULL};
+    Buffer out = {0};
+    int same;
+
+    json_camel_case(&out, json, strlen(json), unseen);
+    same = strcmp(out.data, wanted) == 0;
+    if (!same)
+        printf("# %s became %s\n", json, out.data);
+    buffer_free(&out);
+    return same;
+}
+
+static void what_is_not_for_the_reader_is_left_out(void)
+{
+    CHECK(is_seen_as("{\"a_b\":null,\"x_y\":1}", "{\"xY\":1}"));
+    CHECK(is_seen_as("{\"x_y\":1,\"a_b\":null}", "{\"xY\":1}"));
+    CHECK(is_seen_as("{\"x_y\":1,\"a_b\":null,\"hold_id\":null,\"z\":[]}", "{\"xY\":1,\"z\":[]}"));
+    CHECK(is_seen_as("{\"a_b\":null,\"hold_id\":null,\"z\":1}", "{\"z\":1}"));
+    CHECK(is_seen_as("{\"a_b\":null}", "{}"));
+    CHECK(is_seen_as("[{\"a_b\":null},{\"z\":1,\"a_b\":null},null]", "[{},{\"z\":1},null]"));
+    CHECK(is_seen_as("{\"x_y\" : 1, \"a_b\" : null, \"z\" : 2}", "{\"xY\" : 1, \"z\" : 2}"));
+    CHECK(is_seen_as("{\"a_b\" : null , \"z\" : 2}", "{\"z\" : 2}"));
+    CHECK(is_seen_as("{\"a_b\":0,\"hold_id\":\"null\"}", "{\"aB\":0,\"holdId\":\"null\"}"));
+    CHECK(
+        is_seen_as("{\"a\":null,\"a_bc\":null,\"old_id\":null}", "{\"a\":null,\"aBc\":null,\"oldId\":null}"));
+    CHECK(is_seen_as("{\"z\":\"a_b\",\"a_b\":nul", "{\"z\":\"a_b\",\"aB\":nul"));
+    CHECK(is_seen_as("{\"a_b\":", "{\"aB\":"));
 }
 
 static void keys_change_and_values_stay(void)
@@ -109,6 +141,7 @@ static void memory_grows_and_is_reused(void)
 int main(void)
 {
     RUN(keys_change_and_values_stay);
+    RUN(what_is_not_for_the_reader_is_left_out);
     RUN(odd_names_keep_what_is_no_word_border);
     RUN(broken_text_never_runs_over_its_end);
     RUN(strings_are_always_valid_json);

@@ -200,6 +200,31 @@ static void arrays_become_array_literals(void)
     CHECK(json_value(&strings, "\"a\"", &reason) == NULL);
 }
 
+static bool wants_geojson(const char *accept)
+{
+    return accept_prefers(accept, "application/geo+json", "application/json");
+}
+
+static void a_media_type_is_preferred_when_named_with_no_less_weight(void)
+{
+    CHECK(wants_geojson("application/geo+json"));
+    CHECK(wants_geojson("Application/GEO+json"));
+    CHECK(wants_geojson("text/html, application/geo+json;q=0.2, */*;q=0.1"));
+    CHECK(wants_geojson("application/json;q=0.5,application/geo+json ; q=0.5"));
+    CHECK(wants_geojson("application/geo+json;charset=utf-8;q=1.0, application/json"));
+    CHECK(wants_geojson("application/json;q=0.9, application/geo+json;q=x"));
+    CHECK(!wants_geojson(NULL));
+    CHECK(!wants_geojson(""));
+    CHECK(!wants_geojson("*/*"));
+    CHECK(!wants_geojson("application/*"));
+    CHECK(!wants_geojson("application/json"));
+    CHECK(!wants_geojson("application/geo+json;q=0"));
+    CHECK(!wants_geojson("application/json, application/geo+json;q=0.9"));
+    CHECK(!wants_geojson("application/geo+json-seq"));
+    CHECK(!wants_geojson("x;a=application/geo+json"));
+    CHECK(!wants_geojson(",,;q=1,"));
+}
+
 int main(void)
 {
     RUN(numbers_are_written_as_json_writes_them);
@@ -212,6 +237,7 @@ int main(void)
     RUN(json_values_keep_their_type);
     RUN(real_numbers_read_back_as_they_were);
     RUN(arrays_become_array_literals);
+    RUN(a_media_type_is_preferred_when_named_with_no_less_weight);
     arena_free(&arena);
     return unit_result();
 }
