@@ -347,3 +347,184 @@ GRANT EXECUTE ON FUNCTION hail.create_experiment(text, hail.variant_input[], tex
         hail.stop_experiment(text), hail.discard_experiment(text), hail.list_experiments(text), hail.experiment_variant_of(text, uuid)
     TO hail_admin;
 GRANT EXECUTE ON FUNCTION hail.list_experiments(text) TO hail_analyst;
+
+-- What came of it (src/pricing/statistics.h)
+
+CREATE FUNCTION hail.ratio_estimate(n bigint, mean_x float8, mean_y float8, var_x float8, var_y float8, cov_xy float8,
+                                    OUT value float8, OUT low float8, OUT high float8) RETURNS record
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_ratio_estimate';
+COMMENT ON FUNCTION hail.ratio_estimate(bigint, float8, float8, float8, float8, float8) IS
+'sum(x) / sum(y) over n customers with its 95 % interval by the delta method; nulls with fewer than two customers or without any y. Internal.';
+
+CREATE FUNCTION hail.proportion_estimate(events bigint, n bigint, OUT value float8, OUT low float8, OUT high float8) RETURNS record
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_proportion_estimate';
+COMMENT ON FUNCTION hail.proportion_estimate(bigint, bigint) IS 'A share of customers with Wilson''s 95 % interval; nulls without any. Internal.';
+
+CREATE FUNCTION hail.estimate_difference(value float8, low float8, high float8, other float8, other_low float8, other_high float8,
+                                         OUT difference float8, OUT difference_low float8, OUT difference_high float8, OUT p_value float8)
+RETURNS record
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_estimate_difference';
+COMMENT ON FUNCTION hail.estimate_difference(float8, float8, float8, float8, float8, float8) IS
+'Difference of two independent estimates, its 95 % interval and p-value. Internal.';
+
+CREATE FUNCTION hail.chi_square_p(x float8, df integer) RETURNS float8
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_chi_square_p';
+COMMENT ON FUNCTION hail.chi_square_p(float8, integer) IS 'Probability that chi-square of df degrees of freedom is above x. Internal.';
+
+CREATE FUNCTION hail.experiment_span(experiment text, from_time timestamptz, to_time timestamptz,
+                                     OUT trial hail.experiments, OUT span tstzrange) RETURNS record
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(hail.current_role_name(), '') NOT IN ('admin', 'analyst') THEN
+        PERFORM hail.require_admin();
+    END IF;
+    SELECT * INTO trial FROM hail.experiments e WHERE e.name = experiment_span.experiment;
+    IF trial.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such experiment', 'experiment');
+    ELSIF trial.state = 'draft' THEN
+        PERFORM hail.fail('wrong_state', 'the experiment has not started', 'experiment');
+    ELSIF NOT isfinite(from_time) THEN
+        PERFORM hail.fail('invalid_value', 'from_time must be a finite time', 'from_time');
+    ELSIF NOT isfinite(to_time) OR coalesce(to_time, 'infinity') <= coalesce(from_time, trial.started_at) THEN
+        PERFORM hail.fail('invalid_value', 'to_time must be after from_time', 'to_time');
+    END IF;
+    from_time := greatest(from_time, trial.started_at);
+    -- a transaction that was open when it stopped may still make a quote
+    to_time := least(to_time, coalesce(trial.stopped_at + interval '1 hour', 'infinity'));
+    span := tstzrange(from_time, greatest(to_time, from_time));
+END
+$$;
+COMMENT ON FUNCTION hail.experiment_span(text, timestamptz, timestamptz) IS
+'Authorises administrators and analysts; an experiment that has started, and the part of its time from from_time to to_time (NULL: as far as it goes). Internal.';
+
+CREATE FUNCTION hail.experiment_customers(experiment hail.experiments, span tstzrange)
+RETURNS TABLE (variant_id integer, quote_sets bigint, trips bigint, completed bigint, revenue float8, offers bigint, accepted bigint,
+               currencies text[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ids integer[] := ARRAY(SELECT v.id FROM hail.experiment_variants v WHERE v.experiment_id = experiment.id);
+    from_time timestamptz := lower(span);
+    to_time timestamptz := coalesce(upper(span), 'infinity');
+BEGIN
+    RETURN QUERY
+    WITH priced AS ( -- the sets that had the variant's price in one class or more
+        SELECT DISTINCT coalesce(q.set_id, q.id) AS set_id, q.customer_id, q.variant_id
+        FROM hail.quotes q
+        WHERE q.variant_id = ANY (ids) AND q.created_at >= from_time AND q.created_at < to_time
+    ), driven AS ( -- the trips of these sets, of whatever class
+        SELECT p.customer_id, t.id, t.state, t.price, t.currency
+        FROM priced p JOIN hail.quotes q ON coalesce(q.set_id, q.id) = p.set_id AND q.created_at >= from_time AND q.created_at < to_time
+        JOIN hail.trips t ON t.quote_id = q.id
+    ), asked AS ( -- offers that a driver could answer
+        SELECT d.customer_id, count(*) AS offers, count(*) FILTER (WHERE o.status IN ('accepted', 'cancelled')) AS accepted
+        FROM driven d JOIN hail.offers o ON o.trip_id = d.id
+        WHERE o.status IN ('accepted', 'cancelled', 'declined', 'expired') GROUP BY 1
+    ), taken AS (
+        SELECT d.customer_id, count(*) AS trips, count(*) FILTER (WHERE d.state = 'completed') AS completed,
+               coalesce(sum(d.price) FILTER (WHERE d.state = 'completed'), 0)::float8 AS revenue,
+               array_agg(DISTINCT d.currency) FILTER (WHERE d.state = 'completed') AS currencies
+        FROM driven d GROUP BY 1
+    ), askers AS (
+        SELECT p.customer_id, min(p.variant_id) AS variant_id, count(*) AS quote_sets FROM priced p GROUP BY 1
+    )
+    SELECT s.variant_id, s.quote_sets, coalesce(t.trips, 0), coalesce(t.completed, 0), coalesce(t.revenue, 0), coalesce(a.offers, 0),
+           coalesce(a.accepted, 0), t.currencies
+    FROM askers s LEFT JOIN taken t USING (customer_id) LEFT JOIN asked a USING (customer_id);
+END
+$$;
+COMMENT ON FUNCTION hail.experiment_customers(hail.experiments, tstzrange) IS
+'A row for each customer who was quoted a variant''s price within a time: quote sets with it, trips taken from them (in whatever class), completed ones and what they cost, offers that drivers answered or let go by, those accepted. Internal.';
+
+CREATE FUNCTION hail.split_p_value(shares_bp integer[], customers bigint[]) RETURNS float8
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN (SELECT hail.chi_square_p(sum((s.n - s.expected) ^ 2 / nullif(s.expected, 0)), count(*)::integer - 1)
+        FROM (SELECT c.n, sum(c.n) OVER () * c.share::float8 / sum(c.share) OVER () AS expected
+              FROM unnest(shares_bp, customers) AS c (share, n)) s);
+COMMENT ON FUNCTION hail.split_p_value(integer[], bigint[]) IS
+'Chi-square''s p-value for so many customers in variants of such shares; NULL without customers. Internal.';
+
+CREATE FUNCTION hail.experiment_split(experiment text, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
+RETURNS TABLE (variant text, is_control boolean, share_bp integer, customers bigint, expected float8, p_value float8, suspicious boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    place record;
+BEGIN
+    SELECT * INTO place FROM hail.experiment_span(experiment, from_time, to_time);
+    RETURN QUERY
+    WITH counted AS (
+        SELECT v.id, v.name, v.is_control, v.share_bp, count(c.variant_id) AS customers
+        FROM hail.experiment_variants v LEFT JOIN hail.experiment_customers(place.trial, place.span) c ON c.variant_id = v.id
+        WHERE v.experiment_id = (place.trial).id GROUP BY v.id
+    ), tested AS (
+        SELECT hail.split_p_value(array_agg(n.share_bp ORDER BY n.id), array_agg(n.customers ORDER BY n.id)) AS p,
+               sum(n.customers) AS customers, sum(n.share_bp) AS share_bp
+        FROM counted n
+    )
+    SELECT n.name, n.is_control, n.share_bp, n.customers, (t.customers * n.share_bp / t.share_bp)::float8, t.p, coalesce(t.p < 0.001, false)
+    FROM counted n, tested t ORDER BY n.is_control DESC, n.id;
+END
+$$;
+COMMENT ON FUNCTION hail.experiment_split(text, timestamptz, timestamptz) IS
+'Customers quoted in each variant of an experiment from a time to another (NULL: as far as it goes), the number that its share lets expect, and the p-value of all together (chi-square); suspicious below 0.001: a sample ratio mismatch, after which no outcome should be believed before it is explained (A. Fabijan et al., "Diagnosing Sample Ratio Mismatch in Online Controlled Experiments", KDD 2019). Administrators and analysts. Errors: not_found, wrong_state (a draft), invalid_value.';
+
+CREATE FUNCTION hail.experiment_outcomes(experiment text, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
+RETURNS TABLE (metric text, variant text, is_control boolean, price_multiplier numeric, customers bigint, numerator float8,
+               denominator bigint, value float8, low float8, high float8, difference float8, difference_low float8,
+               difference_high float8, p_value float8, significant boolean, currency text, suspicious_split boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    place record;
+    warned boolean := false;
+BEGIN
+    SELECT * INTO place FROM hail.experiment_span(experiment, from_time, to_time);
+    FOR metric, variant, is_control, price_multiplier, customers, numerator, denominator, value, low, high, difference, difference_low,
+        difference_high, p_value, significant, currency, suspicious_split IN
+    WITH persons AS MATERIALIZED (
+        SELECT c.* FROM hail.experiment_customers(place.trial, place.span) c
+    ), money AS (
+        SELECT array_agg(DISTINCT m.code) AS codes FROM persons p CROSS JOIN LATERAL unnest(p.currencies) AS m (code)
+    ), split AS (
+        SELECT hail.split_p_value(array_agg(v.share_bp ORDER BY v.id),
+                   array_agg((SELECT count(*) FROM persons p WHERE p.variant_id = v.id) ORDER BY v.id)) < 0.001 AS suspicious
+        FROM hail.experiment_variants v WHERE v.experiment_id = (place.trial).id
+    ), parts AS ( -- x over y; y NULL: whether the customer did at all
+        SELECT p.variant_id, m.n, m.metric, m.x, m.y
+        FROM persons p CROSS JOIN LATERAL (VALUES
+            (1, 'conversion', p.trips::float8, p.quote_sets::float8), (2, 'customer_conversion', (p.trips > 0)::integer, NULL),
+            (3, 'completion', p.completed, p.trips), (4, 'acceptance', p.accepted, p.offers),
+            (5, 'quote_sets_per_customer', p.quote_sets, 1),
+            (6, 'revenue_per_quote_set', p.revenue, p.quote_sets), (7, 'revenue_per_customer', p.revenue, 1)) m (n, metric, x, y)
+        WHERE m.n < 6 OR (SELECT cardinality(c.codes) FROM money c) = 1
+    ), sums AS (
+        SELECT p.variant_id, p.n, p.metric, count(*) AS customers, sum(p.x) AS x, coalesce(sum(p.y), count(*))::bigint AS y,
+               avg(p.x) AS mean_x, avg(p.y) AS mean_y, var_samp(p.x) AS var_x, var_samp(p.y) AS var_y, covar_samp(p.x, p.y) AS cov_xy
+        FROM parts p GROUP BY 1, 2, 3
+    ), estimates AS (
+        SELECT s.*, v.name, v.is_control, v.price_multiplier, e.value, e.low, e.high
+        FROM sums s JOIN hail.experiment_variants v ON v.id = s.variant_id
+        CROSS JOIN LATERAL (
+            SELECT r.* FROM hail.ratio_estimate(s.customers, s.mean_x, s.mean_y, s.var_x, s.var_y, s.cov_xy) r WHERE s.mean_y IS NOT NULL
+            UNION ALL
+            SELECT r.* FROM hail.proportion_estimate(s.x::bigint, s.customers) r WHERE s.mean_y IS NULL) e
+    )
+    SELECT e.metric, e.name, e.is_control, e.price_multiplier, e.customers, e.x, e.y, coalesce(e.value, e.x / nullif(e.y, 0)),
+           e.low, e.high, d.difference, d.difference_low, d.difference_high, d.p_value, d.p_value < 0.05,
+           CASE WHEN e.n > 5 THEN (SELECT c.codes[1] FROM money c) END, (SELECT s.suspicious FROM split s)
+    FROM estimates e LEFT JOIN estimates c ON c.n = e.n AND c.is_control AND NOT e.is_control
+    LEFT JOIN LATERAL hail.estimate_difference(e.value, e.low, e.high, c.value, c.low, c.high) d ON true
+    ORDER BY e.n, e.is_control DESC, e.variant_id
+    LOOP
+        IF suspicious_split AND NOT warned THEN
+            RAISE WARNING 'the customers of experiment % are not split as its shares say', experiment
+                USING HINT = 'Its outcomes mean nothing until that is explained: see hail.experiment_split().';
+            warned := true;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hail.experiment_outcomes(text, timestamptz, timestamptz) IS
+'What came of an experiment''s quotes made from a time to another (NULL: as far as it goes), by metric and variant: numerator over denominator = value with its 95 % interval; difference to the control with its interval and p-value; significant: that interval misses 0. conversion: trips per quote set (quotes asked for together); customer_conversion: share of customers who took a trip; completion: completed trips over trips; acceptance: offers accepted over offers that drivers answered or let go by; quote_sets_per_customer; revenue_per_quote_set and revenue_per_customer: prices of completed trips, minor units of currency (left out when there are several). A trip counts whatever class of its set it is of. Customers are the unit (delta method; customer_conversion: Wilson). suspicious_split: see hail.experiment_split(). Administrators and analysts. Errors: not_found, wrong_state (a draft), invalid_value.';
+
+GRANT EXECUTE ON FUNCTION hail.experiment_split(text, timestamptz, timestamptz), hail.experiment_outcomes(text, timestamptz, timestamptz)
+    TO hail_admin, hail_analyst;
