@@ -12,12 +12,14 @@ CREATE TABLE hail.regions (
     speed_kmh       float8 NOT NULL DEFAULT 24 CHECK (speed_kmh BETWEEN 1 AND 200),
     cooldown        interval NOT NULL DEFAULT '60 seconds' CHECK (cooldown >= '0'),
     surge_cap       numeric NOT NULL DEFAULT 3.0 CHECK (surge_cap BETWEEN 1 AND 10),
-    created_at      timestamptz NOT NULL DEFAULT hail.clock()
+    created_at      timestamptz NOT NULL DEFAULT hail.clock(),
+    road_network    boolean NOT NULL DEFAULT false
 );
 CREATE INDEX regions_boundary ON hail.regions USING gist (boundary);
 COMMENT ON TABLE hail.regions IS 'Service areas: boundary (WGS84), currency, time zone, and the figures estimates start from.';
 COMMENT ON COLUMN hail.regions.hexagon_size_m IS 'Edge of a surge hexagon in web-mercator metres (EPSG:3857), as for ST_HexagonGrid.';
 COMMENT ON COLUMN hail.regions.distance_factor IS 'Road distance over great-circle distance.';
+COMMENT ON COLUMN hail.regions.road_network IS 'Estimates use the region''s road network (hail.set_road_network).';
 
 CREATE TABLE hail.service_classes (
     id      smallint PRIMARY KEY CHECK (id BETWEEN 0 AND 62),

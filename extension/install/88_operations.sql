@@ -66,6 +66,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     UNION ALL SELECT * FROM hail.check_dispatch()
     UNION ALL SELECT * FROM hail.check_dispatcher()
     UNION ALL SELECT * FROM hail.check_ledger()
+    UNION ALL SELECT * FROM hail.check_roads()
 $$;
 COMMENT ON FUNCTION hail.check() IS
 'Is all well? One row per area: ok, warn or fail, what was found and what to do. Administrators only.';
