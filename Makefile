@@ -7,7 +7,7 @@ PGXS_MAKE = $(MAKE) --no-print-directory -s -f pgxs.mk
 SUITES = unit regress isolation worker standby stress http dump crash storm replay
 SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -w "$$($(PG_CONFIG) --pkglibdir 2>/dev/null || echo /)" ] || echo sudo)
 
-.PHONY: all help build install demo run stop check $(SUITES:%=check-%) storm bench asan format lint clean packages-%
+.PHONY: all help build install demo run stop roads check $(SUITES:%=check-%) storm bench asan format lint clean packages-%
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ run: install ## start database and haild on localhost; prints URLs and tokens
 
 stop: ## stop what `make run` or `make demo` left running
 	@scripts/run.sh stop
+
+roads: packages-roads ## load a road network where psql connects to: REGION=, NODES=FILE, ROADS=FILE (HOUR_SHIFT=, TIME_FACTOR=)
+	@scripts/load_roads.sh "$(REGION)" "$(NODES)" "$(ROADS)"
 
 check: packages-test install ## build and run every test suite on private clusters
 	@scripts/check.sh $(SUITES)

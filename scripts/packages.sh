@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Install what is missing of the Debian packages that building, running and testing need; says what it does.
-#   packages.sh build|run|test|bench   (each includes the ones before it)
+#   packages.sh build|run|test|bench   (each includes the ones before it; roads: run, and what road networks need)
 set -euo pipefail
 build="gcc make libc6-dev postgresql-server-dev-15 libpq-dev libssl-dev libcivetweb-dev libjansson-dev libcurl4-openssl-dev zlib1g-dev"
 run="postgresql-15 postgresql-15-postgis-3 curl procps"
+roads="postgresql-15-pgrouting"
 test="python3 clang-format git valgrind"
 bench="redis-server redis-tools libhiredis-dev"
 case ${1:-run} in
 build) want=$build ;;
 run) want="$build $run" ;;
-test) want="$build $run $test" ;;
-bench) want="$build $run $test $bench" ;;
-*) echo "usage: packages.sh build|run|test|bench" >&2; exit 2 ;;
+roads) want="$build $run $roads" ;;
+test) want="$build $run $roads $test" ;;
+bench) want="$build $run $roads $test $bench" ;;
+*) echo "usage: packages.sh build|run|roads|test|bench" >&2; exit 2 ;;
 esac
 missing=""
 for package in $want; do

@@ -178,9 +178,21 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     region hail.regions;
+    metres float8;
+    fault text;
 BEGIN
     PERFORM hail.require_anybody();
-    PERFORM hail.trip_metres(from_lat, from_lng, to_lat, to_lng);
+    SELECT v.name INTO fault
+    FROM (VALUES (1, 'from_lat', from_lat, 90), (2, 'from_lng', from_lng, 180), (3, 'to_lat', to_lat, 90), (4, 'to_lng', to_lng, 180))
+        v (n, name, degrees, most)
+    WHERE v.degrees BETWEEN -v.most AND v.most IS NOT TRUE ORDER BY v.n LIMIT 1;
+    IF fault IS NOT NULL THEN
+        PERFORM hail.fail('invalid_value', format('%1$s must be between -%2$s and %2$s', fault, CASE WHEN fault LIKE '%lat' THEN 90 ELSE 180 END), fault);
+    END IF;
+    metres := public.ST_DistanceSphere(public.ST_MakePoint(from_lng, from_lat), public.ST_MakePoint(to_lng, to_lat));
+    IF metres > 1000 * current_setting('hail.max_trip_distance')::float8 THEN -- kilometres
+        PERFORM hail.fail('invalid_value', 'the places are too far apart', 'to_lat', 'hail.max_trip_distance says how far they may be.');
+    END IF;
     IF NOT isfinite(at) THEN
         PERFORM hail.fail('invalid_value', 'at must be finite', 'at');
     END IF;
@@ -193,7 +205,7 @@ BEGIN
     FROM hail.road_route(region.id, from_lat, from_lng, to_lat, to_lng, at) r;
     IF duration_s IS NULL THEN
         SELECT e.distance_m, e.duration_s, 'region' INTO distance_m, duration_s, source
-        FROM hail.road_estimate(hail.trip_metres(from_lat, from_lng, to_lat, to_lng), region.distance_factor, region.speed_kmh) e;
+        FROM hail.road_estimate(metres, region.distance_factor, region.speed_kmh) e;
         geometry := public.ST_SetSRID(public.ST_MakeLine(public.ST_MakePoint(from_lng, from_lat), public.ST_MakePoint(to_lng, to_lat)), 4326);
     END IF;
 END

@@ -9,6 +9,11 @@ SELECT hail.approve_driver(id), hail.add_vehicle(id, 'GP-' || right(phone, 1), '
 SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 'debit', 50000), ROW(w.id, 'credit', 50000)]::hail.entry_input[], 'funds:' || u.id)
 FROM hail.users u, LATERAL hail.open_account('GATEWAY_CLEARING', NULL, 'EUR') AS g,
      LATERAL hail.open_account('CUSTOMER_WALLET', u.id, 'EUR') AS w WHERE u.role = 'customer';
+-- A small road network, in use: two ways a quicker and a shorter one.
+CREATE EXTENSION pgrouting;
+SELECT hail.load_roads('gridport', '{"node_id,lat,lng","1,30.00,-40.00","2,30.00,-39.98","3,30.02,-39.99"}',
+    '{"from_node,to_node,seconds","1,2,900","1,3,200","3,2,200"}');
+SELECT hail.set_road_network('gridport', true, 1.1);
 SELECT * FROM hail.keep();
 SELECT hail.create_geofence('airport', 'Airport', ST_MakeEnvelope(-40.01, 29.99, -39.99, 30.01, 4326));
 SELECT hail.set_availability(id, true, 30.001, -40.001) FROM hail.users WHERE role = 'driver';
