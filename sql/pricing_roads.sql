@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 \set VERBOSITY default
 \set one_km 0.008993216
 SELECT hail.set_clock('2013-11-20 09:00+00');  -- a Wednesday, 10:00 in Berlin
-SELECT code FROM hail.create_region('roads', 'Roads', 'EUR', 'Europe/Berlin', ST_MakeEnvelope(59, -1, 61, 1, 4326));
+SELECT code FROM hail.create_region('roads', 'Roads', 'EUR', 'Europe/Berlin', ST_MakeEnvelope(129, -1, 131, 1, 4326));
 UPDATE hail.regions SET distance_factor = 1.5, speed_kmh = 54, cooldown = '0' WHERE code = 'roads';
 SELECT hail.load_sample_fares('roads');
 CREATE FUNCTION pg_temp.refusal(call text) RETURNS text LANGUAGE plpgsql AS $$
@@ -20,11 +20,11 @@ EXCEPTION WHEN OTHERS THEN
     RETURN concat_ws(' | ', (SELECT e.code FROM hail.error_codes() e WHERE e.sqlstate = state), nullif(field, ''), SQLERRM, nullif(hint, ''), nullif(detail, ''));
 END $$;
 
--- In kilometres east and north of 0, 60: 1, 2 and 3 along the equator, 4 north of 2, 5 where no road leads, 6 far away.
+-- In kilometres east and north of 0, 130: 1, 2 and 3 along the equator, 4 north of 2, 5 where no road leads, 6 far away.
 -- Seconds are `base` + the hour on weekdays, 100 more on Saturday, 200 more on Sunday, 0 in hour `closed`.
 CREATE TEMP TABLE nodes (n integer, line text);
 INSERT INTO nodes VALUES (0, 'node_id,lat,lng');
-INSERT INTO nodes SELECT id, format('%s,%s,%s', id, north * :one_km, 60 + east * :one_km)
+INSERT INTO nodes SELECT id, format('%s,%s,%s', id, north * :one_km, 130 + east * :one_km)
 FROM (VALUES (1, 0, 0), (2, 1, 0), (3, 2, 0), (4, 1, 1), (5, 3, 3), (6, 1, 20)) n (id, east, north);
 CREATE TEMP TABLE ways (source integer, target integer, metres integer, base integer, closed integer);
 INSERT INTO ways VALUES (1, 2, 1000, 100, 12), (2, 1, 1000, 100, 12), (2, 3, 1000, 50, NULL), (3, 4, 1450, 200, NULL),
@@ -43,8 +43,8 @@ CREATE FUNCTION pg_temp.node_lines() RETURNS text[] LANGUAGE sql AS $$ SELECT ar
 CREATE FUNCTION pg_temp.way(from_east float8, from_north float8, to_east float8, to_north float8, at timestamptz DEFAULT NULL)
 RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' | ', source, distance_m || ' m', duration_s || ' s',
-                     ST_AsText(ST_SnapToGrid(ST_TransScale(geometry, -60, 0, 1 / 0.008993216, 1 / 0.008993216), 0.1)))
-    FROM hail.route(from_north * 0.008993216, 60 + from_east * 0.008993216, to_north * 0.008993216, 60 + to_east * 0.008993216, at)
+                     ST_AsText(ST_SnapToGrid(ST_TransScale(geometry, -130, 0, 1 / 0.008993216, 1 / 0.008993216), 0.1)))
+    FROM hail.route(from_north * 0.008993216, 130 + from_east * 0.008993216, to_north * 0.008993216, 130 + to_east * 0.008993216, at)
 $$;
 
 -- Without a network: a straight line, by the region's figures.
@@ -92,7 +92,7 @@ SELECT nodes, roads FROM hail.load_roads('roads', pg_temp.node_lines(), pg_temp.
 SELECT pg_temp.way(1, 0, 2, 0, '2026-03-25 02:00+00'), pg_temp.way(1, 0, 2, 0, '2026-03-25 03:00+00');
 SELECT count(*) FROM hail.roads;
 -- Travel times in one column, no lengths; blanks, quotes and CRLF do no harm.
-SELECT nodes, roads FROM hail.load_roads('roads', ARRAY[E'Node_ID, Lat, Lon\r', E'7, 0.0, "60.0"\r', '8,0.0,60.01'], '{"to_node,from_node,seconds","8,7,90"}');
+SELECT nodes, roads FROM hail.load_roads('roads', ARRAY[E'Node_ID, Lat, Lon\r', E'7, 0.0, "130.0"\r', '8,0.0,130.01'], '{"to_node,from_node,seconds","8,7,90"}');
 SELECT source, target, length_m, seconds[1], seconds[72] FROM hail.roads;
 -- Loaded twice, the same.
 SELECT nodes, roads FROM hail.load_roads('roads', pg_temp.node_lines(), pg_temp.road_lines());
@@ -103,8 +103,8 @@ SELECT pg_temp.way(0, 0, 2, 0) AS there;
 CREATE FUNCTION pg_temp.load(nodes text, roads text, options text DEFAULT '') RETURNS text LANGUAGE sql AS $$
     SELECT pg_temp.refusal(format('SELECT hail.load_roads(''roads'', string_to_array(%L, '';''), string_to_array(%L, '';'')%s)', nodes, roads, options))
 $$;
-\set good_nodes 'node_id,lat,lng;1,0,60;2,0,60.01'
-SELECT pg_temp.load('node_id,lat,lng;1,0,60;2,91,60;x,0,60;3,0,181;1,0,61;;4,1e400,60;5', 'from_node,to_node,seconds;1,9,5');
+\set good_nodes 'node_id,lat,lng;1,0,130;2,0,130.01'
+SELECT pg_temp.load('node_id,lat,lng;1,0,130;2,91,130;x,0,130;3,0,181;1,0,131;;4,1e400,130;5', 'from_node,to_node,seconds;1,9,5');
 SELECT pg_temp.load(:'good_nodes',
     'from_node,to_node,length_m,seconds;1,2,5,5;2,1,5,-5;2,2,5,5;9,1,5,5;1,9,5,5;,1,5,5;1,2.5,5,5;1,2,0,5;1,2,nan,5;1,2,,5;1,2,5,99999;1,2,5,;1');
 SELECT pg_temp.load(:'good_nodes', 'from_node,to_node;1,2'), pg_temp.load(:'good_nodes', 'a,b;1,2'), pg_temp.load('node_id,lat;1,2', 'a;b');
@@ -112,7 +112,7 @@ SELECT pg_temp.load('', ''), pg_temp.load(:'good_nodes', 'from_node,to_node,seco
 SELECT pg_temp.load(:'good_nodes', 'from_node,to_node,seconds;1,2,5', ', hour_shift => 24');
 SELECT pg_temp.refusal($$SELECT hail.load_roads('nowhere', '{a,b}', '{a,b}')$$), pg_temp.refusal($$SELECT hail.load_roads('roads', NULL, NULL)$$);
 SELECT nodes, roads FROM hail.road_networks;
-SELECT nodes, roads FROM hail.load_roads('roads', '{"node_id,lat,lng","1,0,60","2,0,60.01","3,0,200"}',
+SELECT nodes, roads FROM hail.load_roads('roads', '{"node_id,lat,lng","1,0,130","2,0,130.01","3,0,200"}',
                                          '{"from_node,to_node,seconds","1,2,50","1,3,5"}', skip_bad => true);
 SELECT pg_temp.load(:'good_nodes', 'from_node,to_node,seconds;1,3,5', ', skip_bad => true');
 
@@ -124,7 +124,7 @@ SELECT time_factor, max_access_m FROM hail.set_road_network('roads', true);
 SELECT pg_temp.refusal(format('SELECT hail.set_road_network(%s)', args))
 FROM unnest(ARRAY[$$'roads', NULL$$, $$'roads', true, 0$$, $$'roads', true, 'nan'$$, $$'roads', true, 1, 5$$, $$'nowhere', true$$]) args;
 SELECT pg_temp.refusal(format('SELECT * FROM hail.route(%s)', args))
-FROM unnest(ARRAY['0, NULL, 0, 60', '0, 60, 0, ''nan''', '0, 10, 0, 60', '0, 60, 0, 60.01, ''infinity''']) args;
+FROM unnest(ARRAY['0, NULL, 0, 130', '0, 130, 0, ''nan''', '0, 10, 0, 130', '0, 130, 0, 130.01, ''infinity''']) args;
 
 -- time_factor from completed trips: they took 120 s where the route says 90 s, with a factor of 1.5.
 SELECT pg_temp.refusal($$SELECT hail.learn_road_factor('roads')$$);
@@ -133,7 +133,7 @@ SELECT id AS driver FROM hail.register_user('+491910000002', 'Dora', 'driver') \
 SELECT id AS analyst FROM hail.register_user('+491910000003', 'Ana', 'analyst') \gset
 SELECT count(*) FROM hail.register_driver(:'driver', 'roads', '{economy}'), hail.approve_driver(:'driver'),
     hail.add_vehicle(:'driver', 'B-1', 'Sedan', 'blue', 2022, 4);
-SELECT online FROM hail.set_availability(:'driver', true, 0, 60 + :one_km);
+SELECT online FROM hail.set_availability(:'driver', true, 0, 130 + :one_km);
 CREATE PROCEDURE pg_temp.drive(trips integer, driven interval) LANGUAGE plpgsql AS $$
 DECLARE
     customer uuid := (SELECT id FROM hail.users WHERE phone = '+491910000001');
@@ -141,9 +141,9 @@ DECLARE
     trip uuid;
 BEGIN
     FOR n IN 1..trips LOOP
-        PERFORM hail.report_location(driver, 0, 60 + 0.008993216);
+        PERFORM hail.report_location(driver, 0, 130 + 0.008993216);
         COMMIT;
-        trip := (hail.request_trip((hail.create_quote(customer, 0, 60 + 0.008993216, 0, 60 + 0.017986432, 'economy')).id,
+        trip := (hail.request_trip((hail.create_quote(customer, 0, 130 + 0.008993216, 0, 130 + 0.017986432, 'economy')).id,
                                    'cash', idempotency_key => hail.uuid7()::text)).id;
         PERFORM hail.accept_offer(trip, driver), hail.arrive(trip);
         PERFORM hail.start_trip(trip, (hail.get_trip(trip)).pickup_code);
@@ -164,10 +164,10 @@ SELECT pg_temp.refusal($$SELECT hail.learn_road_factor('roads', 5)$$), pg_temp.r
 SELECT hail.issue_token(:'customer', '1 hour') AS customer_token, hail.issue_token(:'analyst', '1 hour') AS analyst_token \gset
 BEGIN;
 SET LOCAL ROLE hail_customer;
-SELECT pg_temp.refusal('SELECT * FROM hail.route(0, 60, 0, 60.01)');
+SELECT pg_temp.refusal('SELECT * FROM hail.route(0, 130, 0, 130.01)');
 RESET ROLE;
 SELECT role FROM hail.authenticate(:'customer_token');
-SELECT source, distance_m FROM hail.route(0, 60, 0, 60 + :one_km);
+SELECT source, distance_m FROM hail.route(0, 130, 0, 130 + :one_km);
 SELECT pg_temp.refusal(call)
 FROM unnest(ARRAY['SELECT count(*) FROM hail.roads', 'SELECT count(*) FROM hail.road_nodes', $$SELECT hail.set_road_network('roads', false)$$,
                   $$SELECT hail.load_roads('roads', '{}', '{}')$$, $$SELECT hail.learn_road_factor('roads')$$, 'SELECT * FROM hail.check_roads()',
