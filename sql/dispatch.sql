@@ -11,8 +11,8 @@ SELECT * FROM hail.trip_transitions ORDER BY from_state, action, actor;
 
 -- A region on the equator: drivers D1 ... D8 stand 556 m apart, D9 at 7 km.
 SELECT (hail.create_region('dispatch', 'Dispatch', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(30, -1, 32, 1, 4326))).code;
-SELECT hail.set_fare('dispatch', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
-SELECT hail.set_fare('dispatch', 'van', 1000, 350, 50, 1500, 1500) IS NOT NULL AS fare;
+SELECT (hail.set_fare('dispatch', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
+SELECT (hail.set_fare('dispatch', 'van', 1000, 350, 50, 1500, 1500)).id IS NOT NULL AS fare;
 CREATE FUNCTION who(text) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT id FROM hail.users WHERE name = $1 AND phone ~ '^\+3519[34]00000' $$;
 CREATE FUNCTION name_of(uuid) RETURNS text LANGUAGE sql STABLE AS 'SELECT name FROM hail.users WHERE id = $1';
 CREATE FUNCTION tell(driver text, metres float8) RETURNS boolean LANGUAGE sql AS

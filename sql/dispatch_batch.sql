@@ -8,7 +8,7 @@ SELECT hail.set_clock('2013-11-20 10:00+00') IS NOT NULL AS frozen;
 
 -- A road along the equator; places in metres from 101 east. Windows of 1 to 5 seconds.
 SELECT (hail.create_region('batch', 'Batch', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(100, -1, 102, 1, 4326))).code;
-SELECT hail.set_fare('batch', 'economy', 1000, 350, 50, 1500, 1500) IS NOT NULL AS fare;
+SELECT (hail.set_fare('batch', 'economy', 1000, 350, 50, 1500, 1500)).id IS NOT NULL AS fare;
 INSERT INTO hail.dispatch_policies (region_id, radius_m, patience, retry_after)
     SELECT id, '{3000}', '2 minutes', '5 seconds' FROM hail.regions WHERE code = 'batch';
 CREATE FUNCTION who(text) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT id FROM hail.users WHERE name = $1 AND phone ~ '^\+3516[34]00000' $$;

@@ -8,8 +8,8 @@ SELECT hail.set_clock('2013-11-24 10:00+00');
 
 -- On the equator at longitude 81: E1 ... E8 stand 500 m apart from the pickup on, E9 at 200 m, E10 at 3,900 m, E11 at 7 km.
 SELECT (hail.create_region('explain', 'Explain', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(80, -1, 82, 1, 4326))).code;
-SELECT hail.set_fare('explain', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
-SELECT hail.set_fare('explain', 'comfort', 2000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('explain', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
+SELECT (hail.set_fare('explain', 'comfort', 2000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
 CREATE FUNCTION who(text) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT id FROM hail.users WHERE name = $1 AND phone ~ '^\+3551[12]00000' $$;
 CREATE FUNCTION name_of(uuid) RETURNS text LANGUAGE sql STABLE AS 'SELECT name FROM hail.users WHERE id = $1';
 CREATE FUNCTION metres(i integer) RETURNS float8 LANGUAGE sql AS 'SELECT CASE i WHEN 9 THEN 200 WHEN 10 THEN 3900 WHEN 11 THEN 7000 ELSE i * 500 END';

@@ -9,7 +9,7 @@ SELECT count(*) > 0 AS kept FROM hail.keep();
 
 -- Four drivers; F1 drives three trips of ten minutes, F2 one, F3 waits, F4 goes online at 09:00 only.
 SELECT (hail.create_region('figures', 'Figures', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(90, -1, 92, 1, 4326))).code;
-SELECT hail.set_fare('figures', 'economy', 1000, 0, 0, 1000, 2000, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('figures', 'economy', 1000, 0, 0, 1000, 2000, 0, 300)).id IS NOT NULL AS fare;
 CREATE FUNCTION who(text) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT id FROM hail.users WHERE name = $1 AND phone ~ '^\+3551[45]00000' $$;
 CREATE FUNCTION name_of(uuid) RETURNS text LANGUAGE sql STABLE AS 'SELECT name FROM hail.users WHERE id = $1';
 CREATE FUNCTION tell_all() RETURNS bigint LANGUAGE sql AS

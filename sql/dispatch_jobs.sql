@@ -10,9 +10,9 @@ SELECT * FROM hail.stop_transitions ORDER BY from_state, action, actor;
 
 -- A region on the equator; K1 ... K3 drive vans, R1 drives both people and goods.
 SELECT (hail.create_region('jobs', 'Jobs', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(40, -1, 42, 1, 4326))).code;
-SELECT hail.set_fare('jobs', 'economy', 1000, 350, 50, 1500, 1500) IS NOT NULL AS ride,
-       hail.set_fare('jobs', 'van', 1000, 350, 50, 1500, 1500, 0, 300, stop_fee => 250) IS NOT NULL AS van,
-       hail.set_fare('jobs', 'motorcycle', 500, 200, 20, 700, 1000, stop_fee => 100) IS NOT NULL AS motorcycle;
+SELECT (hail.set_fare('jobs', 'economy', 1000, 350, 50, 1500, 1500)).id IS NOT NULL AS ride,
+       (hail.set_fare('jobs', 'van', 1000, 350, 50, 1500, 1500, 0, 300, stop_fee => 250)).id IS NOT NULL AS van,
+       (hail.set_fare('jobs', 'motorcycle', 500, 200, 20, 700, 1000, stop_fee => 100)).id IS NOT NULL AS motorcycle;
 SELECT hail.set_fare('jobs', 'van', 1000, 350, 50, 1500, 1500, stop_fee => -1);
 CREATE FUNCTION who(text) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT id FROM hail.users WHERE name = $1 AND phone ~ '^\+3519[67]00000' $$;
 CREATE FUNCTION name_of(uuid) RETURNS text LANGUAGE sql STABLE AS 'SELECT name FROM hail.users WHERE id = $1';

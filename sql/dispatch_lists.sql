@@ -8,7 +8,7 @@ SELECT hail.set_clock('2013-11-21 10:00+00');
 
 -- A region of its own on the equator, two customers, a driver, and trips as a dispatcher finds them after a year.
 SELECT (hail.create_region('lists', 'Lists', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(34, -1, 36, 1, 4326))).code;
-SELECT hail.set_fare('lists', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('lists', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
 CREATE FUNCTION who(text) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT id FROM hail.users WHERE name = $1 AND phone ~ '^\+35186' $$;
 CREATE FUNCTION quote(customer text) RETURNS uuid LANGUAGE sql AS
 $$ SELECT (hail.create_quote(who(customer), 0, 35, 0, 35.05, 'economy')).id $$;

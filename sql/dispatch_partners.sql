@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 \set VERBOSITY terse
 SELECT hail.set_clock('2013-11-23 10:00+00'); -- 1385200800
 SELECT (hail.create_region('shops', 'Shops', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(-121, -1, -119, 1, 4326))).code;
-SELECT hail.set_fare('shops', 'motorcycle', 500, 200, 20, 700, 1000, 0, 300, stop_fee => 100) IS NOT NULL AS fare;
+SELECT (hail.set_fare('shops', 'motorcycle', 500, 200, 20, 700, 1000, 0, 300, stop_fee => 100)).id IS NOT NULL AS fare;
 CREATE FUNCTION who(text) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT id FROM hail.users WHERE name = $1 AND created_at >= '2013-11-23 10:00+00' $$;
 SELECT count(hail.register_user(NULL, name, role)) FROM (VALUES ('Shop A', 'partner'), ('Shop B', 'partner'), ('Nobody', 'customer')) u (name, role);
 SELECT status FROM hail.register_driver((hail.register_user('+351980000001', 'M1', 'driver')).id, 'shops', ARRAY['motorcycle']);

@@ -57,7 +57,7 @@ SELECT hail.set_dispatch_policy('policies', NULL, '{}', 'infinity');
 SELECT count(*) FROM versions;
 
 -- A trip keeps the version it was requested under, and that version stays as it was.
-SELECT hail.set_fare('policies', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('policies', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
 SELECT id AS customer FROM hail.register_user('+355130000000', 'Pia', 'customer') \gset
 SELECT id AS trip, policy_id AS policy FROM hail.request_trip((hail.create_quote(:'customer', 0, 71, 0, 71.05, 'economy')).id, 'cash', 'first_accept', 'pia') \gset
 SELECT weight_idle FROM hail.set_dispatch_policy('policies', NULL, '{"weight_idle": 0.2}');
@@ -86,7 +86,7 @@ SELECT state FROM hail.cancel_trip(:'instant');
 BEGIN;
 SELECT region_id, service, patience FROM hail.set_dispatch_policy(NULL, NULL, '{"patience": "7 minutes"}');
 SELECT (hail.create_region('policies2', 'Policies', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(74, -1, 76, 1, 4326))).code;
-SELECT hail.set_fare('policies2', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('policies2', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
 SELECT search_until - requested_at AS patience FROM hail.request_trip((hail.create_quote(
     (hail.register_user('+355130000002', 'Pam', 'customer')).id, 0, 75, 0, 75.05, 'economy')).id, 'cash', 'first_accept', 'pam');
 SELECT (p).patience, (p).id > 1 AS version FROM hail.regions r, hail.dispatch_policy(r.id, 'ride') p WHERE r.code = 'policies2';

@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 \set VERBOSITY terse
 SELECT hail.set_clock('2013-11-20 10:00+00') IS NOT NULL AS frozen;
 SELECT (hail.create_region('tick', 'Tick', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(110, -1, 112, 1, 4326))).code;
-SELECT hail.set_fare('tick', 'economy', 1000, 350, 50, 1500, 1500) IS NOT NULL AS fare;
+SELECT (hail.set_fare('tick', 'economy', 1000, 350, 50, 1500, 1500)).id IS NOT NULL AS fare;
 INSERT INTO hail.dispatch_policies (region_id, radius_m, retry_after, patience) SELECT id, '{3000}', '5 seconds', '1 hour'
 FROM hail.regions WHERE code = 'tick';
 CREATE FUNCTION who(text) RETURNS uuid LANGUAGE sql STABLE AS $$ SELECT id FROM hail.users WHERE name = $1 AND phone ~ '^\+351[78]00000' $$;

@@ -245,7 +245,7 @@ SELECT hail.geofence_tick();
 SELECT * FROM hail.event_gaps() WHERE aggregate_id::text LIKE '0000fe9c-%';
 
 -- Nobody is picked up or dropped off in a restricted area.
-SELECT hail.set_fare('fence-city', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('fence-city', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
 SELECT (hail.register_user('+35197000001', 'Zoe', 'customer')).id AS zoe, (hail.register_user('+35197000002', 'Yan', 'customer')).id AS yan \gset
 \set VERBOSITY sqlstate
 SELECT hail.create_quote(:'zoe', 9.995, 10.025, 10, 10.01, 'economy');

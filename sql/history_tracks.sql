@@ -117,7 +117,7 @@ ROLLBACK;
 -- Real trips, in a place that no other test knows. Points every ten seconds, standing half way for five minutes.
 SELECT hail.set_clock('2025-03-12 08:00+00') IS NOT NULL AS clock_set;
 SELECT (hail.create_region('norrland', 'Norrland', 'EUR', 'Europe/Stockholm', public.ST_MakeEnvelope(17, 61, 18, 62, 4326))).code;
-SELECT hail.set_fare('norrland', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('norrland', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
 SELECT count(hail.register_user('+3529300000' || n, 'Rider ' || n, 'customer')) FROM generate_series(1, 3) n;
 SELECT count(hail.register_driver((hail.register_user('+3529400000' || n, 'Norr ' || n, 'driver')).id, 'norrland', ARRAY['economy']))
 FROM generate_series(1, 3) n;

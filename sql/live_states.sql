@@ -6,7 +6,7 @@ SET client_min_messages = warning;
 SELECT hail.set_clock('2026-05-04 09:00+00') IS NOT NULL AS clock_set;
 CREATE SCHEMA states;
 SELECT code FROM hail.create_region('states', 'States', 'EUR', 'UTC', ST_MakeEnvelope(10, 59, 11, 60, 4326));
-SELECT hail.set_fare('states', 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('states', 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
 SELECT (hail.register_user('+4790000001', 'Kari', 'customer')).id AS kari, (hail.register_user('+4790000002', 'Liv', 'customer')).id AS liv,
        (hail.register_driver((hail.register_user('+4790000003', 'Nils', 'driver')).id, 'states', '{economy}')).id AS nils \gset
 CREATE FUNCTION states.quote(customer uuid) RETURNS uuid LANGUAGE sql AS $$ SELECT (hail.create_quote(customer, 59.5, 10.5, 59.5, 10.6, 'economy')).id $$;

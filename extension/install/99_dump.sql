@@ -11,6 +11,7 @@ BEGIN
             WHEN 'service_classes' THEN 'WHERE id NOT IN (0, 1, 2, 3, 8, 9, 16, 17)'
             WHEN 'partitioned_tables' THEN $f$WHERE table_name NOT IN ('location_history', 'events', 'match_rounds')$f$
             WHEN 'surge_steps' THEN 'WHERE region_id IS NOT NULL'
+            WHEN 'currencies' THEN 'WHERE false'
             WHEN 'dispatch_policies' THEN 'WHERE id > 1'
             WHEN 'trip_transitions' THEN 'WHERE false'
             WHEN 'stop_transitions' THEN 'WHERE false'

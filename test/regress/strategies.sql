@@ -32,7 +32,7 @@ LANGUAGE sql AS $$
 SELECT hail.set_clock('2013-11-20 10:00+00') AS clock;
 SELECT (hail.create_region('strategies' || :east, 'Strategies', 'EUR', 'Africa/Cairo',
                            ST_MakeEnvelope(:east - 1, -1, :east + 1, 1, 4326))).currency;
-SELECT hail.set_fare('strategies' || :east, 'economy', 1000, 350, 50, 1500, 1500, 0, 300) IS NOT NULL AS fare;
+SELECT (hail.set_fare('strategies' || :east, 'economy', 1000, 350, 50, 1500, 1500, 0, 300)).id IS NOT NULL AS fare;
 INSERT INTO strategies.people
     SELECT name, (hail.register_user('+3519600' || :east || to_char(n, 'FM000'), name, 'customer')).id, NULL
     FROM unnest(ARRAY['Ada', 'Bea', 'Cas']) WITH ORDINALITY AS c (name, n);

@@ -165,7 +165,9 @@ BEGIN
     DELETE FROM hail.driver_positions p USING worlds.driver d WHERE d.id = p.driver_id;
     DELETE FROM hail.drivers p USING worlds.driver d WHERE d.id = p.id;
     DELETE FROM hail.quotes q USING hail.users u WHERE u.id = q.customer_id AND u.name = 'World customer';
+    ALTER TABLE hail.fares DISABLE TRIGGER fares_stay;
     DELETE FROM hail.fares f USING hail.regions r WHERE r.id = f.region_id AND r.code = 'worlds';
+    ALTER TABLE hail.fares ENABLE ALWAYS TRIGGER fares_stay;
     DELETE FROM hail.users WHERE name LIKE 'world driver %' OR name = 'World customer';
     DELETE FROM hail.regions WHERE code = 'worlds';
 END $$;
