@@ -5,6 +5,7 @@
 #ifndef HAIL_PRICING_ETA_MODEL_H
 #define HAIL_PRICING_ETA_MODEL_H
 
+#include "pricing/eta_features.h"
 #include "pricing/eta_table.h"
 
 /* Trips (weight after forgetting) that a level must rest on before it speaks. */
@@ -20,15 +21,6 @@ typedef enum EtaLevel {
     ETA_HOUR,    /* and on the hour of week */
     ETA_CELL     /* and on the places */
 } EtaLevel;
-
-/* A trip to be predicted or learnt. */
-typedef struct EtaTrip {
-    uint16_t region;
-    double from_lat, from_lng, to_lat, to_lng; /* degrees */
-    int hour_of_week;                          /* local, 0 = Monday 00:00 .. 167, of its start */
-    int minute;                                /* 0..59 */
-    int32_t day;                               /* of its start, days since any fixed day */
-} EtaTrip;
 
 /* A region's configured figures: what is answered before anything is learnt. */
 typedef struct EtaRegion {
@@ -62,9 +54,14 @@ typedef enum EtaLearnt {
 } EtaLearnt;
 
 /* What is learnt at all. */
-#define ETA_DURATION_MIN_S 20.0
-#define ETA_DURATION_MAX_S (6 * 3600.0)
-#define ETA_SPEED_MAX_KMH  200.0 /* along the great circle */
+#define ETA_DURATION_MIN_S 30.0
+#define ETA_DURATION_MAX_S (4 * 3600.0)
+#define ETA_SPEED_MAX_KMH  130.0 /* along the great circle */
+/* Driven metres teach the distance between so many times the great circle, and so many times that and more.
+ */
+#define ETA_ROAD_MIN    0.9
+#define ETA_ROAD_MAX    4.0
+#define ETA_ROAD_MORE_M 500.0
 
 /*
  * Expected distance and time of a trip. With nothing learnt exactly the region's figures: great circle *
@@ -83,5 +80,8 @@ extern EtaLearnt eta_model_learn(EtaTable *table, const EtaTrip *trip, double du
 
 /* A level's word, as in EtaLevel: default, region, hour, learnt. */
 extern const char *eta_level_name(EtaLevel level);
+
+/* What an effect is about, in a word, by its key: region, band, hour, ...; "unknown". */
+extern const char *eta_effect_name(uint64_t key);
 
 #endif

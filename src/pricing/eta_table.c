@@ -4,16 +4,20 @@
 #include <math.h>
 #include <string.h>
 
+/* Days for which the share that is left is kept. */
+#define LEFT_DAYS 1024
+
 struct EtaTable {
     uint32_t buckets;
     uint32_t used;
     uint64_t evictions;
     double half_life_days;
     char to_cache_line[64 - 24];
+    float left[LEFT_DAYS]; /* of a weight after so many days */
     /* buckets * ETA_BUCKET keys (0: free), then as many effects */
 };
 
-_Static_assert(sizeof(struct EtaTable) == 64, "keys begin on a cache line");
+_Static_assert(sizeof(struct EtaTable) % 64 == 0, "keys begin on a cache line");
 _Static_assert(sizeof(EtaEffect) == 16, "a slot is 24 bytes with its key");
 
 static uint32_t buckets_for(uint32_t slots)
@@ -48,6 +52,8 @@ EtaTable *eta_table_init(void *block, uint32_t slots, double half_life_days)
     table->half_life_days = isnan(half_life_days)
                                 ? ETA_HALF_LIFE_USUAL
                                 : fmin(fmax(half_life_days, ETA_HALF_LIFE_MIN), ETA_HALF_LIFE_MAX);
+    for (int days = 0; days < LEFT_DAYS; days++)
+        table->left[days] = (float)exp2(-days / table->half_life_days);
     eta_table_clear(table);
     return table;
 }
@@ -108,11 +114,27 @@ EtaEffect *eta_table_find(const EtaTable *table, uint64_t key)
     return NULL;
 }
 
+void eta_table_prefetch(const EtaTable *table, uint64_t key)
+{
+    size_t first[2];
+
+    slots_of(table, key, first);
+    __builtin_prefetch(keys_of(table) + first[0]);
+    __builtin_prefetch(keys_of(table) + first[1]);
+}
+
+double eta_table_left(const EtaTable *table, int32_t since, int32_t day)
+{
+    int64_t days = (int64_t)day - since;
+
+    if (days <= 0)
+        return 1;
+    return days < LEFT_DAYS ? table->left[days] : exp2(-(double)days / table->half_life_days);
+}
+
 double eta_table_weight(const EtaTable *table, const EtaEffect *effect, int32_t day)
 {
-    if (day <= effect->day)
-        return effect->weight;
-    return effect->weight * exp2(-((double)day - effect->day) / table->half_life_days);
+    return effect->weight * eta_table_left(table, effect->day, day);
 }
 
 /* Where a new key goes: a free slot of the emptier bucket, else that of the least worthy effect. */
@@ -123,6 +145,7 @@ static size_t place_for(const EtaTable *table, const size_t first[2], int32_t da
     size_t free_slot[2] = {0, 0}, worst = first[0];
     int free_count[2] = {0, 0};
     double least = INFINITY;
+    bool fine = false;
 
     for (int b = 0; b < 2; b++)
         for (size_t s = first[b]; s < first[b] + ETA_BUCKET; s++) {
@@ -131,10 +154,12 @@ static size_t place_for(const EtaTable *table, const size_t first[2], int32_t da
                     free_slot[b] = s;
             } else {
                 double weight = eta_table_weight(table, &effects[s], day);
+                bool detail = (keys[s] & ETA_KEY_FINE) != 0;
 
-                if (weight < least) {
+                if (detail == fine ? weight < least : detail) {
                     least = weight;
                     worst = s;
+                    fine = detail;
                 }
             }
         }
@@ -202,4 +227,20 @@ EtaEffect *eta_table_at(const EtaTable *table, uint32_t slot, uint64_t *key)
 {
     *key = keys_of(table)[slot];
     return *key == 0 ? NULL : effects_of(table) + slot;
+}
+
+void eta_table_follow(EtaTable *copy, const EtaTable *original, uint64_t key)
+{
+    const EtaEffect *effect = eta_table_find(original, key);
+    size_t slot;
+
+    if (effect == NULL)
+        return;
+    slot = (size_t)(effect - effects_of(original));
+    if (keys_of(copy)[slot] == 0)
+        copy->used++;
+    else if (keys_of(copy)[slot] != key)
+        copy->evictions++;
+    keys_of(copy)[slot] = key;
+    effects_of(copy)[slot] = *effect;
 }

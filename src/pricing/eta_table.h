@@ -7,9 +7,10 @@
  *
  * A key has two buckets of ETA_BUCKET slots, and lies in one of them; nothing else is ever looked at. So a
  * search reads two cache lines of keys whatever happened before, removing a key leaves no trace, and a full
- * table is no special case: a new key takes the place of the least worthy effect of its two buckets, the one
- * with the smallest weight after forgetting (of equals the first in the block). The same calls in the same
- * order make the same table.
+ * table is no special case: a new key takes the place of the least worthy effect of its two buckets. That is
+ * the one with the smallest weight after forgetting among those whose keys have ETA_KEY_FINE, or, where none
+ * has, among all (of equals the first in the block). So details of a big city don't drive out what little is
+ * known of a small one. The same calls in the same order make the same table.
  *
  * Forgetting is exponential: an effect that was last updated n days ago counts
  * weight * 2^(-n / half_life_days).
@@ -22,6 +23,9 @@
 #include <stdint.h>
 
 #define ETA_BUCKET 8 /* slots; their keys fill one cache line */
+
+/* In a key: the effect is a detail, and gives way before those that are not. */
+#define ETA_KEY_FINE (UINT64_C(1) << 47)
 
 /* Half-lives that make sense, and the usual one; days. */
 #define ETA_HALF_LIFE_MIN   1.0
@@ -70,7 +74,17 @@ extern uint32_t eta_table_forget_region(EtaTable *table, uint16_t region);
 /* The effect in a slot (0 .. slots - 1) and its key, or NULL if the slot is free. For walks over all. */
 extern EtaEffect *eta_table_at(const EtaTable *table, uint32_t slot, uint64_t *key);
 
-/* What is left of an effect's weight on a day; a day before its last update forgets nothing. */
+/* Makes the slot that holds `key` in one table the same in another that has the same slots: what a copy needs
+ * to follow its original, key by key. Nothing happens where the original does not hold the key. */
+extern void eta_table_follow(EtaTable *copy, const EtaTable *original, uint64_t key);
+
+/* What is left on `day` of a weight as of `since`, as a share of it; a day before that forgets nothing. */
+extern double eta_table_left(const EtaTable *table, int32_t since, int32_t day);
+
+/* What is left of an effect's weight on a day. */
 extern double eta_table_weight(const EtaTable *table, const EtaEffect *effect, int32_t day);
+
+/* Brings keys that will be looked for soon into the cache. */
+extern void eta_table_prefetch(const EtaTable *table, uint64_t key);
 
 #endif
