@@ -91,6 +91,10 @@ static void add_schema(Buffer *out, const Route *route, const Param *param)
         buffer_text(out, "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":200}");
         add_limits(out, param, "minItems", "maxItems");
         break;
+    case TYPE_INTEGERS:
+        buffer_text(out, "{\"type\":\"array\",\"items\":{\"type\":\"integer\"}");
+        add_limits(out, param, "minItems", "maxItems");
+        break;
     case TYPE_GEOJSON:
     case TYPE_OBJECT:
         buffer_text(out, "{\"type\":\"object\"");

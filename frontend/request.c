@@ -413,7 +413,11 @@ static const char *bind_column(Request *request, const Param *param)
             request_error(request, field, "%s", reason);
         else if (value == NULL && param->required)
             request_error(request, field, "is required");
-        buffer_format(&literal, "%s%s", i ? "," : "", text ? text : "NULL");
+        buffer_text(&literal, i ? "," : "");
+        if (text != NULL)
+            array_literal_item(&literal, text);
+        else
+            buffer_text(&literal, "NULL");
     }
     buffer_text(&literal, "}");
     result = arena_copy(request->arena, literal.data, literal.length);

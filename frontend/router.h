@@ -42,6 +42,7 @@ typedef enum ParamType {
     TYPE_TIMESTAMP, /* RFC 3339 */
     TYPE_KEY,       /* Idempotency-Key: visible ASCII, bare or a quoted string; min, max: length in bytes */
     TYPE_STRINGS,   /* array of strings; min, max: how many, each of at most 200 bytes */
+    TYPE_INTEGERS,  /* array of integers; min, max: how many */
     TYPE_GEOJSON,   /* a JSON object, bound as its text */
     TYPE_OBJECT,    /* a JSON object whose members the database checks, bound as text with snake_case keys */
     TYPE_LIST,      /* the same of an array of objects; min, max: how many */

@@ -269,6 +269,7 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
         *reason = "must be an RFC 3339 time such as 2030-01-31T12:00:00Z";
         return text_is_timestamp(text) ? text : NULL;
     case TYPE_STRINGS:
+    case TYPE_INTEGERS:
     case TYPE_GEOJSON:
     case TYPE_OBJECT:
     case TYPE_LIST:
@@ -277,6 +278,17 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
     }
     *reason = "can only be given in the body";
     return NULL;
+}
+
+void array_literal_item(Buffer *literal, const char *text)
+{
+    buffer_text(literal, "\"");
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            buffer_text(literal, "\\");
+        buffer_add(literal, text, 1);
+    }
+    buffer_text(literal, "\"");
 }
 
 /* A JSON array of strings as a PostgreSQL array literal. */
@@ -303,15 +315,35 @@ static const char *strings_from_json(const Param *param, const json_t *array, Ar
             buffer_free(&literal);
             return NULL;
         }
-        buffer_text(&literal, i ? ",\"" : "\"");
-        for (; *text; text++) {
-            if (*text == '"' || *text == '\\')
-                buffer_text(&literal, "\\");
-            buffer_add(&literal, text, 1);
-        }
-        buffer_text(&literal, "\"");
+        buffer_text(&literal, i ? "," : "");
+        array_literal_item(&literal, text);
     }
     buffer_text(&literal, "}");
+    result = arena_copy(arena, literal.data, literal.length);
+    buffer_free(&literal);
+    return result;
+}
+
+static const char *integers_from_json(const Param *param, const json_t *array, Arena *arena,
+                                      const char **reason)
+{
+    Buffer literal = {0};
+    const char *result;
+    size_t count = json_array_size(array), i = 0;
+
+    *reason = "must be an array of integers";
+    while (i < count && json_is_integer(json_array_get(array, i)))
+        i++;
+    if (!json_is_array(array) || i < count)
+        return NULL;
+    if (has_limits(param) && (count < (size_t)param->min || count > (size_t)param->max)) {
+        *reason = arena_format(arena, "must have from %.0f to %.0f items", param->min, param->max);
+        return NULL;
+    }
+    for (i = 0; i < count; i++)
+        buffer_format(&literal, "%s%lld", i ? "," : "{",
+                      (long long)json_integer_value(json_array_get(array, i)));
+    buffer_text(&literal, count ? "}" : "{}");
     result = arena_copy(arena, literal.data, literal.length);
     buffer_free(&literal);
     return result;
@@ -418,6 +450,8 @@ const char *value_from_json(const Param *param, const json_t *value, Arena *aren
         return json_is_boolean(value) ? (json_is_true(value) ? "true" : "false") : NULL;
     case TYPE_STRINGS:
         return strings_from_json(param, value, arena, reason);
+    case TYPE_INTEGERS:
+        return integers_from_json(param, value, arena, reason);
     case TYPE_GEOJSON:
         *reason = "must be a GeoJSON object";
         return json_is_object(value) ? json_text(value, arena) : NULL;

@@ -17,6 +17,9 @@ extern const char *value_from_text(const Param *param, const char *text, Arena *
 extern const char *value_from_json(const Param *param, const json_t *value, Arena *arena,
                                    const char **reason);
 
+/* An item of a PostgreSQL array literal, in quotes whatever it holds. */
+extern void array_literal_item(Buffer *literal, const char *text);
+
 /* A number as JSON writes it: no NaN, infinity, hex, leading plus or zeros; finite as a double. */
 extern bool text_is_number(const char *text, double *value);
 extern bool text_is_uuid(const char *text);

@@ -200,6 +200,21 @@ static void arrays_become_array_literals(void)
     CHECK(json_value(&strings, "\"a\"", &reason) == NULL);
 }
 
+static void arrays_of_integers_become_array_literals(void)
+{
+    Param integers = {.type = TYPE_INTEGERS, .min = 1, .max = 3}, any = {.type = TYPE_INTEGERS};
+    const char *reason;
+
+    CHECK(strcmp(json_value(&integers, "[1,-20,3]", &reason), "{1,-20,3}") == 0);
+    CHECK(strcmp(json_value(&any, "[]", &reason), "{}") == 0);
+    CHECK(json_value(&integers, "[]", &reason) == NULL);
+    CHECK(json_value(&integers, "[1,2,3,4]", &reason) == NULL);
+    CHECK(json_value(&integers, "[1,2.0]", &reason) == NULL);
+    CHECK(json_value(&integers, "[1,null]", &reason) == NULL);
+    CHECK(json_value(&integers, "[\"1\"]", &reason) == NULL);
+    CHECK(json_value(&integers, "1", &reason) == NULL && strcmp(reason, "must be an array of integers") == 0);
+}
+
 static bool wants_geojson(const char *accept)
 {
     return accept_prefers(accept, "application/geo+json", "application/json");
@@ -237,6 +252,7 @@ int main(void)
     RUN(json_values_keep_their_type);
     RUN(real_numbers_read_back_as_they_were);
     RUN(arrays_become_array_literals);
+    RUN(arrays_of_integers_become_array_literals);
     RUN(a_media_type_is_preferred_when_named_with_no_less_weight);
     arena_free(&arena);
     return unit_result();
