@@ -19,6 +19,15 @@
         .about = "of the experiment"                                                                         \
     }
 
+#define FROM_TIME                                                                                            \
+    {                                                                                                        \
+        .name = "fromTime", .source = IN_QUERY, .type = TYPE_TIMESTAMP, .about = "included"                  \
+    }
+#define TO_TIME                                                                                              \
+    {                                                                                                        \
+        .name = "toTime", .source = IN_QUERY, .type = TYPE_TIMESTAMP, .about = "not included"                \
+    }
+
 /* A time of day, or NULL, which the database refuses by name. */
 #define TIME_OF_DAY(n)                                                                                       \
     "CASE WHEN $" #n "::text ~ '^(([01]\\d|2[0-3]):[0-5]\\d(:[0-5]\\d)?|24:00(:00)?)$' THEN $" #n            \
@@ -27,8 +36,8 @@
 /* Rows `t` of a list, with the tag of the whole list beside each. */
 #define TAGGED(list)                                                                                         \
     "SELECT j, md5(string_agg(j::text, '') OVER ()) AS etag FROM (SELECT row_to_json(t) AS j FROM " list ")" \
-                                                                                                         " " \
-                                                                                                         "l"
+    " "                                                                                                      \
+    "l"
 
 #define EVENT_FEATURE                                                                                        \
     "json_build_object('type', 'Feature', 'id', e.id, 'geometry', e.boundary, 'properties', "                \
@@ -296,6 +305,26 @@ const Route pricing_admin_routes[] = {
      .params = {EXPERIMENT},
      .roles = "admin",
      .timeout = TIMEOUT_PRICING},
+    {.method = "GET",
+     .path = API "/pricing/experiments/:name/outcomes",
+     .summary = "What came of an experiment, by metric and variant, with intervals of 95 %",
+     .sql = "SELECT row_to_json(t) FROM hail.experiment_outcomes($1, $2, $3) t",
+     .params = {EXPERIMENT, FROM_TIME, TO_TIME},
+     .shape = RESULT_LIST,
+     .list_name = "outcomes",
+     .roles = "admin analyst",
+     .read_only = true,
+     .timeout = TIMEOUT_REPORT},
+    {.method = "GET",
+     .path = API "/pricing/experiments/:name/split",
+     .summary = "Customers of each variant, and whether they split as the shares say",
+     .sql = "SELECT row_to_json(t) FROM hail.experiment_split($1, $2, $3) t",
+     .params = {EXPERIMENT, FROM_TIME, TO_TIME},
+     .shape = RESULT_LIST,
+     .list_name = "variants",
+     .roles = "admin analyst",
+     .read_only = true,
+     .timeout = TIMEOUT_REPORT},
     {.method = "DELETE",
      .path = API "/pricing/experiments/:name",
      .summary = "Do away with a draft",
