@@ -163,7 +163,7 @@ const Route pricing_admin_routes[] = {
      .path = API "/pricing/time-rules",
      .summary = "Multiply prices from a time of day until another, by the region's clocks",
      .sql = "SELECT row_to_json(t) FROM hail.add_time_rule($1, $2, " TIME_OF_DAY(3) ", " TIME_OF_DAY(
-         4) ", $5, coalesce($6, '{1,2,3,4,5,6,7}')) t",
+         4) ", $5, coalesce($6::integer[], '{1,2,3,4,5,6,7}')) t",
      .params =
          {{REGION_CODE, .required = true},
           {NAME},
