@@ -215,9 +215,12 @@ INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status)
 SELECT 'aaaaaaaa-0000-7000-8000-000000000002', id, '{economy}', 1, 'approved' FROM hail.regions WHERE code = 'ledger';
 INSERT INTO hail.quotes (id, customer_id, region_id, service_class, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s,
     base_amount, distance_amount, time_amount, surge, time_multiplier, event_multiplier, multiplier_amount, minimum_amount, booking_fee,
-    rounding_amount, total, cancellation_fee, commission_bp, currency, created_at, expires_at)
+    rounding_amount, total, cancellation_fee, commission_bp, currency, created_at, expires_at, set_id, fare_id, per_km, per_minute,
+    minimum_fare, rounding, waiting_free_s, waiting_per_minute, waiting_max, duration_low_s, duration_high_s, price_low, price_high,
+    eta_source, variant_multiplier)
 SELECT ('eeeeeeee-0000-7000-8000-00000000000' || n)::uuid, 'aaaaaaaa-0000-7000-8000-000000000001', r.id, 'economy', 0, 0, 0, 0, 0, 0,
-    100, 0, 0, 1, 1, 1, 0, 0, 0, 0, 100, 0, 1500, 'XTS', hail.clock(), hail.clock() FROM hail.regions r, generate_series(1, 7) n WHERE r.code = 'ledger';
+    100, 0, 0, 1, 1, 1, 0, 0, 0, 0, 100, 0, 1500, 'XTS', hail.clock(), hail.clock(), hail.uuid7(), hail.uuid7(), 0, 0,
+    0, 1, 0, 0, 0, 0, 0, 100, 100, 'default', 1 FROM hail.regions r, generate_series(1, 7) n WHERE r.code = 'ledger';
 INSERT INTO hail.trips (id, region_id, service, service_class, customer_id, driver_id, driver_slot, quote_id, state, strategy, payment_method, pickup_lat, pickup_lng,
     dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge, policy_id, idempotency_key, requested_at, completed_at)
 SELECT ('bbbbbbbb-0000-7000-8000-10000000000' || n)::uuid, q.region_id, 'porter', 'van', q.customer_id, 'aaaaaaaa-0000-7000-8000-000000000002', n, q.id, state, 'first_accept',

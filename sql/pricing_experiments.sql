@@ -135,10 +135,11 @@ CREATE FUNCTION quoted(who text, of_set uuid, class text, variant text, total bi
     INSERT INTO hail.quotes (customer_id, region_id, service_class, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s,
         base_amount, distance_amount, time_amount, surge, time_multiplier, event_multiplier, multiplier_amount, minimum_amount, booking_fee,
         rounding_amount, total, cancellation_fee, commission_bp, currency, created_at, expires_at, set_id, fare_id, per_km, per_minute,
-        minimum_fare, rounding, waiting_free_s, waiting_per_minute, waiting_max, duration_low_s, duration_high_s, eta_source, variant_id,
-        variant_multiplier)
+        minimum_fare, rounding, waiting_free_s, waiting_per_minute, waiting_max, duration_low_s, duration_high_s, price_low, price_high, eta_source,
+        variant_id, variant_multiplier)
     SELECT customer(who), r.id, class, 0, 121, 0, 121.1, 10000, 1200, total, 0, 0, 1, 1, 1, 0, 0, 0, 0, total, 0, 1500, 'EUR', hail.clock(),
-           hail.clock() + '10 minutes', of_set, hail.uuid7(), 0, 0, 0, 1, 180, 0, 0, 900, 1500, 'region', v.id, coalesce(v.price_multiplier, 1)
+           hail.clock() + '10 minutes', coalesce(of_set, hail.uuid7()), hail.uuid7(), 0, 0, 0, 1, 180, 0, 0, 900, 1500, total, total,
+           'region', v.id, coalesce(v.price_multiplier, 1)
     FROM hail.regions r LEFT JOIN (hail.experiment_variants v JOIN hail.experiments e ON e.id = v.experiment_id AND e.name = 'world')
          ON v.name = variant
     WHERE r.code = 'trial' RETURNING id $$;

@@ -257,12 +257,6 @@ COMMENT ON FUNCTION hail.is_restricted(float8, float8) IS
 GRANT EXECUTE ON FUNCTION hail.geofences_at(float8, float8), hail.is_restricted(float8, float8)
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 
-CREATE FUNCTION hail.refuse_restricted(pickup_lat float8, pickup_lng float8, dropoff_lat float8, dropoff_lng float8)
-RETURNS void
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hail_refuse_restricted';
-COMMENT ON FUNCTION hail.refuse_restricted(float8, float8, float8, float8) IS
-'Error restricted_area when the pickup or the dropoff, both valid places, lies in a restricted area. Internal.';
-
 CREATE FUNCTION hail.region_id_at(lat float8, lng float8) RETURNS smallint
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'hail_region_id_at';
 COMMENT ON FUNCTION hail.region_id_at(float8, float8) IS

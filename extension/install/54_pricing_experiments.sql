@@ -50,6 +50,14 @@ CREATE POLICY experiments_readers ON hail.experiments FOR SELECT TO hail_admin, 
 CREATE POLICY experiment_variants_readers ON hail.experiment_variants FOR SELECT TO hail_admin, hail_analyst
     USING (hail.current_role_name() IN ('admin', 'analyst'));
 
+-- Prices are made from copies of these tables in each backend (src/pricing/book.h).
+CREATE TRIGGER kept_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.experiments
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.kept_changed();
+CREATE TRIGGER kept_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.experiment_variants
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.kept_changed();
+ALTER TABLE hail.experiments ENABLE ALWAYS TRIGGER kept_changed;
+ALTER TABLE hail.experiment_variants ENABLE ALWAYS TRIGGER kept_changed;
+
 -- What customers were told stays as it was, whoever writes
 
 CREATE FUNCTION hail.experiments_stay() RETURNS trigger

@@ -4,12 +4,15 @@
 
 CREATE FUNCTION hail.request_trip(quote_id uuid, payment_method text, strategy text DEFAULT 'first_accept',
                                   idempotency_key text DEFAULT NULL, scheduled_for timestamptz DEFAULT NULL,
-                                  favourites_first boolean DEFAULT false)
+                                  favourites_first boolean DEFAULT false, pickup_lat float8 DEFAULT NULL,
+                                  pickup_lng float8 DEFAULT NULL, dropoff_lat float8 DEFAULT NULL,
+                                  dropoff_lng float8 DEFAULT NULL, service_class text DEFAULT NULL)
 RETURNS hail.trips
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_request_trip';
-COMMENT ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz, boolean) IS
-'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. strategy: first_accept, sequential, broadcast_bid, batched, or scheduled with scheduled_for in the future (not further than the policys schedule_max): searched for some time before it, at the price of the quote. favourites_first: drivers marked with hail.favourite_driver() are asked before others. The same key with the same request returns the first trip. Errors: invalid_value (strategy, scheduled_for, payment_method, quote_id: one of hail.create_job_quote()), not_found, quote_expired, quote_used, quote_changed, insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
-GRANT EXECUTE ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz, boolean) TO hail_customer, hail_admin;
+COMMENT ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz, boolean, float8, float8, float8, float8, text) IS
+'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. strategy: first_accept, sequential, broadcast_bid, batched, or scheduled with scheduled_for in the future (not further than the policys schedule_max): searched for some time before it, at the price of the quote. favourites_first: drivers marked with hail.favourite_driver() are asked before others. pickup, dropoff and service_class, where given, must be what the quote is for, the places within 100 m. The same key with the same request returns the first trip. Errors: invalid_value (strategy, scheduled_for, payment_method, quote_id: one of hail.create_job_quote()), not_found, quote_mismatch, quote_expired, quote_used, quote_changed (surge has risen more than 1.5 times since: hail.requote()), insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
+GRANT EXECUTE ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz, boolean, float8, float8, float8, float8, text)
+    TO hail_customer, hail_admin;
 
 CREATE FUNCTION hail.get_trip(trip_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

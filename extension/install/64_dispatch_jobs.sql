@@ -235,26 +235,14 @@ COMMENT ON FUNCTION hail.check_job(jsonb, text, real, real, integer, integer) IS
 
 CREATE FUNCTION hail.quote_stops(customer_id uuid, stops hail.stop_input[], service_class text) RETURNS hail.quotes
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    places float8[];
-    place hail.regions;
-    n integer := cardinality(stops);
-    metres float8;
 BEGIN
     IF NOT EXISTS (SELECT FROM hail.service_classes c WHERE c.code = service_class AND c.service <> 'ride') THEN
         PERFORM hail.fail('unknown_class', 'no class of deliveries or porter jobs', 'service_class');
     END IF;
-    SELECT array_agg(p.v ORDER BY s.seq, p.i) INTO places
-    FROM unnest(stops) WITH ORDINALITY AS s (kind, lat, lng, address, contact_name, contact_phone, notes, proof, seq),
-         LATERAL (VALUES (1, s.lat), (2, s.lng)) AS p (i, v);
-    metres := hail.route_metres(places);
-    FOR i IN 2 .. n LOOP
-        PERFORM hail.refuse_restricted(stops[i - 1].lat, stops[i - 1].lng, stops[i].lat, stops[i].lng);
-    END LOOP;
-    place := hail.pickup_region(stops[1].lat, stops[1].lng);
-    RETURN hail.store_quote(customer_id, place.id,
-        hail.price_class(place, stops[1].lat, stops[1].lng, metres, service_class, n - 2),
-        stops[1].lat, stops[1].lng, stops[n].lat, stops[n].lng, places);
+    RETURN hail.quote_route(customer_id, ARRAY(
+        SELECT p.v FROM unnest(stops) WITH ORDINALITY AS s (kind, lat, lng, address, contact_name, contact_phone, notes, proof, seq),
+               LATERAL (VALUES (1, s.lat), (2, s.lng)) AS p (i, v)
+        ORDER BY s.seq, p.i), service_class);
 END
 $$;
 COMMENT ON FUNCTION hail.quote_stops(uuid, hail.stop_input[], text) IS

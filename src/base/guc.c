@@ -22,6 +22,7 @@ int hail_write_through_batch = 10000;
 int hail_quote_ttl_s = 600;
 int hail_min_trip_m = 50;
 int hail_max_trip_km = 300;
+int hail_pickup_eta_radius_m = 10000;
 int hail_surge_window_s = 600;
 int hail_surge_interval_ms = 30000;
 int hail_surge_hold_s = 300;
@@ -116,6 +117,8 @@ static const IntSetting int_settings[] = {
      &hail_min_trip_m, 50, 0, 100000, PGC_SIGHUP, 0},
     {"hail.max_trip_distance", "Trips longer than this (km, great circle) are not priced.",
      &hail_max_trip_km, 300, 1, 20000, PGC_SIGHUP, 0},
+    {"hail.pickup_eta_radius", "Prices tell when the nearest available driver within this (m) could be there.",
+     &hail_pickup_eta_radius_m, 10000, 100, 100000, PGC_SIGHUP, 0},
     {"hail.surge_window", "Trips requested within this time count as the demand of their hexagon.",
      &hail_surge_window_s, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.surge_interval", "Surge is weighed anew this often; it moves by one step of its table each time.",

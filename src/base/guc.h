@@ -23,6 +23,7 @@ extern int hail_write_through_batch; /* hail.write_through_batch: positions writ
 extern int hail_quote_ttl_s;         /* hail.quote_ttl */
 extern int hail_min_trip_m;  /* hail.min_trip_distance: pickup and dropoff nearer than this are one place */
 extern int hail_max_trip_km; /* hail.max_trip_distance: longest trip priced, great circle */
+extern int hail_pickup_eta_radius_m; /* hail.pickup_eta_radius: where estimates look for the nearest driver */
 extern int hail_surge_window_s; /* hail.surge_window: requests of so long count as demand */
 extern int
     hail_surge_interval_ms;    /* hail.surge_interval: pace of surge_tick, hence how fast a surge may climb */

@@ -37,6 +37,7 @@
     X(HAIL_QUOTE_EXPIRED,           "UH040", "quote_expired",           409) \
     X(HAIL_QUOTE_USED,              "UH041", "quote_used",              409) \
     X(HAIL_QUOTE_CHANGED,           "UH042", "quote_changed",           409) \
+    X(HAIL_QUOTE_MISMATCH,          "UH043", "quote_mismatch",          409) \
     X(HAIL_IDEMPOTENCY_MISMATCH,    "UH050", "idempotency_mismatch",    422) \
     X(HAIL_IN_FLIGHT,               "UH051", "in_flight",               409) \
     X(HAIL_KEY_REQUIRED,            "UH052", "idempotency_key_required", 400) \

@@ -14,6 +14,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -38,8 +40,11 @@
 #include "dispatch/policy.h"
 #include "dispatch/request.h"
 #include "events/events.h"
+#include "geo/geo.h"
 #include "identity/session.h"
 #include "ledger/posting.h"
+#include "pricing/book.h"
+#include "pricing/pricing.h"
 #include "worker/worker.h"
 
 /* Columns of read_quote, in order; those up to COL_SURGE go into the trip as they are. */
@@ -60,26 +65,24 @@ enum {
     COL_SURGE,
     COL_STOPS,
     COL_EXPIRES,
-    COL_CHANGED,
+    COL_SURGE_HUNDREDTHS,
     COL_COVERED,
     COL_BLOCKED,
     COL_REPEAT,
     COL_FAVOURITES,
-    QUOTE_COLUMNS = COL_FAVOURITES
+    COL_VARIANT, /* may be null */
+    QUOTE_COLUMNS = COL_VARIANT
 };
 
 /* $2: the caller, NULL: an administrator; $3: paid by wallet. */
 static HailStatement read_quote = {
     "SELECT q.region_id, q.service_class, q.customer_id, q.pickup_lat, q.pickup_lng, q.dropoff_lat,"
     " q.dropoff_lng, q.distance_m, q.duration_s, q.total, q.commission_bp, q.cancellation_fee, q.currency,"
-    " q.surge, q.stops IS NOT NULL, q.expires_at,"
-    " coalesce((SELECT s.multiplier FROM hail.regions r JOIN hail.surge_cells s ON s.region_id = r.id"
-    "   AND s.cell = hail.hexagon_cell(q.pickup_lat, q.pickup_lng, r.hexagon_size_m)"
-    "   WHERE r.id = q.region_id) > q.surge * 1.5, false),"
+    " q.surge, q.stops IS NOT NULL, q.expires_at, (q.surge * 100)::int4,"
     " CASE WHEN $3 THEN q.total <= coalesce((SELECT a.posted - a.held FROM hail.accounts a"
     "   WHERE a.kind = 'CUSTOMER_WALLET' AND a.owner_id = q.customer_id AND a.currency = q.currency), 0)"
     "   ELSE true END,"
-    " coalesce(d.blocked, '{}'), coalesce(d.repeat, '{}'), coalesce(d.favourites, '{}')"
+    " coalesce(d.blocked, '{}'), coalesce(d.repeat, '{}'), coalesce(d.favourites, '{}'), q.variant_id"
     " FROM hail.quotes q LEFT JOIN LATERAL (SELECT array_agg(c.driver_id) FILTER (WHERE c.blocked) AS "
     "blocked,"
     "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND (c.favourite OR c.trips > 0)) AS repeat,"
@@ -109,23 +112,27 @@ static HailStatement insert_trip = {
     " dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency,"
     " surge, id, service, quote_id, state, strategy, payment_method, policy_id, search_until, next_round_at,"
     " event_version, idempotency_key, requested_at, scheduled_for, round, queue_position,"
-    " weight_kg, volume_l, partner_id, partner_order, favourites_first)"
+    " weight_kg, volume_l, partner_id, partner_order, favourites_first, variant_id)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,"
-    " $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)"
+    " $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)"
     " ON CONFLICT DO NOTHING RETURNING t",
-    34,
+    35,
     {INT2OID,        TEXTOID,        UUIDOID,   FLOAT8OID, FLOAT8OID,      FLOAT8OID,      FLOAT8OID,
      INT4OID,        INT4OID,        INT8OID,   INT4OID,   INT8OID,        TEXTOID,        NUMERICOID,
      UUIDOID,        TEXTOID,        UUIDOID,   TEXTOID,   TEXTOID,        TEXTOID,        INT2OID,
      TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,   TEXTOID,   TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
-     INT4OID,        FLOAT4OID,      FLOAT4OID, UUIDOID,   TEXTOID,        BOOLOID},
+     INT4OID,        FLOAT4OID,      FLOAT4OID, UUIDOID,   TEXTOID,        BOOLOID,        INT4OID},
     HAIL_BY_KEY};
 
 static HailStatement read_trip = {"SELECT t FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
 
+/* The rider may have walked a little since. */
+#define QUOTE_MAX_OFF_M 100.0
+
 typedef struct Request {
     const TripRequest *asked;
     Datum quote[QUOTE_COLUMNS + 1];
+    bool in_experiment; /* quote[COL_VARIANT] is not null */
     pg_uuid_t id, customer_id;
     StrategyKind strategy;
     TimestampTz now;
@@ -165,6 +172,32 @@ static void check_request(const TripRequest *asked)
         refuse((Refusal){HAIL_INVALID_VALUE, "payment_method is wallet or cash", "payment_method"});
 }
 
+/* A place given beside the quote: metres from the one the quote has; 0: not given. */
+static double metres_off(const double *given, Datum lat, Datum lng)
+{
+    return given == NULL ? 0 : geo_distance_m(given[0], given[1], DatumGetFloat8(lat), DatumGetFloat8(lng));
+}
+
+static void refuse_mismatch(const char *message, const char *field)
+{
+    refuse((Refusal){HAIL_QUOTE_MISMATCH, message, field, "Ask for a quote for this trip."});
+}
+
+/* What the caller says the trip is must be what the quote is for. */
+static void check_same_trip(const Request *request)
+{
+    const TripRequest *asked = request->asked;
+    const Datum *quote = request->quote;
+
+    if (metres_off(asked->pickup, quote[COL_PICKUP_LAT], quote[COL_PICKUP_LNG]) > QUOTE_MAX_OFF_M)
+        refuse_mismatch("the quote is for another pickup", "pickup_lat");
+    if (metres_off(asked->dropoff, quote[COL_DROPOFF_LAT], quote[COL_DROPOFF_LNG]) > QUOTE_MAX_OFF_M)
+        refuse_mismatch("the quote is for another dropoff", "dropoff_lat");
+    if (asked->service_class != NULL &&
+        strcmp(asked->service_class, TextDatumGetCString(quote[COL_CLASS])) != 0)
+        refuse_mismatch("the quote is for another service class", "service_class");
+}
+
 static void load_quote(Request *request)
 {
     HailActor actor = hail_require_actor();
@@ -179,8 +212,11 @@ static void load_quote(Request *request)
                      anybody ? " n " : NULL, false, 1) == 0)
         refuse((Refusal){HAIL_NOT_FOUND, "there is no such quote", "quote_id"});
     for (int col = 1; col <= QUOTE_COLUMNS; col++)
-        request->quote[col] = hail_result(0, col, &isnull); /* none is null; kept until SPI ends */
+        request->quote[col] =
+            hail_result(0, col, &isnull); /* kept until SPI ends; none but the last is null */
+    request->in_experiment = !isnull;
     request->customer_id = *DatumGetUUIDP(request->quote[COL_CUSTOMER]);
+    check_same_trip(request);
 }
 
 /* The trip that the key has made, if any; error when it was another request. */
@@ -237,6 +273,18 @@ static Refusal check_strategy(Request *request)
     return (Refusal){0};
 }
 
+/* More than half again since the quote, at the pickup. */
+static bool surge_has_risen(const Datum *quote)
+{
+    const BookRegion *region = book_region(DatumGetInt16(quote[COL_REGION]));
+
+    return region != NULL &&
+           surge_multiplier_at(region->id, region->hexagon_size_m, DatumGetFloat8(quote[COL_PICKUP_LAT]),
+                               DatumGetFloat8(quote[COL_PICKUP_LNG])) *
+                   2 >
+               DatumGetInt32(quote[COL_SURGE_HUNDREDTHS]) * 3;
+}
+
 static Refusal check_quote(const Request *request)
 {
     const Datum *quote = request->quote;
@@ -246,7 +294,7 @@ static Refusal check_quote(const Request *request)
                          "Use request_delivery or request_porter_job."};
     if (DatumGetTimestampTz(quote[COL_EXPIRES]) <= request->now)
         return (Refusal){HAIL_QUOTE_EXPIRED, "this quote has expired", "quote_id", "Ask for a new quote."};
-    if (DatumGetBool(quote[COL_CHANGED]))
+    if (surge_has_risen(quote))
         return (Refusal){HAIL_QUOTE_CHANGED, "prices have risen since this quote", "quote_id",
                          "Ask for a new quote."};
     if (!DatumGetBool(quote[COL_COVERED]))
@@ -357,8 +405,8 @@ static void put_job(const JobRequest *job, Datum *args, char *nulls)
 static bool insert(const Request *request, Datum *trip)
 {
     const TripRequest *asked = request->asked;
-    Datum args[34] = {0};
-    char nulls[] = "                                  ";
+    Datum args[35] = {0};
+    char nulls[] = "                                   ";
     bool isnull;
 
     memcpy(args, &request->quote[1], sizeof(Datum) * COL_SURGE);
@@ -378,6 +426,9 @@ static bool insert(const Request *request, Datum *trip)
     args[27] = Int32GetDatum(request->matched_here ? request->terms.round : 0);
     args[28] = Int32GetDatum(request->queue_place);
     args[33] = BoolGetDatum(asked->favourites_first);
+    args[34] = request->quote[COL_VARIANT];
+    if (!request->in_experiment)
+        nulls[34] = 'n';
     put_job(asked->job, &args[29], &nulls[29]);
     if (request->queue_place == 0)
         nulls[28] = 'n';
@@ -520,15 +571,38 @@ static TripRequest read_request(FunctionCallInfo fcinfo)
     return asked;
 }
 
-/* hail.request_trip(quote_id, payment_method, strategy, idempotency_key, scheduled_for, favourites_first) */
+/* The place in arguments `arg` and the next, in `into`; NULL: not given. */
+static const double *place_argument(FunctionCallInfo fcinfo, int arg, const char *const fields[2],
+                                    double *into)
+{
+    if (PG_ARGISNULL(arg) && PG_ARGISNULL(arg + 1))
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        double limit = i == 0 ? 90 : 180;
+
+        into[i] = PG_ARGISNULL(arg + i) ? NAN : PG_GETARG_FLOAT8(arg + i);
+        if (!(fabs(into[i]) <= limit))
+            ereport(ERROR, hail_error(HAIL_INVALID_VALUE),
+                    errmsg("%s must be between %.0f and %.0f", fields[i], -limit, limit),
+                    hail_field(fields[i]));
+    }
+    return into;
+}
+
+/* hail.request_trip(quote_id, payment_method, strategy, idempotency_key, scheduled_for, favourites_first,
+ * pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, service_class) */
 Datum hail_request_trip(PG_FUNCTION_ARGS)
 {
     MemoryContext caller = CurrentMemoryContext;
     TripRequest asked = read_request(fcinfo);
+    double pickup[2], dropoff[2];
     Datum trip;
     bool created;
 
     asked.favourites_first = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
+    asked.pickup = place_argument(fcinfo, 6, (const char *const[]){"pickup_lat", "pickup_lng"}, pickup);
+    asked.dropoff = place_argument(fcinfo, 8, (const char *const[]){"dropoff_lat", "dropoff_lng"}, dropoff);
+    asked.service_class = text_or_null(fcinfo, 10);
     SPI_connect();
     trip = dispatch_create_trip(&asked, &created);
     MemoryContextSwitchTo(caller);

@@ -24,7 +24,9 @@ typedef struct TripRequest {
     bool has_time;
     bool favourites_first; /* the customer wants its favourites asked before others */
     TimestampTz scheduled_for;
-    const JobRequest *job; /* NULL: none; else the caller has authorised, and may use this quote */
+    const double *pickup, *dropoff; /* valid latitude and longitude that the quote must be for; NULL: any */
+    const char *service_class;      /* the same */
+    const JobRequest *job;          /* NULL: none; else the caller has authorised, and may use this quote */
 } TripRequest;
 
 /*

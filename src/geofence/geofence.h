@@ -10,6 +10,16 @@
 #include "utils/uuid.h"
 
 /*
+ * The region that a valid place lies in, its edge included, the smallest where several overlap; false: in
+ * none. And whether it lies in this one. In a transaction, as whomever.
+ */
+extern bool geofence_region_at(double lat, double lng, int16 *region_id);
+extern bool geofence_region_covers(int16 region_id, double lat, double lng);
+
+/* A valid place lies in a restricted area, where nobody is picked up or dropped off. As above. */
+extern bool geofence_restricted(double lat, double lng);
+
+/*
  * The airport that a pickup lies in, in *geofence_id, with the number of drivers to be asked at a time in
  * *offers. False: in none. Of several, the one with the lowest id. Inside SPI, as hail_owner; the place is
  * valid.

@@ -39,6 +39,28 @@ static const Fence *first_at(double lat, double lng, FenceKind kind)
     return NULL;
 }
 
+bool geofence_region_at(double lat, double lng, int16 *region_id)
+{
+    const Fence *region = first_at(lat, lng, FENCE_SERVICE_AREA);
+
+    if (region != NULL)
+        *region_id = (int16)region->id;
+    return region != NULL;
+}
+
+bool geofence_region_covers(int16 region_id, double lat, double lng)
+{
+    const FenceSet *set = fences_get();
+    int fence = fences_find(set, region_id, true);
+
+    return fence >= 0 && shape_covers(set->shapes[fence], lat, lng);
+}
+
+bool geofence_restricted(double lat, double lng)
+{
+    return first_at(lat, lng, FENCE_RESTRICTED) != NULL;
+}
+
 PG_FUNCTION_INFO_V1(hail_geofences_at);
 PG_FUNCTION_INFO_V1(hail_is_restricted);
 
@@ -80,23 +102,6 @@ Datum hail_is_restricted(PG_FUNCTION_ARGS)
     PG_RETURN_BOOL(first_at(lat, lng, FENCE_RESTRICTED) != NULL);
 }
 
-PG_FUNCTION_INFO_V1(hail_refuse_restricted);
-
-/* hail.refuse_restricted(pickup_lat, pickup_lng, dropoff_lat, dropoff_lng): valid places, not null */
-Datum hail_refuse_restricted(PG_FUNCTION_ARGS)
-{
-    bool pickup, dropoff;
-
-    pickup = first_at(PG_GETARG_FLOAT8(0), PG_GETARG_FLOAT8(1), FENCE_RESTRICTED) != NULL;
-    dropoff = !pickup && first_at(PG_GETARG_FLOAT8(2), PG_GETARG_FLOAT8(3), FENCE_RESTRICTED) != NULL;
-    if (pickup || dropoff)
-        ereport(ERROR, hail_error(HAIL_RESTRICTED_AREA),
-                errmsg("%s lies in a restricted area", pickup ? "pickup" : "dropoff"),
-                hail_field(pickup ? "pickup_lat" : "dropoff_lat"),
-                errhint("Choose a place outside the area; hail.geofences shows it."));
-    PG_RETURN_VOID();
-}
-
 PG_FUNCTION_INFO_V1(hail_region_id_at);
 PG_FUNCTION_INFO_V1(hail_region_covers);
 
@@ -104,21 +109,19 @@ PG_FUNCTION_INFO_V1(hail_region_covers);
 Datum hail_region_id_at(PG_FUNCTION_ARGS)
 {
     double lat = PG_GETARG_FLOAT8(0), lng = PG_GETARG_FLOAT8(1);
-    const Fence *region = geo_valid(lat, lng) ? first_at(lat, lng, FENCE_SERVICE_AREA) : NULL;
+    int16 region_id;
 
-    if (region == NULL)
+    if (!geo_valid(lat, lng) || !geofence_region_at(lat, lng, &region_id))
         PG_RETURN_NULL();
-    PG_RETURN_INT16((int16)region->id);
+    PG_RETURN_INT16(region_id);
 }
 
 /* hail.region_covers(region_id, lat, lng) */
 Datum hail_region_covers(PG_FUNCTION_ARGS)
 {
-    const FenceSet *set = fences_get();
-    int fence = fences_find(set, PG_GETARG_INT16(0), true);
     double lat = PG_GETARG_FLOAT8(1), lng = PG_GETARG_FLOAT8(2);
 
-    PG_RETURN_BOOL(fence >= 0 && geo_valid(lat, lng) && shape_covers(set->shapes[fence], lat, lng));
+    PG_RETURN_BOOL(geo_valid(lat, lng) && geofence_region_covers(PG_GETARG_INT16(0), lat, lng));
 }
 
 bool geofence_airport_at(double lat, double lng, int32 *geofence_id, int *offers)

@@ -10,11 +10,22 @@
 #include "base/kept.h"
 #include "base/statement.h"
 #include "pricing/book.h"
+#include "pricing/experiment.h"
+
+/* A running experiment and its variants, the control first. */
+typedef struct BookExperiment {
+    int region_id, class_id; /* -1: every one */
+    unsigned char salt[UUID_LEN];
+    int count;
+    int32 share_bp[EXPERIMENT_MAX_VARIANTS], ids[EXPERIMENT_MAX_VARIANTS],
+        multipliers[EXPERIMENT_MAX_VARIANTS];
+} BookExperiment;
 
 typedef struct Book {
     BookRegion *regions; /* by id */
     BookClass *classes;
-    int region_count, class_count;
+    BookExperiment *experiments;
+    int region_count, class_count, experiment_count;
 } Book;
 
 static HailStatement read_regions = {
@@ -56,6 +67,15 @@ static HailStatement read_events = {
     "SELECT e.region_id::int4, " RANGE("e.active") ", (e.multiplier * 100)::int4,"
                                                    " public.ST_AsBinary(e.area, 'NDR')"
                                                    " FROM hail.event_areas e ORDER BY e.region_id",
+    0,
+    {0}};
+
+/* One row a variant. */
+static HailStatement read_variants = {
+    "SELECT e.id, coalesce(e.region_id, -1)::int4, coalesce(e.class_id, -1)::int4, e.salt, v.id, v.share_bp,"
+    " (v.price_multiplier * 100)::int4"
+    " FROM hail.experiments e JOIN hail.experiment_variants v ON v.experiment_id = e.id"
+    " WHERE e.state = 'running' ORDER BY e.id, v.is_control DESC, v.id",
     0,
     {0}};
 
@@ -212,6 +232,28 @@ static void give_events(BookRegion *region, void *first, int count)
     region->event_count = count;
 }
 
+static void load_experiments(Book *book)
+{
+    int rows = (int)hail_execute(&read_variants, NULL, NULL, false, 0), last = 0;
+    BookExperiment *experiment = NULL;
+
+    book->experiments = palloc0(sizeof(BookExperiment) * Max(rows, 1));
+    for (int i = 0; i < rows; i++) {
+        if (experiment == NULL || DatumGetInt32(value(i, 1)) != last) {
+            last = DatumGetInt32(value(i, 1));
+            experiment = &book->experiments[book->experiment_count++];
+            experiment->region_id = DatumGetInt32(value(i, 2));
+            experiment->class_id = DatumGetInt32(value(i, 3));
+            memcpy(experiment->salt, DatumGetUUIDP(value(i, 4))->data, UUID_LEN);
+        }
+        if (experiment->count == EXPERIMENT_MAX_VARIANTS)
+            elog(ERROR, "experiment %d has too many variants", last);
+        experiment->ids[experiment->count] = DatumGetInt32(value(i, 5));
+        experiment->share_bp[experiment->count] = DatumGetInt32(value(i, 6));
+        experiment->multipliers[experiment->count++] = DatumGetInt32(value(i, 7));
+    }
+}
+
 static void *load(void)
 {
     Book *book = palloc0(sizeof(Book));
@@ -221,11 +263,14 @@ static void *load(void)
     load_parts(book, &read_fares, sizeof(BookFare), load_fare, give_fares);
     load_parts(book, &read_time_rules, sizeof(BookTimeRule), load_time_rule, give_time_rules);
     load_parts(book, &read_events, sizeof(BookEvent), load_event, give_events);
+    load_experiments(book);
     return book;
 }
 
-static HailKept kept = {
-    "prices", load, {"regions", "service_classes", "fares", "fare_time_rules", "event_areas"}};
+static HailKept kept = {"prices",
+                        load,
+                        {"regions", "service_classes", "fares", "fare_time_rules", "event_areas",
+                         "experiments", "experiment_variants"}};
 
 const BookRegion *book_region(int16 id)
 {
@@ -309,4 +354,24 @@ int book_event_multiplier(const BookRegion *region, double lat, double lng, Time
             highest = event->multiplier;
     }
     return highest == 0 ? 100 : highest;
+}
+
+BookVariant book_variant(const BookRegion *region, const BookClass *class, const pg_uuid_t *customer)
+{
+    const Book *book = hail_kept(&kept);
+
+    for (int i = 0; i < book->experiment_count; i++) {
+        const BookExperiment *experiment = &book->experiments[i];
+        int variant;
+
+        if ((experiment->region_id != -1 && experiment->region_id != region->id) ||
+            (experiment->class_id != -1 && experiment->class_id != class->id))
+            continue;
+        variant = experiment_variant(experiment->share_bp, experiment->count,
+                                     experiment_bucket(experiment->salt, customer->data));
+        if (variant >= 0)
+            return (BookVariant){experiment->ids[variant], experiment->multipliers[variant]};
+        break; /* no other one runs here */
+    }
+    return (BookVariant){0, 100};
 }

@@ -63,6 +63,12 @@ typedef struct BookRegion {
     int fare_count, time_rule_count, event_count;
 } BookRegion;
 
+/* Which variant of which experiment a customer is in, and what it multiplies the price by. */
+typedef struct BookVariant {
+    int id; /* of hail.experiment_variants; 0: none */
+    int multiplier;
+} BookVariant;
+
 /* By id, by code; NULL: there is none. */
 extern const BookRegion *book_region(int16 id);
 extern const BookRegion *book_region_by_code(const char *code);
@@ -77,5 +83,8 @@ extern int book_time_multiplier(const BookRegion *region, TimestampTz at);
 
 /* The highest multiplier of the event areas that hold a valid place at a time; 100 when none does. */
 extern int book_event_multiplier(const BookRegion *region, double lat, double lng, TimestampTz at);
+
+/* The customer's variant of the experiment that runs in a region with a class; none when none does. */
+extern BookVariant book_variant(const BookRegion *region, const BookClass *class, const pg_uuid_t *customer);
 
 #endif

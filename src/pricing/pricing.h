@@ -27,7 +27,4 @@ extern int surge_tick(void);
  */
 extern Datum quote_for_caller(Datum quote);
 
-/* The same of a value of type hail.fare. */
-extern Datum fare_for_caller(Datum fare);
-
 #endif

@@ -21,24 +21,10 @@ Datum quote_for_caller(Datum quote)
     return hail_actor().role == HAIL_ROLE_ADMIN ? quote : hail_row_without(quote, hidden_from_customers);
 }
 
-Datum fare_for_caller(Datum fare)
-{
-    static const char *const hidden[] = {"commission_bp", NULL};
-
-    return hail_actor().role == HAIL_ROLE_ADMIN ? fare : hail_row_without(fare, hidden);
-}
-
 PG_FUNCTION_INFO_V1(hail_quote_for_caller);
-PG_FUNCTION_INFO_V1(hail_fare_for_caller);
 
 /* hail.quote_for_caller(quote) */
 Datum hail_quote_for_caller(PG_FUNCTION_ARGS)
 {
     PG_RETURN_DATUM(quote_for_caller(PG_GETARG_DATUM(0)));
-}
-
-/* hail.fare_for_caller(fare) */
-Datum hail_fare_for_caller(PG_FUNCTION_ARGS)
-{
-    PG_RETURN_DATUM(fare_for_caller(PG_GETARG_DATUM(0)));
 }

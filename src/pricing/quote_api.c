@@ -1,0 +1,321 @@
+/* SQL entry points of estimates and quotes. All are SECURITY DEFINER; each asks first who is calling. */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/numeric.h"
+#include "utils/uuid.h"
+
+#include "base/error.h"
+#include "base/statement.h"
+#include "base/uuid7.h"
+#include "identity/session.h"
+#include "pricing/price.h"
+#include "pricing/pricing.h"
+#include "pricing/quote.h"
+
+PG_FUNCTION_INFO_V1(hail_estimate_fare);
+PG_FUNCTION_INFO_V1(hail_estimate_fares);
+PG_FUNCTION_INFO_V1(hail_create_quote);
+PG_FUNCTION_INFO_V1(hail_create_quotes);
+PG_FUNCTION_INFO_V1(hail_quote_route);
+PG_FUNCTION_INFO_V1(hail_requote);
+
+/* The columns of hail.fare. */
+enum { FARE_COLUMNS = 27, FARE_COMMISSION = 16, FARE_PICKUP_ETA = 23 };
+
+/* Argument `arg` as degrees within +-limit, or an error that names it. */
+static double degrees_argument(FunctionCallInfo fcinfo, int arg, double limit, const char *field)
+{
+    double degrees;
+
+    if (PG_ARGISNULL(arg))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s must not be null", field),
+                hail_field(field));
+    degrees = PG_GETARG_FLOAT8(arg);
+    if (!(fabs(degrees) <= limit))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE),
+                errmsg("%s must be between %.0f and %.0f", field, -limit, limit), hail_field(field));
+    return degrees;
+}
+
+/* The four arguments from `arg` on: pickup_lat, pickup_lng, dropoff_lat, dropoff_lng. */
+static PricePlaces places_arguments(FunctionCallInfo fcinfo, int arg)
+{
+    double *degrees = palloc(sizeof(double) * 4);
+
+    degrees[0] = degrees_argument(fcinfo, arg, 90, "pickup_lat");
+    degrees[1] = degrees_argument(fcinfo, arg + 1, 180, "pickup_lng");
+    degrees[2] = degrees_argument(fcinfo, arg + 2, 90, "dropoff_lat");
+    degrees[3] = degrees_argument(fcinfo, arg + 3, 180, "dropoff_lng");
+    return (PricePlaces){degrees, 2, false};
+}
+
+static char *text_argument(FunctionCallInfo fcinfo, int arg)
+{
+    return PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+}
+
+static Datum multiplier(int hundredths)
+{
+    return NumericGetDatum(int64_div_fast_to_numeric(hundredths, 2));
+}
+
+/* A customer's estimate is what its quote would be: in its variant. */
+static const pg_uuid_t *who_would_pay(const HailActor *actor)
+{
+    return actor->role == HAIL_ROLE_CUSTOMER ? &actor->subject : NULL;
+}
+
+/* The columns of hail.fare for a price. */
+static void fare_row(const PriceTrip *trip, const Price *price, bool admin, Datum *values, bool *nulls)
+{
+    const BookFare *fare = price->fare;
+    const FareAmounts *amounts = &price->amounts;
+    int pickup_eta_s = price_pickup_eta(trip, fare->class);
+    Datum columns[FARE_COLUMNS] = {CStringGetTextDatum(trip->region->code),
+                                   CStringGetTextDatum(fare->class->code),
+                                   Int32GetDatum(trip->way.distance_m),
+                                   Int32GetDatum(trip->way.duration_s),
+                                   Int64GetDatum(amounts->base),
+                                   Int64GetDatum(amounts->distance),
+                                   Int64GetDatum(amounts->time),
+                                   multiplier(trip->surge),
+                                   multiplier(trip->time_multiplier),
+                                   multiplier(trip->event_multiplier),
+                                   Int64GetDatum(amounts->multiplier),
+                                   Int64GetDatum(amounts->minimum),
+                                   Int64GetDatum(amounts->booking_fee),
+                                   Int64GetDatum(amounts->rounding),
+                                   Int64GetDatum(amounts->total),
+                                   Int64GetDatum(fare->cancellation_fee),
+                                   Int32GetDatum(fare->commission_bp),
+                                   CStringGetTextDatum(trip->region->currency),
+                                   Int64GetDatum(price->low),
+                                   Int64GetDatum(price->high),
+                                   Int32GetDatum(trip->way.low_s),
+                                   Int32GetDatum(trip->way.high_s),
+                                   CStringGetTextDatum(eta_source_name(trip->way.source)),
+                                   Int32GetDatum(pickup_eta_s),
+                                   Int32GetDatum(fare->waiting_free_s),
+                                   Int64GetDatum(fare->waiting_per_minute),
+                                   Int64GetDatum(fare->waiting_max)};
+
+    memcpy(values, columns, sizeof(columns));
+    memset(nulls, false, FARE_COLUMNS);
+    nulls[FARE_COMMISSION] = !admin;
+    nulls[FARE_PICKUP_ETA] = pickup_eta_s < 0;
+}
+
+/* hail.estimate_fare(region, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, service_class) */
+Datum hail_estimate_fare(PG_FUNCTION_ARGS)
+{
+    HailActor actor = hail_require_actor();
+    PriceTrip trip;
+    Price price;
+    TupleDesc desc;
+    Datum values[FARE_COLUMNS];
+    bool nulls[FARE_COLUMNS];
+
+    if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != FARE_COLUMNS)
+        elog(ERROR, "estimate_fare returns a hail.fare");
+    price_trip(&trip, places_arguments(fcinfo, 1), text_argument(fcinfo, 0), who_would_pay(&actor));
+    price = price_class(&trip, price_find_class(text_argument(fcinfo, 5), "service_class"), "service_class");
+    fare_row(&trip, &price, actor.role == HAIL_ROLE_ADMIN, values, nulls);
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* hail.estimate_fares(pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, service_classes) */
+Datum hail_estimate_fares(PG_FUNCTION_ARGS)
+{
+    HailActor actor = hail_require_actor();
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    const BookClass *classes[PRICE_ALL_CLASSES];
+    PriceTrip trip;
+    int count;
+
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    price_trip(&trip, places_arguments(fcinfo, 0), NULL, who_would_pay(&actor));
+    count = price_find_classes(&trip, PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4), "service_classes",
+                               classes);
+    for (int i = 0; i < count; i++) {
+        Price price = price_class(&trip, classes[i], "service_classes");
+        Datum values[FARE_COLUMNS];
+        bool nulls[FARE_COLUMNS];
+
+        fare_row(&trip, &price, actor.role == HAIL_ROLE_ADMIN, values, nulls);
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    return (Datum)0;
+}
+
+/* The customer argument; the caller is that customer, or an administrator. */
+static pg_uuid_t customer_argument(FunctionCallInfo fcinfo, int arg)
+{
+    hail_require_actor();
+    if (PG_ARGISNULL(arg))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("customer_id must not be null"),
+                hail_field("customer_id"));
+    hail_require_self(HAIL_ROLE_CUSTOMER, PG_GETARG_UUID_P(arg));
+    return *PG_GETARG_UUID_P(arg);
+}
+
+/* The one quote of a draft, complete but for its ids. */
+static Datum store_one(QuoteDraft *draft)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    Datum quote;
+
+    SPI_connect();
+    hail_uuid7(&draft->id);
+    draft->set_id = draft->id;
+    quote = quote_store(draft);
+    MemoryContextSwitchTo(caller);
+    quote = datumCopy(quote, false, -1);
+    SPI_finish();
+    return quote;
+}
+
+/* hail.create_quote(customer_id, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, service_class) */
+Datum hail_create_quote(PG_FUNCTION_ARGS)
+{
+    pg_uuid_t customer = customer_argument(fcinfo, 0);
+    PriceTrip trip;
+    Price price;
+    QuoteDraft draft = {.trip = &trip, .price = &price, .customer_id = &customer};
+
+    price_trip(&trip, places_arguments(fcinfo, 1), NULL, &customer);
+    price = price_class(&trip, price_find_class(text_argument(fcinfo, 5), "service_class"), "service_class");
+    PG_RETURN_DATUM(quote_for_caller(store_one(&draft)));
+}
+
+static void put_quote(ReturnSetInfo *result, Datum quote)
+{
+    HeapTupleHeader header = DatumGetHeapTupleHeader(quote_for_caller(quote));
+    HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+
+    tuplestore_puttuple(result->setResult, &tuple);
+}
+
+/* hail.create_quotes(customer_id, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, service_classes) */
+Datum hail_create_quotes(PG_FUNCTION_ARGS)
+{
+    pg_uuid_t customer = customer_argument(fcinfo, 0);
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    const BookClass *classes[PRICE_ALL_CLASSES];
+    PriceTrip trip;
+    Price price;
+    QuoteDraft draft = {.trip = &trip, .price = &price, .customer_id = &customer};
+    int count;
+
+    InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    price_trip(&trip, places_arguments(fcinfo, 1), NULL, &customer);
+    count = price_find_classes(&trip, PG_ARGISNULL(5) ? NULL : PG_GETARG_ARRAYTYPE_P(5), "service_classes",
+                               classes);
+    SPI_connect();
+    for (int i = 0; i < count; i++) {
+        price = price_class(&trip, classes[i], "service_classes");
+        hail_uuid7(&draft.id);
+        if (i == 0)
+            draft.set_id = draft.id;
+        put_quote(result, quote_store(&draft));
+    }
+    SPI_finish();
+    return (Datum)0;
+}
+
+/* The places of an array of numbers: latitude and longitude of each. */
+static PricePlaces route(ArrayType *array)
+{
+    int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+    if (ARR_NDIM(array) != 1 || ARR_ELEMTYPE(array) != FLOAT8OID || array_contains_nulls(array) ||
+        count % 2 != 0 || count < 4)
+        elog(ERROR, "places must be two pairs of numbers or more");
+    return (PricePlaces){(const double *)ARR_DATA_PTR(array), count / 2, true};
+}
+
+/* hail.quote_route(user_id, places, service_class): internal, the caller has authorised; strict */
+Datum hail_quote_route(PG_FUNCTION_ARGS)
+{
+    PriceTrip trip;
+    Price price;
+    QuoteDraft draft = {.trip = &trip, .price = &price, .customer_id = PG_GETARG_UUID_P(0), .any_user = true};
+
+    price_trip(&trip, route(PG_GETARG_ARRAYTYPE_P(1)), NULL, draft.customer_id);
+    price = price_class(&trip, price_find_class(text_argument(fcinfo, 2), "service_class"), "service_class");
+    PG_RETURN_DATUM(store_one(&draft));
+}
+
+/* $2: the caller, NULL: an administrator. */
+static HailStatement read_quote = {
+    "SELECT q.customer_id, q.service_class, coalesce(q.stops,"
+    "   ARRAY[q.pickup_lat, q.pickup_lng, q.dropoff_lat, q.dropoff_lng]), q.stops IS NOT NULL,"
+    " u.role <> 'customer', EXISTS (SELECT FROM hail.trips t WHERE t.quote_id = q.id)"
+    " FROM hail.quotes q JOIN hail.users u ON u.id = q.customer_id"
+    " WHERE q.id = $1 AND ($2 IS NULL OR q.customer_id = $2)",
+    2,
+    {UUIDOID, UUIDOID},
+    HAIL_BY_KEY};
+
+/* What a quote was for; what `places` points to lives as long as the current memory context. */
+typedef struct OldQuote {
+    pg_uuid_t customer_id;
+    char *class;
+    PricePlaces places;
+    bool any_user;
+} OldQuote;
+
+static OldQuote load_quote(const pg_uuid_t *id, const HailActor *actor)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    OldQuote old;
+    bool isnull, used;
+
+    SPI_connect();
+    if (hail_execute(&read_quote, (Datum[]){UUIDPGetDatum(id), UUIDPGetDatum(&actor->subject)},
+                     actor->role == HAIL_ROLE_ADMIN ? " n" : NULL, false, 1) == 0)
+        ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("there is no such quote"), hail_field("quote_id"));
+    MemoryContextSwitchTo(caller);
+    old.customer_id = *DatumGetUUIDP(hail_result(0, 1, &isnull));
+    old.class = TextDatumGetCString(hail_result(0, 2, &isnull));
+    old.places = route(DatumGetArrayTypePCopy(hail_result(0, 3, &isnull)));
+    old.places.is_job = DatumGetBool(hail_result(0, 4, &isnull));
+    old.any_user = DatumGetBool(hail_result(0, 5, &isnull));
+    used = DatumGetBool(hail_result(0, 6, &isnull));
+    SPI_finish();
+    if (used)
+        ereport(ERROR, hail_error(HAIL_QUOTE_USED), errmsg("this quote has been used"),
+                hail_field("quote_id"), errhint("Ask for a new quote."));
+    return old;
+}
+
+/* hail.requote(quote_id) */
+Datum hail_requote(PG_FUNCTION_ARGS)
+{
+    HailActor actor = hail_require_actor();
+    pg_uuid_t id = {{0}};
+    OldQuote old;
+    PriceTrip trip;
+    Price price;
+    QuoteDraft draft = {.trip = &trip, .price = &price, .replaces = &id};
+
+    if (actor.role != HAIL_ROLE_CUSTOMER && actor.role != HAIL_ROLE_ADMIN)
+        ereport(ERROR, hail_error(HAIL_FORBIDDEN), errmsg("only customers renew quotes"));
+    if (!PG_ARGISNULL(0))
+        id = *PG_GETARG_UUID_P(0);
+    old = load_quote(&id, &actor);
+    draft.customer_id = &old.customer_id;
+    draft.any_user = old.any_user;
+    price_trip(&trip, old.places, NULL, &old.customer_id);
+    price = price_class(&trip, price_find_class(old.class, "quote_id"), "quote_id");
+    PG_RETURN_DATUM(quote_for_caller(store_one(&draft)));
+}
