@@ -15,6 +15,7 @@
 #include "identity/session.h"
 #include "live/live.h"
 #include "ledger/guards.h"
+#include "pricing/eta_store.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -32,6 +33,7 @@ void _PG_init(void)
     live_init();
     history_init();
     ledger_init();
+    eta_store_init();
     overload_init();
     worker_init();
     if (process_shared_preload_libraries_in_progress)

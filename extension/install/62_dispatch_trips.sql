@@ -96,6 +96,11 @@ BEGIN
     INSERT INTO hail.customer_drivers AS c (customer_id, driver_id, trips) VALUES (trip.customer_id, trip.driver_id, 1)
         ON CONFLICT (customer_id, driver_id) DO UPDATE SET trips = c.trips + 1;
     PERFORM hail.settle_trip(trip);
+    -- ETAs learn from it, once its track is kept (src/pricing/eta_learn.c)
+    INSERT INTO hail.eta_samples (region_id, trip_id, from_lat, from_lng, to_lat, to_lng, started_at, duration_s, due_at)
+        SELECT trip.region_id, trip.id, trip.pickup_lat, trip.pickup_lng, trip.dropoff_lat, trip.dropoff_lng, trip.started_at,
+               extract(epoch FROM moment - trip.started_at), moment + current_setting('hail.track_delay')::interval + interval '1 minute'
+        WHERE trip.service = 'ride' AND moment - trip.started_at BETWEEN interval '20 seconds' AND interval '6 hours';
     PERFORM hail.trip_event(trip, 'TripCompleted', jsonb_build_object('price', trip.price, 'currency', trip.currency,
         'payment_method', trip.payment_method));
     RETURN hail.trip_for_caller(trip);

@@ -564,6 +564,7 @@ BEGIN
     positions := hail.erase_trip_positions(ids);
     DELETE FROM hail.trip_tracks k WHERE k.trip_id = ANY (ids);
     GET DIAGNOSTICS tracks = ROW_COUNT;
+    DELETE FROM hail.eta_samples s WHERE s.trip_id = ANY (ids);
     UPDATE hail.trips t
     SET pickup_lat = round(t.pickup_lat::numeric, places), pickup_lng = round(t.pickup_lng::numeric, places),
         dropoff_lat = round(t.dropoff_lat::numeric, places), dropoff_lng = round(t.dropoff_lng::numeric, places),

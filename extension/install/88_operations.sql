@@ -63,6 +63,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     UNION ALL SELECT * FROM hail.check_history()
     UNION ALL SELECT * FROM hail.check_partitions()
     UNION ALL SELECT * FROM hail.check_tracks()
+    UNION ALL SELECT * FROM hail.check_eta()
     UNION ALL SELECT * FROM hail.check_dispatch()
     UNION ALL SELECT * FROM hail.check_dispatcher()
     UNION ALL SELECT * FROM hail.check_ledger()

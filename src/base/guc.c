@@ -10,6 +10,8 @@
 
 int hail_max_live_drivers = 100000;
 int hail_history_ring_points = 131072;
+int hail_max_eta_effects = 262144;
+int hail_eta_half_life_days = 90;
 char *hail_worker_database = NULL;
 bool hail_workers = true;
 int hail_presence_ttl_s = 30;
@@ -97,6 +99,10 @@ static const IntSetting int_settings[] = {
      &hail_max_live_drivers, 100000, 16, 10000000, PGC_POSTMASTER, 0},
     {"hail.history_ring_points", "Positions the history ring holds until they are drained.",
      &hail_history_ring_points, 131072, 64, 16777216, PGC_POSTMASTER, 0},
+    {"hail.max_eta_effects", "Effects that ETAs may have learnt in all regions; 24 bytes each.",
+     &hail_max_eta_effects, 262144, 1024, 67108864, PGC_POSTMASTER, 0},
+    {"hail.eta_half_life", "Trips of so many days ago count half in what ETAs have learnt.",
+     &hail_eta_half_life_days, 90, 1, 3650, PGC_POSTMASTER, 0},
     {"hail.presence_ttl", "A driver not heard of for this long is no longer found.",
      &hail_presence_ttl_s, 30, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.history_interval", "Off a trip, one position is kept per this interval.",

@@ -7,6 +7,8 @@
 /* fixed at server start */
 extern int hail_max_live_drivers;    /* slots of the live index */
 extern int hail_history_ring_points; /* points the history ring holds */
+extern int hail_max_eta_effects;     /* learnt effects the ETA model has room for, in all regions */
+extern int hail_eta_half_life_days;  /* hail.eta_half_life: trips of so long ago count half */
 extern char *hail_worker_database;   /* hail.database: database the workers serve */
 extern bool hail_workers; /* start the background workers; off: hail.keep(), hail.dispatch_tick() by hand */
 

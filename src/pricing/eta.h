@@ -45,6 +45,15 @@ extern EtaGuess eta_pickup(int16 region_id, double driver_lat, double driver_lng
 extern EtaGuess eta_route_guess(int16 region_id, double from_lat, double from_lng, double to_lat,
                                 double to_lng, TimestampTz at);
 
+/*
+ * Keeper steps: is what was learnt to be read from its rows (asked outside of a transaction)? Do it, inside
+ * SPI as hail_owner; returns the effects. Did the last hail.learn_eta() of this process leave trips that
+ * wait?
+ */
+extern bool eta_store_stale(void);
+extern int64 eta_store_load(void);
+extern bool eta_more_to_learn(void);
+
 /* The word for a source: "default", "region", "hour", "learnt", "road". */
 extern const char *eta_source_name(EtaSource source);
 

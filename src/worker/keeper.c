@@ -16,9 +16,10 @@
 #include "history/history.h"
 #include "identity/session.h"
 #include "live/live.h"
+#include "pricing/eta.h"
 #include "worker/worker.h"
 
-static const int ms_250 = 250, second = 1000, ten_seconds = 10000, hour = 3600000;
+static const int ms_250 = 250, second = 1000, five_seconds = 5000, ten_seconds = 10000, hour = 3600000;
 
 static int64 rebuild_index(void)
 {
@@ -69,6 +70,8 @@ static WorkerStep steps[] = {
     {"geofences", SQL_STEP("geofence_tick", "SELECT hail.geofence_tick()::bigint"), &second, true},
     {"expire presence", C_STEP(NULL, expire_presence), &second, true, NULL, live_more_to_expire},
     {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
+    {"read learnt ETAs", C_STEP(eta_store_stale, eta_store_load), &second, false},
+    {"learn ETAs", SQL_STEP("learn_eta", "SELECT hail.learn_eta()"), &five_seconds, true, NULL, eta_more_to_learn},
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
     {"keep tracks", SQL_STEP("keep_tracks", "SELECT hail.keep_tracks()"), &ten_seconds, true},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
