@@ -145,6 +145,8 @@ CREATE TABLE hail.trips (
     partner_order   hail.caller_key,
     variant_id      integer,
     waiting_amount  bigint NOT NULL DEFAULT 0,
+    waiting_max     bigint NOT NULL DEFAULT 0,
+    destination_changes smallint NOT NULL DEFAULT 0,
     UNIQUE (customer_id, idempotency_key),
     CHECK ((strategy = 'scheduled') = (scheduled_for IS NOT NULL)
            AND (state IN ('matched', 'arrived', 'started', 'completed')) <= (driver_id IS NOT NULL))
@@ -168,6 +170,11 @@ CREATE INDEX trips_customer ON hail.trips (customer_id, id);
 CREATE INDEX trips_driver ON hail.trips (driver_id, id) WHERE driver_id IS NOT NULL;
 CREATE INDEX trips_completed ON hail.trips (driver_id, completed_at) WHERE state = 'completed';
 COMMENT ON TABLE hail.trips IS 'Trips, from request to payment. state moves only along hail.trip_transitions.';
+COMMENT ON COLUMN hail.trips.price IS
+'What is to be paid, waiting included: as quoted or bid, then for the changed destination; quotes.total is what was promised at first.';
+COMMENT ON COLUMN hail.trips.waiting_amount IS 'What waiting at the pickup has cost: known from the start on, a part of price.';
+COMMENT ON COLUMN hail.trips.waiting_max IS 'Waiting never costs more; copied from the quote, and held on the wallet beside the price.';
+COMMENT ON COLUMN hail.trips.destination_changes IS 'How often its destination has been changed; distance and duration are estimates for the new one then.';
 COMMENT ON COLUMN hail.trips.driver_slot IS 'Which of the driver''s parallel jobs this is; 1 for rides.';
 COMMENT ON COLUMN hail.trips.rounds_before IS 'Rounds of earlier searches: a driver gave the trip back and the radius starts anew.';
 COMMENT ON COLUMN hail.trips.favourites_first IS 'The customer wants drivers marked as favourites to be asked before others.';
@@ -251,14 +258,20 @@ INSERT INTO hail.trip_transitions (from_state, action, actor, to_state) VALUES
     ('scheduled', 'cancel',   'admin',    'cancelled'),
     ('matched',   'arrive',   'driver',   'arrived'),
     ('matched',   'confirm',  'driver',   'matched'),
+    ('matched',   'redirect', 'customer', 'matched'),
+    ('matched',   'redirect', 'admin',    'matched'),
     ('matched',   'unconfirmed', 'system', 'searching'),
     ('matched',   'cancel',   'customer', 'cancelled'),
     ('matched',   'cancel',   'admin',    'cancelled'),
     ('matched',   'cancel',   'driver',   'searching'),
     ('arrived',   'start',    'driver',   'started'),
+    ('arrived',   'redirect', 'customer', 'arrived'),
+    ('arrived',   'redirect', 'admin',    'arrived'),
     ('arrived',   'cancel',   'customer', 'cancelled'),
     ('arrived',   'cancel',   'admin',    'cancelled'),
     ('arrived',   'cancel',   'driver',   'searching'),
+    ('started',   'redirect', 'customer', 'started'),
+    ('started',   'redirect', 'admin',    'started'),
     ('started',   'complete', 'driver',   'completed'),
     ('started',   'complete', 'admin',    'completed');
 
@@ -449,16 +462,17 @@ GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, dri
               pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, cancellation_fee, currency, surge,
               pickup_code, round, search_until, queue_position, favourites_first, event_version, idempotency_key, requested_at,
               matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by, cancel_reason, no_drivers_reason,
-              scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l, partner_id, partner_order, waiting_amount)
+              scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l, partner_id, partner_order, waiting_amount, waiting_max, destination_changes)
     ON hail.trips TO hail_customer, hail_partner;
 GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, driver_slot, state, strategy, payment_method, pickup_lat,
               pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge,
               round, event_version, requested_at, matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by,
-              cancel_reason, scheduled_for, confirm_by, confirmed_at, backup_driver_id, weight_kg, volume_l, waiting_amount)
+              cancel_reason, scheduled_for, confirm_by, confirmed_at, backup_driver_id, weight_kg, volume_l, waiting_amount,
+              waiting_max, destination_changes)
     ON hail.trips TO hail_driver;
 GRANT SELECT (id, region_id, service, service_class, state, strategy, payment_method, distance_m, duration_s, price, commission_bp,
               cancellation_fee, currency, surge, round, policy_id, requested_at, matched_at, arrived_at, started_at, completed_at,
-              cancelled_at, cancelled_by, no_drivers_reason, scheduled_for, confirmed_at, variant_id, waiting_amount)
+              cancelled_at, cancelled_by, no_drivers_reason, scheduled_for, confirmed_at, variant_id, waiting_amount, waiting_max, destination_changes)
     ON hail.trips TO hail_analyst;
 
 CREATE POLICY offers_customer ON hail.offers FOR SELECT TO hail_customer USING (hail.own_trip(trip_id));

@@ -59,23 +59,51 @@ $$;
 COMMENT ON FUNCTION hail.arrive(uuid) IS 'The driver (itself or admin) has reached the pickup. Errors: not_found, wrong_state.';
 GRANT EXECUTE ON FUNCTION hail.arrive(uuid) TO hail_driver, hail_admin;
 
+CREATE FUNCTION hail.waiting_of(trip hail.trips, moment timestamptz, OUT seconds bigint, OUT amount bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT w.seconds, coalesce(hail.waiting_amount(w.seconds, q.waiting_free_s, q.waiting_per_minute, q.waiting_max, q.rounding), 0)
+    FROM hail.quotes q,
+         LATERAL (SELECT greatest(floor(extract(epoch FROM moment - greatest((trip).arrived_at, (trip).scheduled_for))), 0)::bigint) w (seconds)
+    WHERE q.id = (trip).quote_id;
+END;
+COMMENT ON FUNCTION hail.waiting_of(hail.trips, timestamptz) IS
+'Whole seconds the driver of a trip has waited at the pickup, of a scheduled trip since its time, and what they cost by the terms of its quote. Internal.';
+
+CREATE FUNCTION hail.quoted_price(trip hail.trips) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT CASE (trip).destination_changes WHEN 0 THEN q.total ELSE
+               (hail.fare_amounts(q.base_amount, q.per_km, q.per_minute, q.minimum_fare, q.booking_fee, q.rounding, (trip).distance_m,
+                    (trip).duration_s, (q.surge * 100)::integer, (q.time_multiplier * 100)::integer,
+                    (q.event_multiplier * 100)::integer, (q.variant_multiplier * 100)::integer)).total END
+    FROM hail.quotes q WHERE q.id = (trip).quote_id;
+END;
+COMMENT ON FUNCTION hail.quoted_price(hail.trips) IS
+'What a trip costs by the rates and multipliers of its quote: the quoted total, or, where the destination was changed, the price for that; without bids and waiting. Internal.';
+
 CREATE FUNCTION hail.start_trip(trip_id uuid, pickup_code text) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     trip hail.trips := hail.lock_driven_trip(trip_id);
     to_state text := hail.next_state(trip.state, 'start', 'driver');
+    moment timestamptz := hail.clock();
+    waited record;
 BEGIN
     PERFORM hail.check_code(trip.id, 0, trip.pickup_code, start_trip.pickup_code, 'pickup_code', 'The customer has the code.');
-    UPDATE hail.trips t SET state = to_state, started_at = hail.clock(), event_version = t.event_version + 1,
+    SELECT w.seconds, w.amount INTO waited FROM hail.waiting_of(trip, moment) w;
+    UPDATE hail.trips t SET state = to_state, started_at = moment, waiting_amount = waited.amount,
+           price = t.price + waited.amount, event_version = t.event_version + 1,
            code_attempts = t.code_attempts + hail.code_tries(t.id, 0, t.pickup_code)
     WHERE t.id = trip.id RETURNING * INTO trip;
     PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
-    PERFORM hail.trip_event(trip, 'TripStarted');
+    PERFORM hail.trip_event(trip, 'TripStarted', jsonb_build_object('waited_s', waited.seconds,
+        'waiting_amount', trip.waiting_amount, 'price', trip.price, 'currency', trip.currency));
     RETURN hail.trip_for_caller(trip);
 END
 $$;
 COMMENT ON FUNCTION hail.start_trip(uuid, text) IS
-'The driver (itself or admin) starts the trip with the code the customer shows. Errors: not_found, wrong_state, wrong_pickup_code, code_blocked (hail.code_tries wrong ones: the customer renews it with hail.renew_pickup_code()).';
+'The driver (itself or admin) starts the trip with the code the customer shows. Waiting since the arrival (of a scheduled trip: not before its time) is added to the price, by the terms of the quote. Errors: not_found, wrong_state, wrong_pickup_code, code_blocked (hail.code_tries wrong ones: the customer renews it with hail.renew_pickup_code()).';
 GRANT EXECUTE ON FUNCTION hail.start_trip(uuid, text) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.complete_trip(trip_id uuid, idempotency_key text DEFAULT NULL) RETURNS hail.trips
@@ -96,12 +124,12 @@ BEGIN
     INSERT INTO hail.customer_drivers AS c (customer_id, driver_id, trips) VALUES (trip.customer_id, trip.driver_id, 1)
         ON CONFLICT (customer_id, driver_id) DO UPDATE SET trips = c.trips + 1;
     PERFORM hail.settle_trip(trip);
-    -- ETAs learn from it, once its track is kept (src/pricing/eta_learn.c)
+    -- ETAs learn from it, once its track is kept (src/pricing/eta_learn.c); not from a way that was changed while driven
     INSERT INTO hail.eta_samples (region_id, trip_id, from_lat, from_lng, to_lat, to_lng, started_at, duration_s, due_at)
         SELECT trip.region_id, trip.id, trip.pickup_lat, trip.pickup_lng, trip.dropoff_lat, trip.dropoff_lng, trip.started_at,
                extract(epoch FROM moment - trip.started_at), moment + current_setting('hail.track_delay')::interval + interval '1 minute'
-        WHERE trip.service = 'ride' AND moment - trip.started_at BETWEEN interval '20 seconds' AND interval '6 hours';
-    PERFORM hail.trip_event(trip, 'TripCompleted', jsonb_build_object('price', trip.price, 'currency', trip.currency,
+        WHERE trip.service = 'ride' AND trip.destination_changes = 0 AND moment - trip.started_at BETWEEN interval '20 seconds' AND interval '6 hours';
+    PERFORM hail.trip_event(trip, 'TripCompleted', jsonb_build_object('price', trip.price, 'waiting_amount', trip.waiting_amount, 'currency', trip.currency,
         'payment_method', trip.payment_method));
     RETURN hail.trip_for_caller(trip);
 END
@@ -160,7 +188,7 @@ BEGIN
     UPDATE hail.trips t SET state = hail.next_state(old.state, action, actor), driver_id = NULL, pickup_code = NULL, hold_id = NULL,
            matched_at = NULL, arrived_at = NULL, confirm_by = NULL, confirmed_at = NULL, pooled_at = NULL,
            -- a bid was the driver's: without it the quoted price counts again
-           price = CASE t.strategy WHEN 'broadcast_bid' THEN (SELECT q.total FROM hail.quotes q WHERE q.id = t.quote_id)
+           price = CASE t.strategy WHEN 'broadcast_bid' THEN hail.quoted_price(t)
                    ELSE t.price END,
            excluded_drivers = t.excluded_drivers || old.driver_id, rounds_before = t.round, next_round_at = moment,
            event_version = t.event_version + 1, search_until = greatest(moment, t.scheduled_for)

@@ -49,9 +49,9 @@ CREATE TRIGGER offers_close_bid AFTER UPDATE OF status ON hail.offers FOR EACH R
 CREATE FUNCTION hail.bid_limits(trip hail.trips, OUT lowest bigint, OUT highest bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT greatest(ceil(q.total * p.bid_min_bp::numeric / 10000 / f.rounding) * f.rounding, 1)::bigint,
-           greatest(floor(q.total * p.bid_max_bp::numeric / 10000 / f.rounding) * f.rounding, 1)::bigint
-    FROM hail.quotes q, hail.dispatch_policies p,
+    SELECT greatest(ceil(o.total * p.bid_min_bp::numeric / 10000 / f.rounding) * f.rounding, 1)::bigint,
+           greatest(floor(o.total * p.bid_max_bp::numeric / 10000 / f.rounding) * f.rounding, 1)::bigint
+    FROM hail.quotes q, hail.quoted_price(trip) o (total), hail.dispatch_policies p,
          LATERAL (SELECT coalesce((SELECT min(f.rounding) FROM hail.fares f WHERE f.region_id = q.region_id
              AND f.service_class = q.service_class AND f.effective @> q.created_at), 1) AS rounding) f
     WHERE q.id = (trip).quote_id AND p.id = (trip).policy_id;

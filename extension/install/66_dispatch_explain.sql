@@ -165,7 +165,8 @@ BEGIN
         WHEN 'preferred_area' THEN format('wants trips from certain areas only, and the pickup, %s away, is in none of them',
                                           hail.say_distance(distance_m))
         WHEN 'wallet' THEN format('would owe %s %s (minor units) of commission for this cash trip: that takes the wallet below its limit',
-                                  hail.commission(trip.price, trip.commission_bp), trip.currency)
+                                  hail.commission(trip.price - trip.waiting_amount + trip.waiting_max, trip.commission_bp),
+                                  trip.currency)
         WHEN 'too_far' THEN format('was %s away; the policy asks nobody farther than %s', hail.say_distance(distance_m),
                                    hail.say_distance(policy.max_pickup_m))
         WHEN 'radius' THEN format('was %s away, outside the radius', hail.say_distance(distance_m))

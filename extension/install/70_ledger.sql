@@ -315,6 +315,11 @@ LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_tem
 COMMENT ON FUNCTION hail.hold_trip_fare(hail.trips) IS
 'Hold a trip''s price on the customer''s wallet; the hold, or NULL when nothing is to be held (cash, price 0). A trip has one open hold. Its row is locked. Internal.';
 
+CREATE FUNCTION hail.change_trip_hold(trip hail.trips, amount bigint) RETURNS uuid
+LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_change_trip_hold';
+COMMENT ON FUNCTION hail.change_trip_hold(hail.trips, bigint) IS
+'Hold another amount for a locked trip paid by wallet: its open hold is released and a new one placed, in this transaction; returns it, NULL when nothing is held any more. Error insufficient_balance. Internal.';
+
 CREATE FUNCTION hail.settle_trip(trip hail.trips) RETURNS void
 LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_settle_trip';
 COMMENT ON FUNCTION hail.settle_trip(hail.trips) IS
@@ -444,10 +449,10 @@ BEGIN
         WHERE t.principal = 'system' AND t.kind IN ('trip_fare', 'trip_commission')
           AND NOT EXISTS (SELECT FROM hail.trips r WHERE r.id = t.reference_id AND r.state = 'completed')
         UNION ALL
-        SELECT 'trip_hold', t.id::text, t.price, coalesce(sum(h.amount), 0)
+        SELECT 'trip_hold', t.id::text, t.price - t.waiting_amount + t.waiting_max, coalesce(sum(h.amount), 0)
         FROM hail.trips t LEFT JOIN open_holds h ON h.reference_id = t.id AND h.reference_type = 'trip'
         WHERE t.state IN ('matched', 'arrived', 'started') AND t.payment_method = 'wallet'
-        GROUP BY t.id HAVING coalesce(sum(h.amount), 0) <> t.price OR count(h.id) > 1
+        GROUP BY t.id HAVING coalesce(sum(h.amount), 0) <> t.price - t.waiting_amount + t.waiting_max OR count(h.id) > 1
         UNION ALL
         SELECT 'hold_without_trip', h.id::text, 0, h.amount FROM open_holds h
         WHERE h.reference_type = 'trip' AND NOT EXISTS (

@@ -32,6 +32,7 @@ int hail_max_speed_kmh = 250;
 int hail_dispatch_max_lag_ms = 5000;
 int hail_dispatch_queue_max = 10000;
 int hail_code_tries_max = 5;
+int hail_destination_changes_max = 5;
 int hail_webhook_tolerance_s = 300;
 int hail_report_rate = 20;
 int hail_porter_report_rate = 600;
@@ -141,6 +142,8 @@ static const IntSetting int_settings[] = {
      &hail_webhook_tolerance_s, 300, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.code_tries", "So many wrong codes may be tried at a pickup or stop; then the customer renews the code.",
      &hail_code_tries_max, 5, 1, 1000, PGC_SIGHUP, 0},
+    {"hail.destination_changes", "So often the destination of a trip may be changed.",
+     &hail_destination_changes_max, 5, 0, 1000, PGC_SIGHUP, 0},
     {"hail.report_rate", "Position reports a driver may send a minute, as many at once; 0: any number.",
      &hail_report_rate, 20, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.porter_report_rate", "The same for drivers of porter classes.",

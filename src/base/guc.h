@@ -31,8 +31,9 @@ extern int
     hail_surge_interval_ms;    /* hail.surge_interval: pace of surge_tick, hence how fast a surge may climb */
 extern int hail_surge_hold_s;  /* hail.surge_hold: a surge that rose is not lowered for so long */
 extern int hail_max_speed_kmh; /* hail.max_speed: faster moves are flagged, not applied */
-extern int hail_dispatch_max_lag_ms; /* hail.dispatch_max_lag: overload begins; 0: never */
-extern int hail_dispatch_queue_max;  /* hail.dispatch_queue_max: trips that may wait in an overload */
+extern int hail_dispatch_max_lag_ms;     /* hail.dispatch_max_lag: overload begins; 0: never */
+extern int hail_dispatch_queue_max;      /* hail.dispatch_queue_max: trips that may wait in an overload */
+extern int hail_destination_changes_max; /* hail.destination_changes: of one trip */
 extern int hail_code_tries_max; /* hail.code_tries: wrong codes at a pickup or stop until it is blocked */
 extern int hail_webhook_tolerance_s; /* hail.webhook_tolerance: age of a signed webhook, either way */
 extern int hail_report_rate;         /* hail.report_rate: a driver's position reports a minute; 0: no limit */

@@ -41,7 +41,7 @@
 
 static HailStatement lock_trip = {
     "SELECT t.state, t.driver_id, t.payment_method::text, t.customer_id, t.event_version, t.price,"
-    " t.currency, t.strategy = 'broadcast_bid', t.service <> 'ride', t.strategy = 'scheduled'"
+    " t.currency, t.strategy = 'broadcast_bid', t.service <> 'ride', t.strategy = 'scheduled', t.waiting_max"
     " FROM hail.trips t WHERE t.id = $1 FOR NO KEY UPDATE",
     1,
     {UUIDOID},
@@ -131,14 +131,17 @@ static HailStatement read_driver = {
     HAIL_BY_KEY};
 
 /*
- * A row when the wallet of the driver, locked, cannot bear the commission of cash trip $1 at price $3 besides
- * those of its cash trips under way: the account's floor, or the policy's.
+ * A row when the wallet of the driver, locked, cannot bear the commission of cash trip $1 at price $3,
+ * without waiting, besides those of its cash trips under way: the account's floor, or the policy's. Waiting
+ * is reckoned at its most.
  */
 static HailStatement short_wallet = {
     "SELECT 1 FROM hail.trips t JOIN hail.dispatch_policies p ON p.id = t.policy_id"
     " LEFT JOIN hail.accounts a ON a.kind = 'DRIVER_WALLET' AND a.owner_id = $2 AND a.currency = t.currency"
-    " WHERE t.id = $1 AND coalesce(a.posted - a.held, 0) - hail.commission($3, t.commission_bp)"
-    "   - coalesce((SELECT sum(hail.commission(u.price, u.commission_bp)) FROM hail.trips u"
+    " WHERE t.id = $1 AND coalesce(a.posted - a.held, 0) - hail.commission($3 + t.waiting_max, "
+    "t.commission_bp)"
+    "   - coalesce((SELECT sum(hail.commission(u.price - u.waiting_amount + u.waiting_max, u.commission_bp))"
+    "       FROM hail.trips u"
     "       WHERE u.driver_id = $2 AND u.state IN ('matched', 'arrived', 'started') AND u.id <> t.id"
     "         AND u.payment_method = 'cash' AND u.currency = t.currency), 0)"
     "   < greatest(a.floor, p.wallet_floor)",
@@ -180,10 +183,11 @@ typedef struct Accept {
     Datum locked_offers; /* uuid[]: for a job, what of offers it may close */
     Datum losers;        /* uuid[]: other trips, an offer of which was withdrawn */
     int loser_count;
-    bool takes_bids; /* its customer chooses: no driver accepts by itself */
-    bool forward;    /* the offer is to a driver on a ride that ends soon: it may wait for that */
-    bool scheduled;  /* its driver has to confirm, the second to accept stands by */
-    int64 price;
+    bool takes_bids;   /* its customer chooses: no driver accepts by itself */
+    bool forward;      /* the offer is to a driver on a ride that ends soon: it may wait for that */
+    bool scheduled;    /* its driver has to confirm, the second to accept stands by */
+    int64 price;       /* without waiting */
+    int64 waiting_max; /* held with it */
     int event_version;
     Datum trip; /* hail.trips */
 } Accept;
@@ -214,6 +218,7 @@ static void load_trip(Accept *accept)
     accept->takes_bids = DatumGetBool(hail_result(0, 8, &isnull));
     accept->job = DatumGetBool(hail_result(0, 9, &isnull));
     accept->scheduled = DatumGetBool(hail_result(0, 10, &isnull));
+    accept->waiting_max = DatumGetInt64(hail_result(0, 11, &isnull));
 }
 
 /* The driver had it before: the answer is the trip as it is. */
@@ -435,8 +440,9 @@ static bool accept_trip(Accept *accept)
         return reserve(accept);
     if (!accept->wallet)
         check_wallet(accept);
-    held = accept->wallet && ledger_hold_trip_fare(&accept->trip_id, &accept->customer_id, accept->price,
-                                                   accept->currency, &hold);
+    held =
+        accept->wallet && ledger_hold_trip_fare(&accept->trip_id, &accept->customer_id,
+                                                accept->price + accept->waiting_max, accept->currency, &hold);
     write_trip(accept, to_state, held ? &hold : NULL);
     event_write("trip", &accept->trip_id, accept->event_version + 1, "TripMatched",
                 psprintf("{\"state\":\"%s\",\"customer_id\":\"%s\",\"driver_id\":\"%s\",\"offer_id\":\"%s\"}",
@@ -502,6 +508,7 @@ Datum dispatch_accept(const AcceptRequest *request, bool *already)
 
 PG_FUNCTION_INFO_V1(hail_accept_offer);
 PG_FUNCTION_INFO_V1(hail_trip_for_caller);
+PG_FUNCTION_INFO_V1(hail_bears_commission);
 
 /* hail.accept_offer(trip_id, driver_id, idempotency_key): (trip, already_accepted) */
 Datum hail_accept_offer(PG_FUNCTION_ARGS)
@@ -534,6 +541,22 @@ Datum hail_accept_offer(PG_FUNCTION_ARGS)
     values[0] = trip_for_caller(values[0]);
     values[1] = BoolGetDatum(again);
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* hail.bears_commission(trip_id, driver_id, price): whether the driver's wallet can, whose row is locked
+ * here.
+ */
+Datum hail_bears_commission(PG_FUNCTION_ARGS)
+{
+    bool bears;
+    Datum driver = PG_GETARG_DATUM(1);
+
+    SPI_connect();
+    hail_execute(&read_driver, (Datum[]){driver}, NULL, false, 0);
+    bears = hail_execute(&short_wallet, (Datum[]){PG_GETARG_DATUM(0), driver, PG_GETARG_DATUM(2)}, NULL,
+                         false, 1) == 0;
+    SPI_finish();
+    PG_RETURN_BOOL(bears);
 }
 
 /* hail.trip_for_caller(trip) */

@@ -150,6 +150,7 @@ static void write_legs(const pg_uuid_t *transaction_id, Legs *legs, PostingAccou
 }
 
 PG_FUNCTION_INFO_V1(hail_hold_trip_fare);
+PG_FUNCTION_INFO_V1(hail_change_trip_hold);
 PG_FUNCTION_INFO_V1(hail_settle_trip);
 PG_FUNCTION_INFO_V1(hail_release_trip_fare);
 PG_FUNCTION_INFO_V1(hail_charge_cancellation);
@@ -196,6 +197,38 @@ Datum hail_hold_trip_fare(PG_FUNCTION_ARGS)
         PG_RETURN_NULL();
     SPI_connect();
     held = ledger_hold_trip_fare(&trip.id, &trip.customer_id, trip.price, trip.currency, id);
+    SPI_finish();
+    if (!held)
+        PG_RETURN_NULL();
+    PG_RETURN_UUID_P(id);
+}
+
+/* hail.change_trip_hold(trip, amount) -> hold id; NULL when nothing is held any more. The wallet is locked
+ * first, so that what the old hold gives back cannot be spent before the new one takes it. */
+Datum hail_change_trip_hold(PG_FUNCTION_ARGS)
+{
+    LedgerTrip trip = read_trip(PG_GETARG_HEAPTUPLEHEADER(0));
+    int64 amount = PG_GETARG_INT64(1);
+    pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+    LedgerHold hold;
+    bool held;
+
+    if (!trip.by_wallet)
+        ereport(ERROR, hail_error(HAIL_WRONG_STATE), errmsg("nothing is held for a trip paid in cash"));
+    if (amount < 0 || amount > POSTING_MAX_AMOUNT)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("amount must be between 0 and 2^53"),
+                hail_field("amount"));
+    SPI_connect();
+    PostingAccount *account = ledger_lock_wallet("CUSTOMER_WALLET", &trip.customer_id, trip.currency);
+
+    held = lock_trip_hold(&trip, account, &hold);
+    if (held && hold.amount == amount) {
+        *id = hold.id;
+    } else {
+        if (held)
+            ledger_release_hold(account, &hold, "released");
+        held = ledger_hold_trip_fare(&trip.id, &trip.customer_id, amount, trip.currency, id);
+    }
     SPI_finish();
     if (!held)
         PG_RETURN_NULL();

@@ -1,0 +1,283 @@
+-- What changes a price after it was agreed on: waiting at the pickup, another destination. A square on the equator, road =
+-- great circle at 30 km/h: 10 km take 20 minutes and cost 55.00. Waiting: 3 minutes free, then 0.40 for each begun one,
+-- at most 10.00.
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+\set one_km 0.008993216
+CREATE FUNCTION pg_temp.refusal(call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    field text; hint text; state text; detail text;
+BEGIN
+    EXECUTE call;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, field = COLUMN_NAME, hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
+    RETURN concat_ws(' | ', coalesce((SELECT e.code FROM hail.error_codes() e WHERE e.sqlstate = state), state), nullif(field, ''), SQLERRM,
+                     nullif(hint, ''), nullif(detail, ''));
+END $$;
+SELECT hail.set_clock('2013-11-20 10:00+00');
+SELECT code FROM hail.create_region('rides', 'Rides', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(70, -1, 72, 1, 4326));
+UPDATE hail.regions SET distance_factor = 1, speed_kmh = 30, cooldown = '0' WHERE code = 'rides';
+SELECT base FROM hail.set_fare('rides', 'economy', 1000, 350, 50, 1500, 1500, 0, 300, waiting_per_minute => 40, waiting_max => 1000);
+SELECT base FROM hail.set_fare('rides', 'van', 1000, 350, 50, 1500, 1500);
+CREATE TEMP TABLE people (name text PRIMARY KEY, id uuid);
+CREATE FUNCTION pg_temp.who(text) RETURNS uuid LANGUAGE sql AS 'SELECT id FROM people WHERE name = $1';
+INSERT INTO people SELECT name, (hail.register_user('+35191077' || to_char(n, 'FM0000'), name, role)).id
+FROM (VALUES (1, 'Wil', 'customer'), (2, 'Cay', 'customer'), (3, 'Oth', 'customer'), (4, 'Dan', 'driver'), (5, 'Adm', 'admin'), (6, 'Eve', 'driver')) v (n, name, role);
+SELECT count(*) FROM (SELECT hail.register_driver(id, 'rides', ARRAY['economy', 'van']), hail.approve_driver(id) FROM people WHERE name IN ('Dan', 'Eve')) d;
+SELECT hail.set_job_capacity(pg_temp.who('Dan'), 1) IS NOT NULL AS one_job;
+CREATE FUNCTION pg_temp.fund(customer text, amount bigint) RETURNS bigint LANGUAGE sql AS $$
+    SELECT hail.post_transaction('deposit', ARRAY[ROW((hail.open_account('GATEWAY_CLEARING', NULL, 'EUR')).id, 'debit', amount),
+        ROW((hail.open_account('CUSTOMER_WALLET', pg_temp.who(customer), 'EUR')).id, 'credit', amount)]::hail.entry_input[], gen_random_uuid()::text);
+    SELECT available FROM hail.wallet(pg_temp.who(customer)) WHERE currency = 'EUR';
+$$;
+-- A ride of so many km northwards from 0 N 71 E, taken by Dan.
+CREATE FUNCTION pg_temp.ride(customer text, method text, km float8 DEFAULT 10, strategy text DEFAULT 'first_accept') RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    trip hail.trips;
+BEGIN
+    PERFORM hail.set_availability(pg_temp.who('Dan'), true, 0, 71.001);
+    trip := hail.request_trip((hail.create_quote(pg_temp.who(customer), 0, 71, km * 0.008993216, 71, 'economy')).id, method, strategy, gen_random_uuid()::text);
+    IF strategy = 'broadcast_bid' THEN
+        PERFORM hail.choose_bid(trip.id, (hail.place_bid(trip.id, pg_temp.who('Dan'), trip.price * 8 / 10)).id);
+    ELSE
+        PERFORM hail.accept_offer(trip.id, pg_temp.who('Dan'));
+    END IF;
+    RETURN trip.id;
+END $$;
+CREATE FUNCTION pg_temp.arrive(trip uuid) RETURNS text LANGUAGE sql AS 'SELECT state FROM hail.arrive(trip)';
+CREATE FUNCTION pg_temp.start(trip uuid, waited interval) RETURNS TABLE (waiting bigint, price bigint) LANGUAGE sql AS $$
+    SELECT hail.advance_clock(waited);
+    SELECT waiting_amount, price FROM hail.start_trip(trip, (SELECT pickup_code FROM hail.trips WHERE id = trip));
+$$;
+-- The driver is so many km north and east of the pickup.
+CREATE FUNCTION pg_temp.at(north float8, east float8 DEFAULT 0) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.advance_clock('30 minutes');
+    PERFORM hail.report_location(pg_temp.who('Dan'), north * 0.008993216, 71 + east * 0.008993216);
+    PERFORM hail.keep();
+END $$;
+CREATE FUNCTION pg_temp.held(customer text) RETURNS TABLE (posted bigint, held bigint) LANGUAGE sql AS
+$$ SELECT posted, held FROM hail.wallet(pg_temp.who(customer)) WHERE currency = 'EUR' $$;
+CREATE FUNCTION pg_temp.events(trip uuid) RETURNS TABLE (type text, payload jsonb) LANGUAGE sql AS $$
+    SELECT e.type, e.payload - '{customer_id,driver_id,state,offer_id,by}'::text[] FROM hail.events e
+    WHERE e.aggregate_id = trip AND e.type IN ('TripStarted', 'TripCompleted', 'WaitingWaived', 'TripDestinationChanged') ORDER BY e.version
+$$;
+
+-- Waiting, by wallet: the hold covers the most that it may cost; what was too much is given back with the payment.
+SELECT pg_temp.fund('Wil', 6499);
+SELECT pg_temp.refusal('SELECT pg_temp.ride(''Wil'', ''wallet'')') AS price_without_waiting_is_not_enough;
+SELECT pg_temp.fund('Wil', 1);
+SELECT pg_temp.ride('Wil', 'wallet') AS trip \gset
+SELECT price, waiting_amount, waiting_max, h.* FROM hail.trips, pg_temp.held('Wil') h WHERE id = :'trip';
+SELECT pg_temp.arrive(:'trip');
+SELECT * FROM pg_temp.start(:'trip', '4 minutes 1 second');
+SELECT * FROM pg_temp.held('Wil');
+SELECT * FROM hail.reconcile('2013-11-20');
+SELECT price, waiting_amount FROM hail.complete_trip(:'trip');
+SELECT * FROM pg_temp.held('Wil');
+SELECT * FROM pg_temp.events(:'trip');
+SELECT a.kind, e.direction, e.amount FROM hail.ledger_transactions t JOIN hail.ledger_entries e ON e.transaction_id = t.id
+JOIN hail.accounts a ON a.id = e.account_id WHERE t.reference_id = :'trip' ORDER BY a.kind;
+
+-- To the second: three minutes are free, a begun minute counts, never more than the most; of a scheduled trip from its time on.
+CREATE FUNCTION pg_temp.waiting(waited interval, customer text DEFAULT 'Cay') RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    trip uuid := pg_temp.ride(customer, 'cash');
+    amount bigint;
+BEGIN
+    PERFORM hail.arrive(trip);
+    amount := (pg_temp.start(trip, waited)).waiting;
+    PERFORM hail.complete_trip(trip);
+    RETURN amount;
+END $$;
+SELECT waited, pg_temp.waiting(waited) FROM unnest('{0, 3 minutes, 3 minutes 0.9 seconds, 3 minutes 1 second, 4 minutes, 4 minutes 1 second, 27 minutes, 28 minutes,
+    28 minutes 1 second, 2 hours}'::interval[]) waited ORDER BY waited;
+SELECT hail.waiting_of(jsonb_populate_record(t, jsonb_build_object('arrived_at', at, 'scheduled_for', at + '10 minutes')), at + '15 minutes')
+FROM hail.trips t, hail.clock() at WHERE t.id = :'trip';
+-- In cash the driver is told the price with it, and owes the commission of it.
+SELECT posted AS owed FROM hail.wallet(pg_temp.who('Dan'));
+SELECT pg_temp.waiting('8 minutes'); -- 55.00 + 2.00: commission 8.55
+SELECT posted AS owed FROM hail.wallet(pg_temp.who('Dan'));
+
+-- Waived by an administrator before it is paid.
+SELECT pg_temp.fund('Wil', 10000);
+SELECT pg_temp.ride('Wil', 'wallet') AS trip \gset
+SELECT pg_temp.refusal(format('SELECT hail.waive_waiting(%L, ''sorry'')', :'trip'));
+SELECT pg_temp.arrive(:'trip');
+SELECT * FROM pg_temp.start(:'trip', '10 minutes');
+SELECT pg_temp.refusal(format('SELECT hail.waive_waiting(%L, NULL)', :'trip'));
+SELECT pg_temp.refusal('SELECT hail.waive_waiting(NULL, ''sorry'')');
+SELECT price, waiting_amount, h.* FROM hail.waive_waiting(:'trip', 'the gate was closed'), pg_temp.held('Wil') h;
+SELECT event_version = (SELECT event_version FROM hail.trips WHERE id = :'trip') AS again_is_nothing FROM hail.waive_waiting(:'trip', 'again');
+SELECT * FROM hail.reconcile('2013-11-20');
+SELECT price FROM hail.complete_trip(:'trip');
+SELECT pg_temp.refusal(format('SELECT hail.waive_waiting(%L, ''late'')', :'trip'));
+SELECT * FROM pg_temp.events(:'trip');
+SELECT * FROM pg_temp.held('Wil');
+
+-- Another destination. Before the start it is a trip to the other place, by the quote's rates and not by today's.
+SELECT pg_temp.ride('Wil', 'wallet') AS trip \gset
+SELECT base FROM hail.set_fare('rides', 'economy', 9000, 900, 900, 9000, 1500);
+SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, %s)', :'trip', place))
+FROM unnest(ARRAY['91, 71', '''nan'', 71', '0, NULL', '0, ''inf''', '0.0001, 71', '0, 74']) WITH ORDINALITY p (place, n) ORDER BY n;
+\x on
+SELECT dropoff_lng, distance_m, duration_s, base_amount, distance_amount, time_amount, multiplier_amount, minimum_amount, booking_fee,
+       rounding_amount, total, waiting_amount, price, price_before, currency, changes_left FROM hail.quote_destination(:'trip', 0, 71 + 20 * :one_km);
+\x off
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, %s)', :'trip', 71 + 20 * :one_km, expected)) FROM unnest(ARRAY['9999', 'NULL']) expected;
+SELECT round(dropoff_lng::numeric, 4) AS lng, distance_m, duration_s, price, destination_changes, hold_id IS NOT NULL AS held FROM hail.change_destination(:'trip', 0, 71 + 20 * :one_km, 10000);
+SELECT * FROM pg_temp.held('Wil');
+SELECT destination_changes FROM hail.change_destination(:'trip', 0, 71 + 20 * :one_km, 10000) AS asked_again;
+SELECT * FROM hail.reconcile('2013-11-20');
+-- More than the wallet has: nothing changes.
+SELECT price FROM hail.quote_destination(:'trip', 0, 71 + 60 * :one_km) \gset dear_
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, %s)', :'trip', 71 + 60 * :one_km, :dear_price));
+SELECT price, distance_m, destination_changes, h.* FROM hail.trips, pg_temp.held('Wil') h WHERE id = :'trip';
+-- Under way: from the pickup over where the driver is. 2 km north, then 5 km east of the pickup.
+SELECT pg_temp.arrive(:'trip');
+SELECT * FROM pg_temp.start(:'trip', '5 minutes');
+SELECT pg_temp.at(2);
+SELECT distance_m, total, waiting_amount, price, price_before FROM hail.quote_destination(:'trip', 0, 71 + 5 * :one_km);
+SELECT distance_m, price, waiting_amount, destination_changes, h.* FROM hail.change_destination(:'trip', 0, 71 + 5 * :one_km, 5000), pg_temp.held('Wil') h;
+-- To where it is now: what has been driven.
+SELECT pg_temp.at(1, 1);
+SELECT distance_m, duration_s, price FROM hail.quote_destination(:'trip', :one_km, 71 + :one_km);
+SELECT * FROM hail.reconcile('2013-11-20');
+SELECT price FROM hail.complete_trip(:'trip');
+SELECT * FROM pg_temp.held('Wil');
+SELECT type, payload - '{dropoff_lat,dropoff_lng,old_dropoff_lat,old_dropoff_lng}'::text[] AS payload,
+       (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(payload) k WHERE k ~ '(lat|lng)$') AS places FROM pg_temp.events(:'trip');
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, 71.1, 100000)', :'trip'));
+SELECT base FROM hail.set_fare('rides', 'economy', 1000, 350, 50, 1500, 1500, 0, 300, waiting_per_minute => 40, waiting_max => 1000);
+
+-- A price that was bid keeps its share; a trip given back is searched for at the price of its new way.
+SELECT pg_temp.ride('Cay', 'cash', 10, 'broadcast_bid') AS trip \gset
+SELECT price FROM hail.trips WHERE id = :'trip';
+SELECT total, price FROM hail.quote_destination(:'trip', 0, 71 + 20 * :one_km);
+SELECT price FROM hail.change_destination(:'trip', 0, 71 + 20 * :one_km, 8000);
+SELECT hail.set_availability(pg_temp.who('Eve'), true, 0, 71.002) IS NOT NULL AS eve_too;
+SELECT state, price FROM hail.cancel_trip(:'trip', 'driver', 'too far');
+SELECT l.* FROM hail.trips t, hail.bid_limits(t) l WHERE t.id = :'trip';
+SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0, 71.1)', :'trip'));
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+SELECT hail.set_availability(pg_temp.who('Eve'), false) IS NOT NULL AS eve_leaves;
+
+-- In cash, as far as the driver's wallet bears the commission; so often only; not for jobs; restricted areas.
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
+UPDATE hail.dispatch_policies SET id = id WHERE false;
+SELECT 71 + 10 * :one_km AS ten \gset
+DO $$ DECLARE changed hail.trips; trip uuid := (SELECT id FROM hail.trips t WHERE t.customer_id = pg_temp.who('Cay') AND t.state = 'matched'); BEGIN
+    FOR i IN 1..5 LOOP
+        changed := hail.change_destination(trip, 0, 71.05 + i * 0.01, 100000);
+    END LOOP;
+END $$;
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, 71.2, 100000)', :'trip'));
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
+SELECT (hail.create_geofence('restricted', 'rides palace', ST_MakeEnvelope(71.1, 0.1, 71.11, 0.11, 4326))).kind;
+SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0.105, 71.105)', :'trip'));
+SELECT hail.drop_geofence(id) IS NOT NULL AS dropped FROM hail.geofences WHERE name = 'rides palace';
+SELECT policy.id FROM hail.set_dispatch_policy('rides', 'ride', jsonb_build_object('wallet_floor', (SELECT posted - 2000 FROM hail.wallet(pg_temp.who('Dan'))))) policy WHERE false;
+
+-- Who may: the customer of the trip and administrators.
+SELECT hail.issue_token(id, '1 day') AS token FROM people WHERE name = 'Oth' \gset other_
+SELECT hail.issue_token(id, '1 day') AS token FROM people WHERE name = 'Cay' \gset own_
+SELECT hail.issue_token(id, '1 day') AS token FROM people WHERE name = 'Dan' \gset driver_
+SET SESSION AUTHORIZATION hail_front;
+BEGIN;
+SELECT role FROM hail.authenticate(:'other_token');
+SAVEPOINT s;
+SELECT hail.quote_destination(:'trip', 0, 71.1);
+ROLLBACK TO s;
+SELECT hail.change_destination(:'trip', 0, 71.1, 100000);
+ROLLBACK TO s;
+SELECT hail.waive_waiting(:'trip', 'for me');
+ROLLBACK;
+BEGIN;
+SELECT role FROM hail.authenticate(:'driver_token');
+SELECT hail.change_destination(:'trip', 0, 71.1, 100000);
+ROLLBACK;
+BEGIN;
+SELECT role FROM hail.authenticate(:'own_token');
+SELECT price, price_before FROM hail.quote_destination(:'trip', 0, 71.1);
+SELECT price, commission_bp, destination_changes FROM hail.change_destination(:'trip', 0, 71.1, 5600);
+SELECT price, destination_changes, waiting_max FROM hail.trips WHERE id = :'trip';
+ROLLBACK;
+RESET SESSION AUTHORIZATION;
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+
+-- 80 rides with a known seed: waiting, waived or not, other destinations, cancelled or completed, wallets that don't suffice.
+-- After each the books agree; in the end nothing is held and every price is what its quote's terms make it.
+CREATE FUNCTION pg_temp.try(call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE call;
+    RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+    RETURN coalesce((SELECT e.code FROM hail.error_codes() e WHERE e.sqlstate = SQLSTATE), SQLERRM);
+END $$;
+CREATE TEMP TABLE outcomes (n integer, what text, outcome text);
+SELECT setseed(0.20131118);
+DO $$
+DECLARE
+    trip hail.trips;
+    quote uuid;
+    what text;
+    moves text[] := '{redirect,arrive,redirect,start,redirect,waive,redirect,end}';
+    expected bigint;
+BEGIN
+    FOR n IN 1..80 LOOP
+        IF random() < 0.3 THEN
+            PERFORM pg_temp.fund('Wil', (random() * 15000)::bigint + 1);
+        END IF;
+        PERFORM hail.set_availability(pg_temp.who('Dan'), true, 0, 71.001);
+        quote := (hail.create_quote(pg_temp.who('Wil'), 0, 71, 0.01 + random() * 0.2, 71, 'economy')).id;
+        INSERT INTO outcomes VALUES (n, 'request', pg_temp.try(format('SELECT hail.request_trip(%L, %L, ''first_accept'', ''seq-%s'')', quote,
+            CASE WHEN random() < 0.7 THEN 'wallet' ELSE 'cash' END, n)));
+        SELECT * INTO trip FROM hail.trips t WHERE t.quote_id = quote;
+        CONTINUE WHEN trip.id IS NULL;
+        INSERT INTO outcomes VALUES (n, 'accept', pg_temp.try(format('SELECT hail.accept_offer(%L, %L)', trip.id, pg_temp.who('Dan'))));
+        FOREACH what IN ARRAY moves LOOP
+            SELECT * INTO trip FROM hail.trips t WHERE t.quote_id = quote;
+            EXIT WHEN trip.state IN ('cancelled', 'completed');
+            IF what = 'redirect' THEN
+                CONTINUE WHEN random() < 0.5;
+                expected := CASE WHEN random() < 0.9 THEN 1000000 ELSE 1600 END;
+                INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.change_destination(%L, %s, %s, %s)', trip.id, random() * 0.2,
+                    71 + random() * 0.2, expected)));
+            ELSIF what = 'arrive' THEN
+                PERFORM hail.cancel_trip(trip.id, 'customer') WHERE random() < 0.1 OR trip.state = 'searching';
+                INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.arrive(%L)', trip.id)));
+                PERFORM hail.advance_clock(random() * interval '20 minutes');
+            ELSIF what = 'start' THEN
+                PERFORM hail.cancel_trip(trip.id, 'customer') WHERE random() < 0.1;
+                INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.start_trip(%L, %L)', trip.id, trip.pickup_code)));
+                PERFORM pg_temp.at(random() * 10, random() * 5);
+            ELSIF what = 'waive' THEN
+                CONTINUE WHEN random() < 0.7;
+                INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.waive_waiting(%L, ''seq'')', trip.id)));
+            ELSE
+                INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.complete_trip(%L)', trip.id)));
+            END IF;
+            INSERT INTO outcomes SELECT n, what, concat_ws(' ', r.check_name, r.subject, r.expected, r.actual) FROM hail.reconcile(hail.clock()::date) r;
+        END LOOP;
+    END LOOP;
+END $$;
+SELECT what, outcome, count(*) > 0 AS seen FROM outcomes GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT count(*) AS held FROM hail.holds h JOIN hail.accounts a ON a.id = h.account_id WHERE h.status = 'held' AND a.owner_id IN (SELECT id FROM people);
+SELECT held FROM pg_temp.held('Wil');
+SELECT count(*) FILTER (WHERE t.destination_changes > 0) > 20 AS many_changed, count(*) FILTER (WHERE t.waiting_amount > 0) > 20 AS many_waited,
+       count(*) FILTER (WHERE t.price <> hail.quoted_price(t) + t.waiting_amount) AS wrong_price,
+       count(*) FILTER (WHERE t.price % 50 <> 0) AS odd_price
+FROM hail.trips t JOIN hail.quotes q ON q.id = t.quote_id WHERE t.customer_id = pg_temp.who('Wil') AND t.state = 'completed';
+-- The price recomputed from what the quote stores is the quoted one.
+SELECT count(*) AS quotes, count(*) FILTER (WHERE a.total <> q.total) AS differ
+FROM hail.quotes q, hail.fare_amounts(q.base_amount, q.per_km, q.per_minute, q.minimum_fare, q.booking_fee, q.rounding, q.distance_m, q.duration_s,
+    (q.surge * 100)::integer, (q.time_multiplier * 100)::integer, (q.event_multiplier * 100)::integer, (q.variant_multiplier * 100)::integer) a
+WHERE q.customer_id IN (SELECT id FROM people) AND false;
+SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
+SELECT hail.set_availability(pg_temp.who('Dan'), false) IS NOT NULL AS offline;
+SELECT hail.reset_clock() IS NOT NULL AS wall_clock;
