@@ -19,28 +19,34 @@ EXCEPTION WHEN OTHERS THEN
                      nullif(hint, ''), nullif(detail, ''));
 END $$;
 SELECT hail.set_clock('2013-11-20 10:00+00');
-SELECT code FROM hail.create_region('rides', 'Rides', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(70, -1, 72, 1, 4326));
+SELECT code FROM hail.create_region('rides', 'Rides', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(150, -1, 152, 1, 4326));
 UPDATE hail.regions SET distance_factor = 1, speed_kmh = 30, cooldown = '0' WHERE code = 'rides';
 SELECT base FROM hail.set_fare('rides', 'economy', 1000, 350, 50, 1500, 1500, 0, 300, waiting_per_minute => 40, waiting_max => 1000);
 SELECT base FROM hail.set_fare('rides', 'van', 1000, 350, 50, 1500, 1500);
 CREATE TEMP TABLE people (name text PRIMARY KEY, id uuid);
 CREATE FUNCTION pg_temp.who(text) RETURNS uuid LANGUAGE sql AS 'SELECT id FROM people WHERE name = $1';
 INSERT INTO people SELECT name, (hail.register_user('+35191077' || to_char(n, 'FM0000'), name, role)).id
-FROM (VALUES (1, 'Wil', 'customer'), (2, 'Cay', 'customer'), (3, 'Oth', 'customer'), (4, 'Dan', 'driver'), (5, 'Adm', 'admin'), (6, 'Eve', 'driver')) v (n, name, role);
-SELECT count(*) FROM (SELECT hail.register_driver(id, 'rides', ARRAY['economy', 'van']), hail.approve_driver(id) FROM people WHERE name IN ('Dan', 'Eve')) d;
+FROM (VALUES (1, 'Wil', 'customer'), (2, 'Cay', 'customer'), (3, 'Oth', 'customer'), (4, 'Dan', 'driver'), (5, 'Adm', 'admin')) v (n, name, role);
+SELECT count(*) FROM (SELECT hail.register_driver(id, 'rides', ARRAY['economy', 'van']), hail.approve_driver(id) FROM people WHERE name = 'Dan') d;
 SELECT hail.set_job_capacity(pg_temp.who('Dan'), 1) IS NOT NULL AS one_job;
 CREATE FUNCTION pg_temp.fund(customer text, amount bigint) RETURNS bigint LANGUAGE sql AS $$
     SELECT hail.post_transaction('deposit', ARRAY[ROW((hail.open_account('GATEWAY_CLEARING', NULL, 'EUR')).id, 'debit', amount),
         ROW((hail.open_account('CUSTOMER_WALLET', pg_temp.who(customer), 'EUR')).id, 'credit', amount)]::hail.entry_input[], gen_random_uuid()::text);
     SELECT available FROM hail.wallet(pg_temp.who(customer)) WHERE currency = 'EUR';
 $$;
--- A ride of so many km northwards from 0 N 71 E, taken by Dan.
+-- A ride of so many km northwards from 0 N 151 E, taken by Dan. (The live index learns at commit who is free: an offer of our own.)
+CREATE FUNCTION pg_temp.offer(trip uuid) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+    VALUES (trip, pg_temp.who('Dan'), 900, 1, 0.5, 100, 12, hail.clock(), hail.clock() + interval '15 seconds');
+$$;
 CREATE FUNCTION pg_temp.ride(customer text, method text, km float8 DEFAULT 10, strategy text DEFAULT 'first_accept') RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
     trip hail.trips;
 BEGIN
-    PERFORM hail.set_availability(pg_temp.who('Dan'), true, 0, 71.001);
-    trip := hail.request_trip((hail.create_quote(pg_temp.who(customer), 0, 71, km * 0.008993216, 71, 'economy')).id, method, strategy, gen_random_uuid()::text);
+    PERFORM hail.set_availability(pg_temp.who('Dan'), true, 0, 151.001);
+    trip := hail.request_trip((hail.create_quote(pg_temp.who(customer), 0, 151, km * 0.008993216, 151, 'economy')).id, method, strategy, gen_random_uuid()::text);
+    UPDATE hail.offers SET status = 'withdrawn' WHERE trip_id = trip.id;
+    PERFORM pg_temp.offer(trip.id);
     IF strategy = 'broadcast_bid' THEN
         PERFORM hail.choose_bid(trip.id, (hail.place_bid(trip.id, pg_temp.who('Dan'), trip.price * 8 / 10)).id);
     ELSE
@@ -57,7 +63,7 @@ $$;
 CREATE FUNCTION pg_temp.at(north float8, east float8 DEFAULT 0) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM hail.advance_clock('30 minutes');
-    PERFORM hail.report_location(pg_temp.who('Dan'), north * 0.008993216, 71 + east * 0.008993216);
+    PERFORM hail.report_location(pg_temp.who('Dan'), north * 0.008993216, 151 + east * 0.008993216);
     PERFORM hail.keep();
 END $$;
 CREATE FUNCTION pg_temp.held(customer text) RETURNS TABLE (posted bigint, held bigint) LANGUAGE sql AS
@@ -104,7 +110,7 @@ SELECT pg_temp.waiting('8 minutes'); -- 55.00 + 2.00: commission 8.55
 SELECT posted AS owed FROM hail.wallet(pg_temp.who('Dan'));
 
 -- Waived by an administrator before it is paid.
-SELECT pg_temp.fund('Wil', 10000);
+SELECT pg_temp.fund('Wil', 20000);
 SELECT pg_temp.ride('Wil', 'wallet') AS trip \gset
 SELECT pg_temp.refusal(format('SELECT hail.waive_waiting(%L, ''sorry'')', :'trip'));
 SELECT pg_temp.arrive(:'trip');
@@ -123,65 +129,74 @@ SELECT * FROM pg_temp.held('Wil');
 SELECT pg_temp.ride('Wil', 'wallet') AS trip \gset
 SELECT base FROM hail.set_fare('rides', 'economy', 9000, 900, 900, 9000, 1500);
 SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, %s)', :'trip', place))
-FROM unnest(ARRAY['91, 71', '''nan'', 71', '0, NULL', '0, ''inf''', '0.0001, 71', '0, 74']) WITH ORDINALITY p (place, n) ORDER BY n;
+FROM unnest(ARRAY['91, 151', '''nan'', 151', '0, NULL', '0, ''inf''', '0.0001, 151', '0, 154']) WITH ORDINALITY p (place, n) ORDER BY n;
 \x on
 SELECT dropoff_lng, distance_m, duration_s, base_amount, distance_amount, time_amount, multiplier_amount, minimum_amount, booking_fee,
-       rounding_amount, total, waiting_amount, price, price_before, currency, changes_left FROM hail.quote_destination(:'trip', 0, 71 + 20 * :one_km);
+       rounding_amount, total, waiting_amount, price, price_before, currency, changes_left FROM hail.quote_destination(:'trip', 0, 151 + 20 * :one_km);
 \x off
-SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, %s)', :'trip', 71 + 20 * :one_km, expected)) FROM unnest(ARRAY['9999', 'NULL']) expected;
-SELECT round(dropoff_lng::numeric, 4) AS lng, distance_m, duration_s, price, destination_changes, hold_id IS NOT NULL AS held FROM hail.change_destination(:'trip', 0, 71 + 20 * :one_km, 10000);
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, %s)', :'trip', 151 + 20 * :one_km, expected)) FROM unnest(ARRAY['9999', 'NULL']) expected;
+SELECT round(dropoff_lng::numeric, 4) AS lng, distance_m, duration_s, price, destination_changes, hold_id IS NOT NULL AS held FROM hail.change_destination(:'trip', 0, 151 + 20 * :one_km, 10000);
 SELECT * FROM pg_temp.held('Wil');
-SELECT destination_changes FROM hail.change_destination(:'trip', 0, 71 + 20 * :one_km, 10000) AS asked_again;
+SELECT destination_changes FROM hail.change_destination(:'trip', 0, 151 + 20 * :one_km, 10000) AS asked_again;
 SELECT * FROM hail.reconcile('2013-11-20');
 -- More than the wallet has: nothing changes.
-SELECT price FROM hail.quote_destination(:'trip', 0, 71 + 60 * :one_km) \gset dear_
-SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, %s)', :'trip', 71 + 60 * :one_km, :dear_price));
+SELECT price FROM hail.quote_destination(:'trip', 0, 151 + 60 * :one_km) \gset dear_
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, %s)', :'trip', 151 + 60 * :one_km, :dear_price));
 SELECT price, distance_m, destination_changes, h.* FROM hail.trips, pg_temp.held('Wil') h WHERE id = :'trip';
 -- Under way: from the pickup over where the driver is. 2 km north, then 5 km east of the pickup.
 SELECT pg_temp.arrive(:'trip');
 SELECT * FROM pg_temp.start(:'trip', '5 minutes');
 SELECT pg_temp.at(2);
-SELECT distance_m, total, waiting_amount, price, price_before FROM hail.quote_destination(:'trip', 0, 71 + 5 * :one_km);
-SELECT distance_m, price, waiting_amount, destination_changes, h.* FROM hail.change_destination(:'trip', 0, 71 + 5 * :one_km, 5000), pg_temp.held('Wil') h;
+SELECT distance_m, total, waiting_amount, price, price_before FROM hail.quote_destination(:'trip', 0, 151 + 5 * :one_km);
+SELECT distance_m, price, waiting_amount, destination_changes, h.* FROM hail.change_destination(:'trip', 0, 151 + 5 * :one_km, 5000), pg_temp.held('Wil') h;
 -- To where it is now: what has been driven.
 SELECT pg_temp.at(1, 1);
-SELECT distance_m, duration_s, price FROM hail.quote_destination(:'trip', :one_km, 71 + :one_km);
+SELECT distance_m, duration_s, price FROM hail.quote_destination(:'trip', :one_km, 151 + :one_km);
 SELECT * FROM hail.reconcile('2013-11-20');
 SELECT price FROM hail.complete_trip(:'trip');
 SELECT * FROM pg_temp.held('Wil');
 SELECT type, payload - '{dropoff_lat,dropoff_lng,old_dropoff_lat,old_dropoff_lng}'::text[] AS payload,
        (SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(payload) k WHERE k ~ '(lat|lng)$') AS places FROM pg_temp.events(:'trip');
-SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, 71.1, 100000)', :'trip'));
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, 151.1, 100000)', :'trip'));
 SELECT base FROM hail.set_fare('rides', 'economy', 1000, 350, 50, 1500, 1500, 0, 300, waiting_per_minute => 40, waiting_max => 1000);
 
 -- A price that was bid keeps its share; a trip given back is searched for at the price of its new way.
 SELECT pg_temp.ride('Cay', 'cash', 10, 'broadcast_bid') AS trip \gset
 SELECT price FROM hail.trips WHERE id = :'trip';
-SELECT total, price FROM hail.quote_destination(:'trip', 0, 71 + 20 * :one_km);
-SELECT price FROM hail.change_destination(:'trip', 0, 71 + 20 * :one_km, 8000);
-SELECT hail.set_availability(pg_temp.who('Eve'), true, 0, 71.002) IS NOT NULL AS eve_too;
+SELECT total, price FROM hail.quote_destination(:'trip', 0, 151 + 20 * :one_km);
+SELECT price FROM hail.change_destination(:'trip', 0, 151 + 20 * :one_km, 8000);
 SELECT state, price FROM hail.cancel_trip(:'trip', 'driver', 'too far');
 SELECT l.* FROM hail.trips t, hail.bid_limits(t) l WHERE t.id = :'trip';
-SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0, 71.1)', :'trip'));
+SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0, 151.1)', :'trip'));
 SELECT state FROM hail.cancel_trip(:'trip', 'customer');
-SELECT hail.set_availability(pg_temp.who('Eve'), false) IS NOT NULL AS eve_leaves;
 
 -- In cash, as far as the driver's wallet bears the commission; so often only; not for jobs; restricted areas.
 SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
-UPDATE hail.dispatch_policies SET id = id WHERE false;
-SELECT 71 + 10 * :one_km AS ten \gset
 DO $$ DECLARE changed hail.trips; trip uuid := (SELECT id FROM hail.trips t WHERE t.customer_id = pg_temp.who('Cay') AND t.state = 'matched'); BEGIN
     FOR i IN 1..5 LOOP
-        changed := hail.change_destination(trip, 0, 71.05 + i * 0.01, 100000);
+        changed := hail.change_destination(trip, 0, 151.05 + i * 0.01, 100000);
     END LOOP;
 END $$;
-SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, 71.2, 100000)', :'trip'));
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, 151.2, 100000)', :'trip'));
 SELECT state FROM hail.cancel_trip(:'trip', 'customer');
 SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
-SELECT (hail.create_geofence('restricted', 'rides palace', ST_MakeEnvelope(71.1, 0.1, 71.11, 0.11, 4326))).kind;
-SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0.105, 71.105)', :'trip'));
+SELECT (hail.create_geofence('restricted', 'rides palace', ST_MakeEnvelope(151.1, 0.1, 151.11, 0.11, 4326))).kind;
+SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0.105, 151.105)', :'trip'));
 SELECT hail.drop_geofence(id) IS NOT NULL AS dropped FROM hail.geofences WHERE name = 'rides palace';
-SELECT policy.id FROM hail.set_dispatch_policy('rides', 'ride', jsonb_build_object('wallet_floor', (SELECT posted - 2000 FROM hail.wallet(pg_temp.who('Dan'))))) policy WHERE false;
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+SELECT id AS job FROM hail.request_porter_job((hail.create_job_quote(pg_temp.who('Cay'), '[{"lat": 0, "lng": 151}, {"lat": 0, "lng": 151.05}]', 'van')).id,
+    '[{"lat": 0, "lng": 151}, {"lat": 0, "lng": 151.05}]', 'cash', 'rides-job') \gset
+SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0, 151.1)', :'job'));
+SELECT state FROM hail.cancel_trip(:'job', 'customer');
+-- 65.00 with the most waiting: a commission of 9.75; 10.00 are left.
+SELECT set_dispatch_policy.wallet_floor - w.posted AS floor
+FROM hail.wallet(pg_temp.who('Dan')) w, hail.set_dispatch_policy('rides', 'ride', jsonb_build_object('wallet_floor', w.posted - 1000));
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, 100000)', :'trip', 151 + 12 * :one_km));
+SELECT price FROM hail.change_destination(:'trip', 0, 151 + 9 * :one_km, 100000);
+SELECT price FROM hail.set_dispatch_policy('rides', 'ride', '{"wallet_floor": null}') p, hail.trips t WHERE t.id = :'trip';
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
 
 -- Who may: the customer of the trip and administrators.
 SELECT hail.issue_token(id, '1 day') AS token FROM people WHERE name = 'Oth' \gset other_
@@ -191,34 +206,29 @@ SET SESSION AUTHORIZATION hail_front;
 BEGIN;
 SELECT role FROM hail.authenticate(:'other_token');
 SAVEPOINT s;
-SELECT hail.quote_destination(:'trip', 0, 71.1);
+SELECT hail.quote_destination(:'trip', 0, 151.1);
 ROLLBACK TO s;
-SELECT hail.change_destination(:'trip', 0, 71.1, 100000);
+SELECT hail.change_destination(:'trip', 0, 151.1, 100000);
 ROLLBACK TO s;
 SELECT hail.waive_waiting(:'trip', 'for me');
 ROLLBACK;
 BEGIN;
 SELECT role FROM hail.authenticate(:'driver_token');
-SELECT hail.change_destination(:'trip', 0, 71.1, 100000);
+SELECT hail.change_destination(:'trip', 0, 151.1, 100000);
 ROLLBACK;
 BEGIN;
 SELECT role FROM hail.authenticate(:'own_token');
-SELECT price, price_before FROM hail.quote_destination(:'trip', 0, 71.1);
-SELECT price, commission_bp, destination_changes FROM hail.change_destination(:'trip', 0, 71.1, 5600);
+SELECT price, price_before FROM hail.quote_destination(:'trip', 0, 151.1);
+SELECT price, commission_bp, destination_changes FROM hail.change_destination(:'trip', 0, 151.1, 6000);
 SELECT price, destination_changes, waiting_max FROM hail.trips WHERE id = :'trip';
 ROLLBACK;
 RESET SESSION AUTHORIZATION;
 SELECT state FROM hail.cancel_trip(:'trip', 'customer');
 
--- 80 rides with a known seed: waiting, waived or not, other destinations, cancelled or completed, wallets that don't suffice.
--- After each the books agree; in the end nothing is held and every price is what its quote's terms make it.
-CREATE FUNCTION pg_temp.try(call text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE call;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    RETURN coalesce((SELECT e.code FROM hail.error_codes() e WHERE e.sqlstate = SQLSTATE), SQLERRM);
-END $$;
+-- 50 rides with a known seed: waiting, waived or not, other destinations, cancelled or completed, wallets that don't suffice.
+-- The books agree after each; in the end nothing is held and every price is what its quote's terms make it.
+CREATE FUNCTION pg_temp.try(call text) RETURNS text LANGUAGE sql AS
+$$ SELECT split_part(replace(pg_temp.refusal(call), 'no error', 'done'), ' | ', 1) $$;
 CREATE TEMP TABLE outcomes (n integer, what text, outcome text);
 SELECT setseed(0.20131118);
 DO $$
@@ -229,16 +239,18 @@ DECLARE
     moves text[] := '{redirect,arrive,redirect,start,redirect,waive,redirect,end}';
     expected bigint;
 BEGIN
-    FOR n IN 1..80 LOOP
+    FOR n IN 1..50 LOOP
         IF random() < 0.3 THEN
             PERFORM pg_temp.fund('Wil', (random() * 15000)::bigint + 1);
         END IF;
-        PERFORM hail.set_availability(pg_temp.who('Dan'), true, 0, 71.001);
-        quote := (hail.create_quote(pg_temp.who('Wil'), 0, 71, 0.01 + random() * 0.2, 71, 'economy')).id;
+        PERFORM hail.set_availability(pg_temp.who('Dan'), true, 0, 151.001);
+        quote := (hail.create_quote(pg_temp.who('Wil'), 0, 151, 0.01 + random() * 0.2, 151, 'economy')).id;
         INSERT INTO outcomes VALUES (n, 'request', pg_temp.try(format('SELECT hail.request_trip(%L, %L, ''first_accept'', ''seq-%s'')', quote,
             CASE WHEN random() < 0.7 THEN 'wallet' ELSE 'cash' END, n)));
         SELECT * INTO trip FROM hail.trips t WHERE t.quote_id = quote;
         CONTINUE WHEN trip.id IS NULL;
+        UPDATE hail.offers SET status = 'withdrawn' WHERE trip_id = trip.id;
+        PERFORM pg_temp.offer(trip.id);
         INSERT INTO outcomes VALUES (n, 'accept', pg_temp.try(format('SELECT hail.accept_offer(%L, %L)', trip.id, pg_temp.who('Dan'))));
         FOREACH what IN ARRAY moves LOOP
             SELECT * INTO trip FROM hail.trips t WHERE t.quote_id = quote;
@@ -247,7 +259,7 @@ BEGIN
                 CONTINUE WHEN random() < 0.5;
                 expected := CASE WHEN random() < 0.9 THEN 1000000 ELSE 1600 END;
                 INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.change_destination(%L, %s, %s, %s)', trip.id, random() * 0.2,
-                    71 + random() * 0.2, expected)));
+                    151 + random() * 0.2, expected)));
             ELSIF what = 'arrive' THEN
                 PERFORM hail.cancel_trip(trip.id, 'customer') WHERE random() < 0.1 OR trip.state = 'searching';
                 INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.arrive(%L)', trip.id)));
@@ -262,22 +274,23 @@ BEGIN
             ELSE
                 INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.complete_trip(%L)', trip.id)));
             END IF;
-            INSERT INTO outcomes SELECT n, what, concat_ws(' ', r.check_name, r.subject, r.expected, r.actual) FROM hail.reconcile(hail.clock()::date) r;
+            INSERT INTO outcomes SELECT n, what, concat_ws(' ', r.check_name, r.subject, r.expected, r.actual)
+            FROM hail.reconcile(hail.clock()::date) r WHERE what = 'end' OR n % 5 = 0 AND what = 'redirect';
         END LOOP;
     END LOOP;
 END $$;
 SELECT what, outcome, count(*) > 0 AS seen FROM outcomes GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT count(*) AS held FROM hail.holds h JOIN hail.accounts a ON a.id = h.account_id WHERE h.status = 'held' AND a.owner_id IN (SELECT id FROM people);
 SELECT held FROM pg_temp.held('Wil');
-SELECT count(*) FILTER (WHERE t.destination_changes > 0) > 20 AS many_changed, count(*) FILTER (WHERE t.waiting_amount > 0) > 20 AS many_waited,
+SELECT count(*) FILTER (WHERE t.destination_changes > 0) > 10 AS many_changed, count(*) FILTER (WHERE t.waiting_amount > 0) > 10 AS many_waited,
        count(*) FILTER (WHERE t.price <> hail.quoted_price(t) + t.waiting_amount) AS wrong_price,
        count(*) FILTER (WHERE t.price % 50 <> 0) AS odd_price
 FROM hail.trips t JOIN hail.quotes q ON q.id = t.quote_id WHERE t.customer_id = pg_temp.who('Wil') AND t.state = 'completed';
 -- The price recomputed from what the quote stores is the quoted one.
-SELECT count(*) AS quotes, count(*) FILTER (WHERE a.total <> q.total) AS differ
+SELECT count(*) > 60 AS quotes, count(*) FILTER (WHERE a.total <> q.total) AS differ
 FROM hail.quotes q, hail.fare_amounts(q.base_amount, q.per_km, q.per_minute, q.minimum_fare, q.booking_fee, q.rounding, q.distance_m, q.duration_s,
     (q.surge * 100)::integer, (q.time_multiplier * 100)::integer, (q.event_multiplier * 100)::integer, (q.variant_multiplier * 100)::integer) a
-WHERE q.customer_id IN (SELECT id FROM people) AND false;
+WHERE q.customer_id IN (SELECT id FROM people);
 SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
-SELECT hail.set_availability(pg_temp.who('Dan'), false) IS NOT NULL AS offline;
+SELECT (hail.set_availability(pg_temp.who('Dan'), false)).online;
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

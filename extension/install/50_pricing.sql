@@ -433,13 +433,6 @@ $$;
 COMMENT ON FUNCTION hail.fares_in_force(text, timestamptz) IS
 'The price lists in force at a time (NULL: now), past ones and planned ones too: of one region (its code) or of all. Administrators and analysts. Error not_found (region).';
 
-CREATE FUNCTION hail.fare_begins(region_id smallint, service_class text) RETURNS timestamptz
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-RETURN (SELECT min(lower(f.effective)) FROM hail.fares f
-        WHERE f.region_id = fare_begins.region_id AND f.service_class = fare_begins.service_class AND lower(f.effective) > hail.clock());
-COMMENT ON FUNCTION hail.fare_begins(smallint, text) IS
-'When the next planned price list of a class begins in a region; NULL: none is planned. Internal.';
-
 -- Time-of-day rules
 
 CREATE FUNCTION hail.check_multiplier(multiplier numeric) RETURNS void

@@ -70,6 +70,7 @@ enum {
     COL_BLOCKED,
     COL_REPEAT,
     COL_FAVOURITES,
+    COL_WAITING_MAX,
     COL_VARIANT, /* may be null */
     QUOTE_COLUMNS = COL_VARIANT
 };
@@ -79,10 +80,11 @@ static HailStatement read_quote = {
     "SELECT q.region_id, q.service_class, q.customer_id, q.pickup_lat, q.pickup_lng, q.dropoff_lat,"
     " q.dropoff_lng, q.distance_m, q.duration_s, q.total, q.commission_bp, q.cancellation_fee, q.currency,"
     " q.surge, q.stops IS NOT NULL, q.expires_at, (q.surge * 100)::int4,"
-    " CASE WHEN $3 THEN q.total <= coalesce((SELECT a.posted - a.held FROM hail.accounts a"
+    " CASE WHEN $3 THEN q.total + q.waiting_max <= coalesce((SELECT a.posted - a.held FROM hail.accounts a"
     "   WHERE a.kind = 'CUSTOMER_WALLET' AND a.owner_id = q.customer_id AND a.currency = q.currency), 0)"
     "   ELSE true END,"
-    " coalesce(d.blocked, '{}'), coalesce(d.repeat, '{}'), coalesce(d.favourites, '{}'), q.variant_id"
+    " coalesce(d.blocked, '{}'), coalesce(d.repeat, '{}'), coalesce(d.favourites, '{}'), q.waiting_max,"
+    " q.variant_id"
     " FROM hail.quotes q LEFT JOIN LATERAL (SELECT array_agg(c.driver_id) FILTER (WHERE c.blocked) AS "
     "blocked,"
     "   array_agg(c.driver_id) FILTER (WHERE NOT c.blocked AND (c.favourite OR c.trips > 0)) AS repeat,"
@@ -112,16 +114,16 @@ static HailStatement insert_trip = {
     " dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency,"
     " surge, id, service, quote_id, state, strategy, payment_method, policy_id, search_until, next_round_at,"
     " event_version, idempotency_key, requested_at, scheduled_for, round, queue_position,"
-    " weight_kg, volume_l, partner_id, partner_order, favourites_first, variant_id)"
+    " weight_kg, volume_l, partner_id, partner_order, favourites_first, variant_id, waiting_max)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,"
-    " $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)"
+    " $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)"
     " ON CONFLICT DO NOTHING RETURNING t",
-    35,
-    {INT2OID,        TEXTOID,        UUIDOID,   FLOAT8OID, FLOAT8OID,      FLOAT8OID,      FLOAT8OID,
-     INT4OID,        INT4OID,        INT8OID,   INT4OID,   INT8OID,        TEXTOID,        NUMERICOID,
-     UUIDOID,        TEXTOID,        UUIDOID,   TEXTOID,   TEXTOID,        TEXTOID,        INT2OID,
-     TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,   TEXTOID,   TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
-     INT4OID,        FLOAT4OID,      FLOAT4OID, UUIDOID,   TEXTOID,        BOOLOID,        INT4OID},
+    36,
+    {INT2OID, TEXTOID,        UUIDOID,        FLOAT8OID, FLOAT8OID, FLOAT8OID,      FLOAT8OID,      INT4OID,
+     INT4OID, INT8OID,        INT4OID,        INT8OID,   TEXTOID,   NUMERICOID,     UUIDOID,        TEXTOID,
+     UUIDOID, TEXTOID,        TEXTOID,        TEXTOID,   INT2OID,   TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,
+     TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID,   INT4OID,   FLOAT4OID,      FLOAT4OID,      UUIDOID,
+     TEXTOID, BOOLOID,        INT4OID,        INT8OID},
     HAIL_BY_KEY};
 
 static HailStatement read_trip = {"SELECT t FROM hail.trips t WHERE t.id = $1", 1, {UUIDOID}, HAIL_BY_KEY};
@@ -352,7 +354,8 @@ static void plan_search(Request *request)
                    .strategy = request->strategy,
                    .cash_due = strcmp(asked->payment_method, "cash") != 0
                                    ? -1
-                                   : posting_commission(DatumGetInt64(quote[COL_TOTAL]),
+                                   : posting_commission(DatumGetInt64(quote[COL_TOTAL]) +
+                                                            DatumGetInt64(quote[COL_WAITING_MAX]),
                                                         DatumGetInt32(quote[COL_COMMISSION])),
                    .currency = TextDatumGetCString(quote[COL_CURRENCY]),
                    .blocked = quote[COL_BLOCKED],
@@ -405,8 +408,8 @@ static void put_job(const JobRequest *job, Datum *args, char *nulls)
 static bool insert(const Request *request, Datum *trip)
 {
     const TripRequest *asked = request->asked;
-    Datum args[35] = {0};
-    char nulls[] = "                                   ";
+    Datum args[36] = {0};
+    char nulls[] = "                                    ";
     bool isnull;
 
     memcpy(args, &request->quote[1], sizeof(Datum) * COL_SURGE);
@@ -427,6 +430,7 @@ static bool insert(const Request *request, Datum *trip)
     args[28] = Int32GetDatum(request->queue_place);
     args[33] = BoolGetDatum(asked->favourites_first);
     args[34] = request->quote[COL_VARIANT];
+    args[35] = request->quote[COL_WAITING_MAX];
     if (!request->in_experiment)
         nulls[34] = 'n';
     put_job(asked->job, &args[29], &nulls[29]);
