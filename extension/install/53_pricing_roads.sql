@@ -174,38 +174,27 @@ COMMENT ON FUNCTION hail.road_route(smallint, float8, float8, float8, float8, ti
 CREATE FUNCTION hail.route(from_lat float8, from_lng float8, to_lat float8, to_lng float8, at timestamptz DEFAULT NULL,
                            OUT distance_m integer, OUT duration_s integer, OUT source text, OUT geometry public.geometry)
 RETURNS record
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    region hail.regions;
-    metres float8;
-    fault text;
+    region_id smallint;
+    setting_out timestamptz := coalesce(at, hail.clock());
 BEGIN
     PERFORM hail.require_anybody();
-    SELECT v.name INTO fault
-    FROM (VALUES (1, 'from_lat', from_lat, 90), (2, 'from_lng', from_lng, 180), (3, 'to_lat', to_lat, 90), (4, 'to_lng', to_lng, 180))
-        v (n, name, degrees, most)
-    WHERE v.degrees BETWEEN -v.most AND v.most IS NOT TRUE ORDER BY v.n LIMIT 1;
-    IF fault IS NOT NULL THEN
-        PERFORM hail.fail('invalid_value', format('%1$s must be between -%2$s and %2$s', fault, CASE WHEN fault LIKE '%lat' THEN 90 ELSE 180 END), fault);
-    END IF;
-    metres := public.ST_DistanceSphere(public.ST_MakePoint(from_lng, from_lat), public.ST_MakePoint(to_lng, to_lat));
-    IF metres > 1000 * current_setting('hail.max_trip_distance')::float8 THEN -- kilometres
-        PERFORM hail.fail('invalid_value', 'the places are too far apart', 'to_lat', 'hail.max_trip_distance says how far they may be.');
-    END IF;
+    PERFORM hail.check_way(from_lat, from_lng, to_lat, to_lng, 0);
     IF NOT isfinite(at) THEN
         PERFORM hail.fail('invalid_value', 'at must be finite', 'at');
     END IF;
-    region := hail.region_at(from_lat, from_lng);
-    IF region.id IS NULL THEN
-        PERFORM hail.fail('outside_service_area', 'the route begins outside every service area', 'from_lat');
+    region_id := hail.region_id_at(from_lat, from_lng);
+    IF region_id IS NULL THEN
+        PERFORM hail.fail('outside_service_area', 'the start is outside every service area', 'from_lat');
     END IF;
     source := 'road';
     SELECT r.distance_m, r.duration_s, r.geometry INTO distance_m, duration_s, geometry
-    FROM hail.road_route(region.id, from_lat, from_lng, to_lat, to_lng, at) r;
+    FROM hail.road_route(region_id, from_lat, from_lng, to_lat, to_lng, setting_out) r;
     IF duration_s IS NULL THEN
-        SELECT e.distance_m, e.duration_s, 'region' INTO distance_m, duration_s, source
-        FROM hail.road_estimate(metres, region.distance_factor, region.speed_kmh) e;
+        SELECT g.distance_m, g.duration_s, g.source INTO distance_m, duration_s, source
+        FROM hail.guess_eta(region_id, from_lat, from_lng, to_lat, to_lng, setting_out, false) g;
         geometry := public.ST_SetSRID(public.ST_MakeLine(public.ST_MakePoint(from_lng, from_lat), public.ST_MakePoint(to_lng, to_lat)), 4326);
     END IF;
 END
