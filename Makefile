@@ -38,6 +38,12 @@ stop: ## stop what `make run` or `make demo` left running
 roads: packages-roads ## load a road network where psql connects to: REGION=, NODES=FILE, ROADS=FILE (HOUR_SHIFT=, TIME_FACTOR=)
 	@scripts/load_roads.sh "$(REGION)" "$(NODES)" "$(ROADS)"
 
+learn: ## ETAs learn from past trips where psql connects to: CSV=FILE, REGION=code (TIMES=local|utc, BAD=FILE)
+	@scripts/learn.sh "$(CSV)" "$(REGION)"
+
+eta-errors: packages-test install ## learn from LEARN=FILE, foretell TEST=FILE, TZ=zone: how wrong ETAs are (JSON=, NODES=, ROADS=)
+	@scripts/eta_errors.sh "$(LEARN)" "$(TEST)" "$(TZ)"
+
 check: packages-test install ## build and run every test suite on private clusters
 	@scripts/check.sh $(SUITES)
 

@@ -29,8 +29,8 @@ typedef struct Book {
 } Book;
 
 static HailStatement read_regions = {
-    "SELECT r.id::int4, r.code, r.currency, r.timezone, r.hexagon_size_m, r.distance_factor, r.speed_kmh"
-    " FROM hail.regions r ORDER BY r.id",
+    "SELECT r.id::int4, r.code, r.currency, r.timezone, r.hexagon_size_m, r.distance_factor, r.speed_kmh,"
+    " r.road_network FROM hail.regions r ORDER BY r.id",
     0,
     {0}};
 
@@ -105,7 +105,8 @@ static void load_regions(Book *book)
                                         .timezone = pg_tzset(text_value(i, 4)),
                                         .hexagon_size_m = DatumGetFloat8(value(i, 5)),
                                         .distance_factor = DatumGetFloat8(value(i, 6)),
-                                        .speed_kmh = DatumGetFloat8(value(i, 7))};
+                                        .speed_kmh = DatumGetFloat8(value(i, 7)),
+                                        .road_network = DatumGetBool(value(i, 8))};
 }
 
 static void load_classes(Book *book)

@@ -57,6 +57,7 @@ typedef struct BookRegion {
     pg_tz *timezone;       /* NULL: the server does not know it; no time rule can be applied then */
     double hexagon_size_m; /* edge of a surge hexagon, web-mercator metres */
     double distance_factor, speed_kmh; /* figures estimates start from */
+    bool road_network;                 /* estimates ask hail.road_route() */
     BookFare *fares;                   /* by class id, then by time */
     BookTimeRule *time_rules;
     BookEvent *events;

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <math.h>
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "pgtime.h"
@@ -14,6 +15,8 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "base/owner.h"
+#include "base/statement.h"
 #include "pricing/book.h"
 #include "pricing/eta.h"
 #include "pricing/eta_store.h"
@@ -134,10 +137,48 @@ EtaGuess eta_pickup(int16 region_id, double driver_lat, double driver_lng, doubl
     return guess_of(&p);
 }
 
+static HailStatement road_route = {
+    "SELECT r.distance_m, r.duration_s FROM hail.road_route($1::smallint, $2, $3, $4, $5, $6) r",
+    6,
+    {INT4OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID}};
+
+/* False: no way over the region's roads. */
+static bool ask_roads(int16 region_id, double from_lat, double from_lng, double to_lat, double to_lng,
+                      TimestampTz at, int32 *metres, int32 *seconds)
+{
+    Datum args[6] = {Int32GetDatum(region_id), Float8GetDatum(from_lat), Float8GetDatum(from_lng),
+                     Float8GetDatum(to_lat),   Float8GetDatum(to_lng),   TimestampTzGetDatum(at)};
+    HailOwner saved = hail_owner_begin();
+    bool none = true;
+
+    if (hail_execute(&road_route, args, NULL, false, 0) > 0) {
+        *metres = DatumGetInt32(hail_result(0, 1, &none));
+        if (!none)
+            *seconds = DatumGetInt32(hail_result(0, 2, &none));
+    }
+    hail_owner_end(saved);
+    return !none;
+}
+
+/* The way over the roads, with as wide an interval as what was learnt has, in proportion. */
 EtaGuess eta_route_guess(int16 region_id, double from_lat, double from_lng, double to_lat, double to_lng,
                          TimestampTz at)
 {
-    return eta_guess(region_id, from_lat, from_lng, to_lat, to_lng, at);
+    EtaGuess guess = eta_guess(region_id, from_lat, from_lng, to_lat, to_lng, at);
+    int32 metres = 0, seconds = 0;
+    double factor;
+
+    if (!region_figures(region_id)->road_network || guess.seconds <= 0 ||
+        !ask_roads(region_id, from_lat, from_lng, to_lat, to_lng, at, &metres, &seconds))
+        return guess;
+    factor = seconds / guess.seconds;
+    return (EtaGuess){.distance_m = metres,
+                      .duration_s = seconds,
+                      .low_s = whole(guess.low_s * factor),
+                      .high_s = whole(guess.high_s * factor),
+                      .source = ETA_FROM_ROAD,
+                      .support = guess.support,
+                      .seconds = seconds};
 }
 
 const char *eta_source_name(EtaSource source)
