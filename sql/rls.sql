@@ -160,6 +160,7 @@ SELECT pg_temp.ride(pg_temp.who('customer', 'a'), pg_temp.who('driver', 'a'), -4
 SELECT count(*) > 0 AS kept FROM hail.keep();
 INSERT INTO hail.geofence_drivers (driver_id, geofence_id, entered_at)
 SELECT pg_temp.who('driver', t), (SELECT min(id) FROM hail.geofences), hail.clock() FROM unnest('{a,b}'::text[]) t;
+INSERT INTO hail.surge_cells (region_id, cell, multiplier, updated_at) SELECT min(id), 0, 1.1, hail.clock() FROM hail.regions;
 INSERT INTO hail.area_absences (driver_id, region_id, outside_since)
 SELECT pg_temp.who('driver', t), (SELECT min(id) FROM hail.regions), hail.clock() FROM unnest('{a,b}'::text[]) t;
 

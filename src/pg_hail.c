@@ -16,6 +16,7 @@
 #include "live/live.h"
 #include "ledger/guards.h"
 #include "pricing/eta_store.h"
+#include "pricing/pricing.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -35,6 +36,7 @@ void _PG_init(void)
     ledger_init();
     eta_store_init();
     overload_init();
+    pricing_init();
     worker_init();
     if (process_shared_preload_libraries_in_progress)
         hail_shmem_init();

@@ -50,6 +50,7 @@ CREATE TABLE hail.quotes (
 );
 -- References to regions and classes would have every quote lock the same two rows: quoted_stays keeps these.
 CREATE INDEX quotes_customer ON hail.quotes (customer_id, created_at);
+CREATE INDEX quotes_created ON hail.quotes (created_at); -- demand of surge
 COMMENT ON TABLE hail.quotes IS 'Prices promised to a customer until expires_at, with everything that made them. A trip uses a quote once.';
 COMMENT ON COLUMN hail.quotes.multiplier_amount IS 'What surge, time of day, events and the variant of an experiment add to base, distance and time.';
 COMMENT ON COLUMN hail.quotes.stops IS

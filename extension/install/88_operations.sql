@@ -64,6 +64,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     UNION ALL SELECT * FROM hail.check_partitions()
     UNION ALL SELECT * FROM hail.check_tracks()
     UNION ALL SELECT * FROM hail.check_eta()
+    UNION ALL SELECT * FROM hail.check_surge()
     UNION ALL SELECT * FROM hail.check_dispatch()
     UNION ALL SELECT * FROM hail.check_dispatcher()
     UNION ALL SELECT * FROM hail.check_ledger()
@@ -112,6 +113,13 @@ BEGIN
         ('hail_dispatch_overloads_total', '{}', o.times_raised::float8),
         ('hail_dispatch_failing_trips', '{}', (SELECT count(*) FROM hail.dispatch_failures f JOIN hail.trips t ON t.id = f.trip_id
                                                WHERE t.next_round_at IS NOT NULL)::float8)) m (name, labels, value);
+    RETURN QUERY
+    SELECT m.name, '{}'::jsonb, 'gauge', m.value::float8
+    FROM hail.surge_stats() s CROSS JOIN LATERAL (VALUES
+        ('hail_surge_in_memory', (s.in_memory AND s.filled)::integer), ('hail_surge_cells', s.cells),
+        ('hail_surge_cells_surging', s.surging), ('hail_surge_cells_left_out', s.left_out),
+        ('hail_surge_tick_ms', s.tick_ms), ('hail_surge_memory_bytes', s.memory_bytes)) m (name, value)
+    WHERE m.value IS NOT NULL;
     RETURN QUERY SELECT * FROM hail.dispatch_metrics();
     IF NOT hail.live_warming() THEN
         RETURN QUERY

@@ -9,7 +9,7 @@ BEGIN
         -- rows this script has just made come with CREATE EXTENSION: only the others are dumped
         PERFORM pg_catalog.pg_extension_config_dump(o.name, CASE o.relname::text
             WHEN 'service_classes' THEN 'WHERE id NOT IN (0, 1, 2, 3, 8, 9, 16, 17)'
-            WHEN 'partitioned_tables' THEN $f$WHERE table_name NOT IN ('location_history', 'events', 'match_rounds')$f$
+            WHEN 'partitioned_tables' THEN $f$WHERE table_name NOT IN ('location_history', 'events', 'match_rounds', 'surge_history')$f$
             WHEN 'surge_steps' THEN 'WHERE region_id IS NOT NULL'
             WHEN 'currencies' THEN 'WHERE false'
             WHEN 'dispatch_policies' THEN 'WHERE id > 1'

@@ -28,6 +28,8 @@ int hail_pickup_eta_radius_m = 10000;
 int hail_surge_window_s = 600;
 int hail_surge_interval_ms = 30000;
 int hail_surge_hold_s = 300;
+int hail_surge_half_life_s = 120;
+int hail_max_surge_cells = 65536;
 int hail_max_speed_kmh = 250;
 int hail_dispatch_max_lag_ms = 5000;
 int hail_dispatch_queue_max = 10000;
@@ -104,6 +106,8 @@ static const IntSetting int_settings[] = {
      &hail_max_eta_effects, 262144, 1024, 67108864, PGC_POSTMASTER, 0},
     {"hail.eta_half_life", "Trips of so many days ago count half in what ETAs have learnt.",
      &hail_eta_half_life_days, 90, 1, 3650, PGC_POSTMASTER, 0},
+    {"hail.max_surge_cells", "Surge hexagons that shared memory has room for.",
+     &hail_max_surge_cells, 65536, 16, 10000000, PGC_POSTMASTER, 0},
     {"hail.presence_ttl", "A driver not heard of for this long is no longer found.",
      &hail_presence_ttl_s, 30, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.history_interval", "Off a trip, one position is kept per this interval.",
@@ -126,12 +130,14 @@ static const IntSetting int_settings[] = {
      &hail_max_trip_km, 300, 1, 20000, PGC_SIGHUP, 0},
     {"hail.pickup_eta_radius", "Prices tell when the nearest available driver within this (m) could be there.",
      &hail_pickup_eta_radius_m, 10000, 100, 100000, PGC_SIGHUP, 0},
-    {"hail.surge_window", "Trips requested within this time count as the demand of their hexagon.",
+    {"hail.surge_window", "Trips requested and quotes made within this time are the demand of their hexagon.",
      &hail_surge_window_s, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.surge_interval", "Surge is weighed anew this often; it moves by one step of its table each time.",
      &hail_surge_interval_ms, 30000, 1000, 3600000, PGC_SIGHUP, GUC_UNIT_MS},
     {"hail.surge_hold", "A surge multiplier that has risen is not lowered for this long.",
      &hail_surge_hold_s, 300, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.surge_half_life", "Averages of demand and supply go half their way to a new value in this time; 0: at once.",
+     &hail_surge_half_life_s, 120, 0, 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.max_speed", "A move faster than this (km/h) is flagged and not applied.",
      &hail_max_speed_kmh, 250, 1, 100000, PGC_SIGHUP, 0},
     {"hail.dispatch_max_lag", "The dispatcher is overloaded when it is later than this; 0: never.",

@@ -12,6 +12,8 @@ extern int hail_eta_half_life_days;  /* hail.eta_half_life: trips of so long ago
 extern char *hail_worker_database;   /* hail.database: database the workers serve */
 extern bool hail_workers; /* start the background workers; off: hail.keep(), hail.dispatch_tick() by hand */
 
+extern int hail_max_surge_cells; /* hail.max_surge_cells: hexagons that shared memory has room for */
+
 /* changeable by reload */
 extern int hail_presence_ttl_s; /* hail.presence_ttl: a driver not heard of for so long is not found */
 extern int
@@ -30,6 +32,7 @@ extern int hail_surge_window_s; /* hail.surge_window: requests of so long count 
 extern int
     hail_surge_interval_ms;    /* hail.surge_interval: pace of surge_tick, hence how fast a surge may climb */
 extern int hail_surge_hold_s;  /* hail.surge_hold: a surge that rose is not lowered for so long */
+extern int hail_surge_half_life_s; /* hail.surge_half_life: of the averages of demand and supply; 0: none */
 extern int hail_max_speed_kmh; /* hail.max_speed: faster moves are flagged, not applied */
 extern int hail_dispatch_max_lag_ms;     /* hail.dispatch_max_lag: overload begins; 0: never */
 extern int hail_dispatch_queue_max;      /* hail.dispatch_queue_max: trips that may wait in an overload */

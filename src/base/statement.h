@@ -39,6 +39,14 @@ typedef struct HailStatement {
 extern uint64 hail_execute(HailStatement *statement, Datum *args, const char *nulls, bool read_only,
                            long limit);
 
+/*
+ * Execute a query and hand each row to receive(), without a copy of it: for results of many rows. The slot's
+ * attributes count from 1 and are valid in the call alone; `arg` is passed on. Statements only, no utility.
+ * Arguments and errors as above; returns the rows.
+ */
+extern uint64 hail_each(HailStatement *statement, Datum *args, bool read_only,
+                        void (*receive)(TupleTableSlot *slot, void *arg), void *arg);
+
 /* Open a cursor; rows are fetched with SPI_cursor_fetch(), the caller closes it. Arguments as above. */
 extern Portal hail_open(HailStatement *statement, Datum *args, const char *nulls, bool read_only);
 

@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#include "geo/geo.h"
+
 #define MERCATOR_RADIUS_M 6378137.0
 #define SQRT3             1.7320508075688772
 #define RADIANS(d)        ((d) * (M_PI / 180.0))
@@ -93,4 +95,58 @@ void hexgrid_neighbours(HexCell cell, HexCell neighbours[6])
     neighbours[3] = (HexCell){cell.i, cell.j - 1};
     neighbours[4] = (HexCell){cell.i + 1, cell.j + up - 1};
     neighbours[5] = (HexCell){cell.i + 1, cell.j + up};
+}
+
+/* The point of a hexagon of edge `size` around the origin that is nearest to (x, y), both 0 or more. */
+static Mercator nearest_in_quadrant(double x, double y, double size)
+{
+    double top = SQRT3 / 2 * size, along;
+    Mercator on_top = {fmin(x, size / 2), top}, on_side;
+
+    if (y <= top && SQRT3 * x + y <= SQRT3 * size)
+        return (Mercator){x, y};
+    /* the side from (size, 0) to (size / 2, top) has the direction (-1/2, sqrt(3)/2) */
+    along = fmax(0, fmin(size, -(x - size) / 2 + y * SQRT3 / 2));
+    on_side = (Mercator){size - along / 2, along * SQRT3 / 2};
+    return hypot(x - on_top.x, y - on_top.y) < hypot(x - on_side.x, y - on_side.y) ? on_top : on_side;
+}
+
+double hexgrid_distance(HexCell cell, double size_m, double lat, double lng)
+{
+    const double around = 2 * M_PI * MERCATOR_RADIUS_M;
+    Mercator p = project(lat, lng), c = centre(cell, size_m), n;
+    double dx = remainder(p.x - c.x, around), dy = p.y - c.y;
+    HexPoint nearest;
+
+    n = nearest_in_quadrant(fabs(dx), fabs(dy), size_m);
+    if (n.x == fabs(dx) && n.y == fabs(dy))
+        return 0;
+    nearest = unproject((Mercator){p.x - dx + copysign(n.x, dx), c.y + copysign(n.y, dy)});
+    return geo_distance_m(lat, lng, nearest.lat, nearest.lng);
+}
+
+/* The column that holds or is next to a longitude (degrees, may lie past 180), `more` columns further. */
+static int32_t column_at(double lng, double size_m, int more)
+{
+    return (int32_t)floor(MERCATOR_RADIUS_M * RADIANS(lng) / (1.5 * size_m)) + more;
+}
+
+int hexgrid_columns(double lat, double lng, double radius_m, double size_m, int32_t ranges[2][2])
+{
+    double angle = radius_m / MERCATOR_RADIUS_M * 1.01,
+           reach = sin(fmin(angle, M_PI / 2)) / cos(RADIANS(lat));
+    double span = fabs(RADIANS(lat)) + angle >= M_PI / 2 || !(reach < 1) ? 180 : DEGREES(asin(reach));
+    double west = lng - span, east = lng + span;
+
+    if (span >= 180) {
+        west = -180;
+        east = 180;
+    }
+    ranges[0][0] = column_at(west, size_m, -1);
+    ranges[0][1] = column_at(east, size_m, 2);
+    if (west >= -180 && east <= 180)
+        return 1;
+    ranges[1][0] = column_at(west < -180 ? west + 360 : -180, size_m, -1);
+    ranges[1][1] = column_at(west < -180 ? 180 : east - 360, size_m, 2);
+    return 2;
 }

@@ -39,6 +39,14 @@ extern void hexgrid_corners(HexCell cell, double size_m, HexPoint corners[6]);
 /* The six cells around one, counter-clockwise from the north. */
 extern void hexgrid_neighbours(HexCell cell, HexCell neighbours[6]);
 
+/* Great-circle metres from a point to the nearest one of a cell, 0 inside; either way round the antimeridian.
+ * Nearest is nearest in the projection: off by far less than a part in a thousand within 100 km. */
+extern double hexgrid_distance(HexCell cell, double size_m, double lat, double lng);
+
+/* Columns of the cells that may be within radius_m of a point: from first to last, in up to two ranges
+ * (across the antimeridian); how many. */
+extern int hexgrid_columns(double lat, double lng, double radius_m, double size_m, int32_t ranges[2][2]);
+
 /* One number for a cell, and back: i in the upper, j in the lower 32 bits. */
 static inline int64_t hexgrid_pack(HexCell cell)
 {

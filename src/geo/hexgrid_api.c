@@ -115,3 +115,39 @@ Datum hail_hexagon_neighbours(PG_FUNCTION_ARGS)
     }
     return (Datum)0;
 }
+
+PG_FUNCTION_INFO_V1(hail_hexagon_metres);
+PG_FUNCTION_INFO_V1(hail_hexagon_ranges);
+
+/* hail.hexagon_metres(cell, size, lat, lng) */
+Datum hail_hexagon_metres(PG_FUNCTION_ARGS)
+{
+    double size_m = PG_GETARG_FLOAT8(1), lat = PG_GETARG_FLOAT8(2), lng = PG_GETARG_FLOAT8(3);
+
+    check_size(size_m);
+    check_place(lat, lng);
+    PG_RETURN_FLOAT8(hexgrid_distance(hexgrid_unpack(PG_GETARG_INT64(0)), size_m, lat, lng));
+}
+
+/* hail.hexagon_ranges(lat, lng, radius_m, size): numbers of cells ascend by column first, then by row, rows
+ * south of the equator last. */
+Datum hail_hexagon_ranges(PG_FUNCTION_ARGS)
+{
+    double lat = PG_GETARG_FLOAT8(0), lng = PG_GETARG_FLOAT8(1), size_m = PG_GETARG_FLOAT8(3);
+    ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
+    int32_t ranges[2][2];
+    int count;
+
+    check_place(lat, lng);
+    check_size(size_m);
+    InitMaterializedSRF(fcinfo, 0);
+    count = hexgrid_columns(lat, lng, PG_GETARG_FLOAT8(2), size_m, ranges);
+    for (int i = 0; i < count; i++) {
+        Datum values[2] = {Int64GetDatum(hexgrid_pack((HexCell){ranges[i][0], 0})),
+                           Int64GetDatum(hexgrid_pack((HexCell){ranges[i][1], -1}))};
+        bool nulls[2] = {false, false};
+
+        tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
+    return (Datum)0;
+}

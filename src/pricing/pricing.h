@@ -13,13 +13,11 @@
  */
 extern int surge_multiplier_at(int16 region_id, double hexagon_size_m, double lat, double lng);
 
-/*
- * Keeper step: one tick of surge in every region, in the caller's transaction and inside SPI. Returns the
- * rows of surge_cells written or removed. Locks surge_cells against other ticks until the transaction ends;
- * readers are not disturbed. A surge moves one step of its table per tick, so the keeper's pace is how fast
- * surge may climb: call it every 30 s or so.
- */
-extern int surge_tick(void);
+/* Does shared memory wait to be filled from surge_cells? Keeper step hail.surge_refill() does it. Cheap, no
+ * transaction needed in our workers. */
+extern bool surge_stale(void);
+
+extern void pricing_init(void);
 
 /*
  * A row of hail.quotes as the caller may see it: NULL in what only administrators do (quote_view.c). Made in

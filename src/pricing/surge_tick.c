@@ -1,20 +1,27 @@
 /*
- * The surge tick: gather demand, supply and the cells as they are, decide each cell (surge.h), write what
- * changed.
+ * The surge tick: the cells as they were, demand and supply counted anew, each cell decided (surge.h), the
+ * changed rows written by one statement, and the mirror exchanged at commit.
  *
- * Only hexagons with demand, or with a row in surge_cells, are looked at, so the work follows the trips of
- * the window and not the map. A driver counts in the hexagon it is in, in every region whose bounding box it
- * is in.
+ * Demand of a cell: the trips requested there within hail.surge_window, and, by the region's weight, the
+ * customers who had a quote made there and requested no trip there: each counts once, however many quotes.
+ * Trips that wait for their time do not count. Supply: the available drivers.
+ *
+ * With shared memory a row is written only when its multiplier or its hold changes, and there are rows of
+ * surging cells alone; averages are in the mirror, and begin anew from the counts when that is lost. Without
+ * it every cell with demand has a row, written whenever anything of it changes.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
-#include "utils/array.h"
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "base/clock.h"
 #include "base/guc.h"
@@ -22,195 +29,196 @@
 #include "geo/hexgrid.h"
 #include "identity/session.h"
 #include "live/live.h"
-#include "pricing/pricing.h"
-#include "pricing/surge.h"
+#include "pricing/surge_mirror.h"
+#include "pricing/surge_store.h"
 
-typedef struct SurgeRegion {
-    int16 id;
-    double hexagon_size_m;
-    double west, south, east, north; /* bounding box, degrees */
-    SurgeTable table;
-} SurgeRegion;
+/* A customer in a cell. */
+typedef struct LookerKey {
+    pg_uuid_t customer;
+    int32 cell; /* number in the field */
+} LookerKey;
 
-typedef struct CellKey {
-    int64 cell;
-    int64 region; /* index into SurgeTick.regions; 64 bits so that there is no padding to hash */
-} CellKey;
+typedef struct Looker {
+    LookerKey key;
+    char status;
+} Looker;
 
-typedef struct CellEntry {
-    CellKey key;
-    int demand, supply;
-    bool stored; /* has a row; what it says: */
-    int stored_demand, stored_supply;
-    SurgeState state;
-} CellEntry;
+static inline uint32 looker_hash(const LookerKey *key)
+{
+    return hash_combine(hash_bytes(key->customer.data, UUID_LEN), hash_bytes_uint32((uint32)key->cell));
+}
+
+static inline bool looker_equal(const LookerKey *a, const LookerKey *b)
+{
+    return a->cell == b->cell && memcmp(&a->customer, &b->customer, UUID_LEN) == 0;
+}
+
+#define SH_PREFIX            lookers
+#define SH_ELEMENT_TYPE      Looker
+#define SH_KEY_TYPE          LookerKey
+#define SH_KEY               key
+#define SH_HASH_KEY(tb, key) looker_hash(&(key))
+#define SH_EQUAL(tb, a, b)   looker_equal(&(a), &(b))
+#define SH_SCOPE             static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
 
 typedef struct SurgeTick {
     TimestampTz now;
     SurgeRegion *regions;
     int region_count;
-    HTAB *cells;
+    SurgeField field;
+    SurgeMirrorInfo info; /* of the last tick */
+    lookers_hash *lookers;
+    SurgeChanges written, removed, moved;
 } SurgeTick;
 
-static Datum column(uint64 row, int col)
+static void *resize(void *memory, size_t bytes)
+{
+    return memory != NULL ? repalloc_huge(memory, bytes)
+                          : MemoryContextAllocHuge(CurrentMemoryContext, bytes);
+}
+
+/* ---- the cells as they were ---- */
+
+/* From the mirror; where that has left out cells, and where there is none, from the rows. */
+static void gather_cells(SurgeTick *tick)
+{
+    const SurgeCell *cells;
+    bool mirrored = surge_mirror_cells(&cells, &tick->info);
+
+    surge_field_init(&tick->field, mirrored ? tick->info.cells + tick->info.cells / 4 : 1024, resize);
+    if (!mirrored)
+        memset(&tick->info, 0, sizeof(tick->info));
+    for (int i = 0; i < tick->info.cells; i++)
+        tick->field.cells[surge_field_enter(&tick->field, cells[i].region_id, cells[i].cell)] = cells[i];
+    if (!mirrored || tick->info.left_out_surging > 0) {
+        TimestampTz newest = surge_store_load(&tick->field, tick->regions, tick->region_count);
+
+        if (!surge_mirror_serves())
+            tick->info.averaged_at = newest;
+    }
+}
+
+static void forget_counts(SurgeField *field)
+{
+    for (int i = 0; i < field->count; i++) {
+        SurgeCell *cell = &field->cells[i];
+
+        cell->requests = cell->lookers = cell->drivers = 0;
+        cell->around = 0;
+        cell->tracked = false;
+    }
+}
+
+/* ---- demand ---- */
+
+#define DEMAND_COLUMNS(t) t ".region_id, " t ".pickup_lat, " t ".pickup_lng, " t ".customer_id"
+
+static HailStatement read_trips = {
+    "SELECT " DEMAND_COLUMNS("t") ", t.state <> 'scheduled' FROM hail.trips t"
+                                  " WHERE t.requested_at > $1 AND t.requested_at <= $2",
+    2,
+    {TIMESTAMPTZOID, TIMESTAMPTZOID},
+    HAIL_BY_KEY};
+
+static HailStatement read_quotes = {
+    "SELECT " DEMAND_COLUMNS("q") " FROM hail.quotes q"
+                                  " WHERE q.created_at > $1 AND q.created_at <= $2",
+    2,
+    {TIMESTAMPTZOID, TIMESTAMPTZOID},
+    HAIL_BY_KEY};
+
+/* The cell of a row of either, entered; false: of no region that surges. */
+static bool demand_cell(SurgeTick *tick, TupleTableSlot *slot, LookerKey *key)
 {
     bool isnull;
-    Datum value = hail_result(row, col, &isnull);
+    const SurgeRegion *region =
+        surge_region(tick->regions, tick->region_count, DatumGetInt16(slot_getattr(slot, 1, &isnull)));
+    double lat = DatumGetFloat8(slot_getattr(slot, 2, &isnull)),
+           lng = DatumGetFloat8(slot_getattr(slot, 3, &isnull));
 
-    if (isnull)
-        elog(ERROR, "unexpected null in column %d", col);
-    return value;
+    if (region == NULL || region->rules.mode == SURGE_OFF)
+        return false;
+    key->cell =
+        surge_field_enter(&tick->field, region->id, hexgrid_pack(hexgrid_cell(lat, lng, region->size_m)));
+    key->customer = *DatumGetUUIDP(slot_getattr(slot, 4, &isnull));
+    return true;
 }
 
-/* One row per region and step; regions without any step have one row with nulls. */
-static HailStatement load_regions = {
-    "SELECT r.id, r.hexagon_size_m, (r.surge_cap * 100)::integer,"
-    " public.ST_XMin(r.boundary), public.ST_YMin(r.boundary), public.ST_XMax(r.boundary),"
-    " public.ST_YMax(r.boundary), coalesce(s.below_ratio, 0)::float8, coalesce((s.multiplier * "
-    "100)::integer, 0)"
-    " FROM hail.regions r LEFT JOIN hail.surge_steps s ON s.region_id IS NOT DISTINCT FROM"
-    "   (SELECT max(own.region_id) FROM hail.surge_steps own WHERE own.region_id = r.id)"
-    " ORDER BY r.id, s.below_ratio",
-    0,
-    {0}};
-
-static void read_region(SurgeRegion *region, uint64 row, SurgeStep *steps)
+static void count_trip(TupleTableSlot *slot, void *arg)
 {
-    region->id = DatumGetInt16(column(row, 1));
-    region->hexagon_size_m = DatumGetFloat8(column(row, 2));
-    region->west = DatumGetFloat8(column(row, 4));
-    region->south = DatumGetFloat8(column(row, 5));
-    region->east = DatumGetFloat8(column(row, 6));
-    region->north = DatumGetFloat8(column(row, 7));
-    region->table = (SurgeTable){steps, 0, DatumGetInt32(column(row, 3))};
+    SurgeTick *tick = arg;
+    LookerKey key;
+    bool known, isnull;
+
+    if (!demand_cell(tick, slot, &key))
+        return;
+    if (DatumGetBool(slot_getattr(slot, 5, &isnull)))
+        tick->field.cells[key.cell].requests++;
+    lookers_insert(tick->lookers, key, &known);
 }
 
-static void gather_regions(SurgeTick *tick)
+static void count_quote(TupleTableSlot *slot, void *arg)
 {
-    uint64 rows = hail_execute(&load_regions, NULL, NULL, false, 0);
-    SurgeStep *steps = palloc((rows + 1) * sizeof(SurgeStep));
-    SurgeRegion *region = NULL;
+    SurgeTick *tick = arg;
+    LookerKey key;
+    bool known;
 
-    tick->regions = palloc((rows + 1) * sizeof(SurgeRegion));
-    tick->region_count = 0;
-    for (uint64 row = 0; row < rows; row++) {
-        if (region == NULL || region->id != DatumGetInt16(column(row, 1))) {
-            region = &tick->regions[tick->region_count++];
-            read_region(region, row, &steps[row]);
-        }
-        steps[row] = (SurgeStep){DatumGetFloat8(column(row, 8)), DatumGetInt32(column(row, 9))};
-        if (steps[row].multiplier > 0)
-            region->table.count++;
-    }
+    if (!demand_cell(tick, slot, &key))
+        return;
+    lookers_insert(tick->lookers, key, &known);
+    if (!known)
+        tick->field.cells[key.cell].lookers++;
 }
 
-/* The index of a region by its id; -1: made since the regions were read. */
-static int find_region(const SurgeTick *tick, int16 id)
+static bool quotes_count(const SurgeTick *tick)
 {
-    int low = 0, high = tick->region_count - 1;
-
-    while (low <= high) {
-        int middle = (low + high) / 2;
-
-        if (tick->regions[middle].id == id)
-            return middle;
-        if (tick->regions[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle - 1;
-    }
-    return -1;
+    for (int r = 0; r < tick->region_count; r++)
+        if (tick->regions[r].quote_weight > 0)
+            return true;
+    return false;
 }
 
-/* The entry of a cell; a new one has neither demand nor surge. NULL for a region that is not known. */
-static CellEntry *cell_entry(SurgeTick *tick, int16 region_id, int64 cell)
-{
-    CellKey key = {cell, find_region(tick, region_id)};
-    CellEntry *entry;
-    bool found;
-
-    if (key.region < 0)
-        return NULL;
-    entry = hash_search(tick->cells, &key, HASH_ENTER, &found);
-    if (!found) {
-        memset((char *)entry + sizeof(CellKey), 0, sizeof(CellEntry) - sizeof(CellKey));
-        entry->state.multiplier = SURGE_NONE;
-    }
-    return entry;
-}
-
-static HailStatement load_demand = {
-    "SELECT t.region_id, hail.hexagon_cell(t.pickup_lat, t.pickup_lng, r.hexagon_size_m), count(*)::integer"
-    " FROM hail.trips t JOIN hail.regions r ON r.id = t.region_id"
-    " WHERE t.requested_at > $1 AND t.requested_at <= $2 GROUP BY 1, 2",
-    2,
-    {TIMESTAMPTZOID, TIMESTAMPTZOID}};
-
+/* Trips first: a customer who has asked for one is no looker. */
 static void gather_demand(SurgeTick *tick)
 {
     Datum args[2] = {TimestampTzGetDatum(tick->now - hail_surge_window_s * USECS_PER_SEC),
                      TimestampTzGetDatum(tick->now)};
-    uint64 rows = hail_execute(&load_demand, args, NULL, false, 0);
 
-    for (uint64 row = 0; row < rows; row++) {
-        CellEntry *entry = cell_entry(tick, DatumGetInt16(column(row, 1)), DatumGetInt64(column(row, 2)));
-
-        if (entry != NULL)
-            entry->demand = DatumGetInt32(column(row, 3));
-    }
+    tick->lookers = lookers_create(CurrentMemoryContext, 1024, NULL);
+    hail_each(&read_trips, args, false, count_trip, tick);
+    if (quotes_count(tick))
+        hail_each(&read_quotes, args, false, count_quote, tick);
+    lookers_destroy(tick->lookers);
 }
 
-static HailStatement load_cells = {"SELECT region_id, cell, demand, supply, (multiplier * 100)::integer, "
-                                   "coalesce(held_until, '2000-01-01 00:00+00')"
-                                   " FROM hail.surge_cells",
-                                   0,
-                                   {0}};
-
-static void gather_cells(SurgeTick *tick)
-{
-    uint64 rows = hail_execute(&load_cells, NULL, NULL, false, 0);
-
-    for (uint64 row = 0; row < rows; row++) {
-        CellEntry *entry = cell_entry(tick, DatumGetInt16(column(row, 1)), DatumGetInt64(column(row, 2)));
-
-        if (entry == NULL)
-            continue;
-        entry->stored = true;
-        entry->stored_demand = DatumGetInt32(column(row, 3));
-        entry->stored_supply = DatumGetInt32(column(row, 4));
-        entry->state.multiplier = DatumGetInt32(column(row, 5));
-        entry->state.held_until = DatumGetTimestampTz(column(row, 6));
-    }
-}
-
-/* Count an available driver at a place. */
-static void count_driver(SurgeTick *tick, double lat, double lng)
-{
-    for (int n = 0; n < tick->region_count; n++) {
-        const SurgeRegion *region = &tick->regions[n];
-        CellKey key = {0, n};
-        CellEntry *entry;
-
-        if (lat < region->south || lat > region->north || lng < region->west || lng > region->east)
-            continue;
-        key.cell = hexgrid_pack(hexgrid_cell(lat, lng, region->hexagon_size_m));
-        entry = hash_search(tick->cells, &key, HASH_FIND, NULL);
-        if (entry != NULL)
-            entry->supply++;
-    }
-}
+/* ---- supply ---- */
 
 /* Available as hail.drivers and driver_positions know it. */
-static HailStatement load_available = {
+static HailStatement read_available = {
     "SELECT p.lat, p.lng FROM hail.driver_positions p JOIN hail.drivers d ON d.id = p.driver_id"
     " WHERE d.online AND d.status = 'approved' AND d.trip_id IS NULL"
     " AND (d.cooldown_until IS NULL OR d.cooldown_until <= $1) AND p.received_at > $2",
     2,
     {TIMESTAMPTZOID, TIMESTAMPTZOID}};
 
-static void count_hit(const LiveHit *hit, void *tick)
+static void count_hit(const LiveHit *hit, void *arg)
 {
-    count_driver(tick, hit->lat, hit->lng);
+    SurgeTick *tick = arg;
+
+    surge_field_count_driver(&tick->field, tick->regions, tick->region_count, hit->lat, hit->lng);
+}
+
+static void count_row(TupleTableSlot *slot, void *arg)
+{
+    SurgeTick *tick = arg;
+    bool isnull;
+
+    surge_field_count_driver(&tick->field, tick->regions, tick->region_count,
+                             DatumGetFloat8(slot_getattr(slot, 1, &isnull)),
+                             DatumGetFloat8(slot_getattr(slot, 2, &isnull)));
 }
 
 /* From the live index, or, where there is none yet, from the tables. */
@@ -218,77 +226,121 @@ static void gather_supply(SurgeTick *tick)
 {
     Datum args[2] = {TimestampTzGetDatum(tick->now),
                      TimestampTzGetDatum(tick->now - hail_presence_ttl_s * USECS_PER_SEC)};
-    uint64 rows;
 
-    if (live_ready()) {
+    if (live_ready())
         live_visit_available(count_hit, tick);
-        return;
-    }
-    rows = hail_execute(&load_available, args, NULL, false, 0);
-    for (uint64 row = 0; row < rows; row++)
-        count_driver(tick, DatumGetFloat8(column(row, 1)), DatumGetFloat8(column(row, 2)));
+    else
+        hail_each(&read_available, args, false, count_row, tick);
 }
 
-static HailStatement lock_cells = {"LOCK TABLE hail.surge_cells IN SHARE ROW EXCLUSIVE MODE", 0, {0}};
+/* ---- decisions ---- */
 
-/* $5 multiplier in hundredths, $6 held_until (kept only where it lies ahead), $7 now */
-static HailStatement write_cell = {
-    "INSERT INTO hail.surge_cells AS s (region_id, cell, demand, supply, multiplier, held_until, updated_at)"
-    " VALUES ($1, $2, $3, $4, $5 / 100.00, CASE WHEN $6 > $7 THEN $6 END, $7)"
-    " ON CONFLICT (region_id, cell) DO UPDATE SET demand = excluded.demand, supply = excluded.supply,"
-    " multiplier = excluded.multiplier, held_until = excluded.held_until, updated_at = excluded.updated_at",
-    7,
-    {INT2OID, INT8OID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID}};
-
-static HailStatement remove_cell = {
-    "DELETE FROM hail.surge_cells WHERE region_id = $1 AND cell = $2", 2, {INT2OID, INT8OID}};
-
-/* Decide one cell and store it where it differs from its row; returns the rows touched. */
-static int settle_cell(const SurgeTick *tick, const CellEntry *entry)
+/* What becomes of a cell's row. */
+static void note_row(SurgeTick *tick, int i, bool changed)
 {
-    const SurgeRegion *region = &tick->regions[entry->key.region];
-    SurgeState next = surge_next(&region->table, entry->state, entry->demand, entry->supply, tick->now,
-                                 hail_surge_hold_s * USECS_PER_SEC);
-    Datum args[7] = {Int16GetDatum(region->id),      Int64GetDatum(entry->key.cell),
-                     Int32GetDatum(entry->demand),   Int32GetDatum(entry->supply),
-                     Int32GetDatum(next.multiplier), TimestampTzGetDatum(next.held_until),
-                     TimestampTzGetDatum(tick->now)};
+    SurgeCell *cell = &tick->field.cells[i];
+    bool wanted = surge_mirror_serves() ? cell->multiplier > SURGE_NONE : surge_cell_matters(cell);
 
-    if (next.multiplier == SURGE_NONE && entry->demand == 0) {
-        if (entry->stored)
-            hail_execute(&remove_cell, args, NULL, false, 0);
-        return entry->stored;
-    }
-    if (entry->stored && entry->demand == entry->stored_demand && entry->supply == entry->stored_supply &&
-        next.multiplier == entry->state.multiplier)
-        return 0;
-    hail_execute(&write_cell, args, NULL, false, 0);
-    return 1;
+    if (!wanted && cell->stored)
+        surge_changes_add(&tick->removed, i, 0);
+    else if (wanted && (changed || !cell->stored))
+        surge_changes_add(&tick->written, i, 0);
+    cell->stored = wanted;
 }
 
-int surge_tick(void)
+static void settle_cell(SurgeTick *tick, int i, double share)
 {
-    HASHCTL control = {
-        .keysize = sizeof(CellKey), .entrysize = sizeof(CellEntry), .hcxt = CurrentMemoryContext};
-    SurgeTick tick = {hail_now()};
-    HASH_SEQ_STATUS scan;
-    CellEntry *entry;
-    int written = 0;
+    SurgeCell *cell = &tick->field.cells[i];
+    const SurgeRegion *region = surge_region(tick->regions, tick->region_count, cell->region_id);
+    SurgeState before;
+    bool changed;
 
-    hail_execute(&lock_cells, NULL, NULL, false, 0);
-    tick.cells = hash_create("hail surge cells", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-    gather_regions(&tick);
+    if (region == NULL)
+        return; /* deleted, and its rows with it */
+    before = surge_field_settle(&tick->field, i, region, share, tick->now);
+    if (before.multiplier != cell->multiplier)
+        surge_changes_add(&tick->moved, i, before.multiplier);
+    changed = before.multiplier != cell->multiplier || cell->held_until > before.held_until ||
+              !surge_mirror_serves();
+    note_row(tick, i, changed);
+}
+
+static void write_rows(SurgeTick *tick, const char *cause)
+{
+    surge_tables_ours(true);
+    surge_store_write(&tick->field, &tick->written, tick->now);
+    surge_store_remove(&tick->field, &tick->removed);
+    surge_tables_ours(false);
+    surge_store_history(&tick->field, &tick->moved, tick->now, cause);
+}
+
+static void begin_tick(SurgeTick *tick)
+{
+    memset(tick, 0, sizeof(*tick));
+    surge_lock_writers(true);
+    tick->now = hail_now();
+    tick->region_count = surge_store_regions(&tick->regions);
+    gather_cells(tick);
+}
+
+static int end_tick(SurgeTick *tick)
+{
+    surge_mirror_stage(tick->field.cells, tick->field.count, &tick->info);
+    return tick->written.count + tick->removed.count;
+}
+
+static int surge_tick(void)
+{
+    SurgeTick tick;
+    instr_time began, took;
+    double share = 1;
+
+    INSTR_TIME_SET_CURRENT(began);
+    begin_tick(&tick);
+    forget_counts(&tick.field);
     gather_demand(&tick);
-    gather_cells(&tick);
+    surge_field_surround(&tick.field, tick.regions, tick.region_count);
     gather_supply(&tick);
-    hash_seq_init(&scan, tick.cells);
-    while ((entry = hash_seq_search(&scan)) != NULL)
-        written += settle_cell(&tick, entry);
-    hash_destroy(tick.cells);
-    return written;
+    if (tick.info.averaged_at != 0)
+        share = surge_share(tick.now - tick.info.averaged_at, hail_surge_half_life_s * USECS_PER_SEC);
+    for (int i = 0; i < tick.field.count; i++)
+        settle_cell(&tick, i, share);
+    write_rows(&tick, "tick");
+    INSTR_TIME_SET_CURRENT(took);
+    INSTR_TIME_SUBTRACT(took, began);
+    tick.info.averaged_at = tick.info.ticked_at = tick.now;
+    tick.info.tick_us = INSTR_TIME_GET_MICROSEC(took);
+    return end_tick(&tick);
+}
+
+/* Between ticks: a region's cap and mode take effect, or, with `all`, its surge is taken away. */
+static int settle_region(int16 region_id, bool all, const char *cause)
+{
+    SurgeTick tick;
+
+    begin_tick(&tick);
+    for (int i = 0; i < tick.field.count; i++) {
+        SurgeCell *cell = &tick.field.cells[i];
+        const SurgeRegion *region = surge_region(tick.regions, tick.region_count, cell->region_id);
+        int before = cell->multiplier;
+
+        if (cell->region_id != region_id)
+            continue;
+        if (all || region == NULL || region->rules.mode == SURGE_OFF)
+            cell->multiplier = SURGE_NONE, cell->held_until = 0, cell->demand = 0;
+        else if (cell->multiplier > region->rules.cap)
+            cell->multiplier = (uint16)region->rules.cap;
+        if (cell->multiplier != before)
+            surge_changes_add(&tick.moved, i, before);
+        note_row(&tick, i, cell->multiplier != before);
+    }
+    write_rows(&tick, cause);
+    return end_tick(&tick);
 }
 
 PG_FUNCTION_INFO_V1(hail_surge_tick);
+PG_FUNCTION_INFO_V1(hail_surge_settle);
+PG_FUNCTION_INFO_V1(hail_surge_refill);
 
 /* hail.surge_tick() */
 Datum hail_surge_tick(PG_FUNCTION_ARGS)
@@ -300,4 +352,32 @@ Datum hail_surge_tick(PG_FUNCTION_ARGS)
     written = surge_tick();
     SPI_finish();
     PG_RETURN_INT32(written);
+}
+
+/* hail.surge_settle(region_id, all, cause) */
+Datum hail_surge_settle(PG_FUNCTION_ARGS)
+{
+    int written;
+
+    SPI_connect();
+    written = settle_region(PG_GETARG_INT16(0), PG_GETARG_BOOL(1), text_to_cstring(PG_GETARG_TEXT_PP(2)));
+    SPI_finish();
+    PG_RETURN_INT32(written);
+}
+
+/* hail.surge_refill() */
+Datum hail_surge_refill(PG_FUNCTION_ARGS)
+{
+    SurgeTick tick;
+    int cells = 0;
+
+    hail_require_admin();
+    SPI_connect();
+    if (surge_mirror_stale() && surge_lock_writers(false) && surge_mirror_stale()) {
+        begin_tick(&tick);
+        surge_mirror_stage(tick.field.cells, tick.field.count, &tick.info);
+        cells = tick.field.count;
+    }
+    SPI_finish();
+    PG_RETURN_INT32(cells);
 }

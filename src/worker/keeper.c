@@ -17,6 +17,7 @@
 #include "identity/session.h"
 #include "live/live.h"
 #include "pricing/eta.h"
+#include "pricing/pricing.h"
 #include "worker/worker.h"
 
 static const int ms_250 = 250, second = 1000, five_seconds = 5000, ten_seconds = 10000, hour = 3600000;
@@ -69,6 +70,7 @@ static WorkerStep steps[] = {
     {"write flagged positions", C_STEP(live_flags_wait, write_flagged), &ms_250, false},
     {"geofences", SQL_STEP("geofence_tick", "SELECT hail.geofence_tick()::bigint"), &second, true},
     {"expire presence", C_STEP(NULL, expire_presence), &second, true, NULL, live_more_to_expire},
+    {"read surge", surge_stale, NULL, "surge_refill", {"SELECT hail.surge_refill()::bigint", 0, {0}}, &second, false},
     {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
     {"read learnt ETAs", C_STEP(eta_store_stale, eta_store_load), &second, false},
     {"learn ETAs", SQL_STEP("learn_eta", "SELECT hail.learn_eta()"), &five_seconds, true, NULL, eta_more_to_learn},

@@ -1,0 +1,44 @@
+/*
+ * surge_store.h
+ *    Surge in tables: regions and how they surge, rows of surge_cells, history. Used inside src/pricing only.
+ * All of it inside SPI, with the rights of hail_owner and search_path pg_catalog; what writes, with the
+ * writers' lock (surge_mirror.h).
+ */
+#ifndef HAIL_PRICING_SURGE_STORE_H
+#define HAIL_PRICING_SURGE_STORE_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+#include "pricing/surge_field.h"
+
+/* Cells to be written: numbers in a field, with what each was before. */
+typedef struct SurgeChanges {
+    int *cells;
+    int16 *before; /* multipliers */
+    int count, room;
+} SurgeChanges;
+
+/* Every region with its rules, in the order of ids; their number. */
+extern int surge_store_regions(SurgeRegion **regions);
+
+/* One region's. False: it does not exist. */
+extern bool surge_store_region(int16 id, SurgeRegion *region);
+
+/* Enter all rows into a field, which a cell that is there already is not changed by; rows of no region are
+ * passed over; the time of the newest row, 0: none. */
+extern TimestampTz surge_store_load(SurgeField *field, const SurgeRegion *regions, int count);
+
+/* One row. False: none. */
+extern bool surge_store_cell(int16 region_id, int64 cell, SurgeCell *out);
+
+extern void surge_changes_add(SurgeChanges *changes, int cell, int before);
+
+/* Write, or remove, the rows of cells; append what happened to their multipliers to the history, with a word
+ * for the cause: tick, cap, off, grid. */
+extern void surge_store_write(const SurgeField *field, const SurgeChanges *changes, TimestampTz now);
+extern void surge_store_remove(const SurgeField *field, const SurgeChanges *changes);
+extern void surge_store_history(const SurgeField *field, const SurgeChanges *changes, TimestampTz now,
+                                const char *cause);
+
+#endif
