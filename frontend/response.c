@@ -21,23 +21,11 @@
  * What not every role sees (src/dispatch/accept.c, src/pricing/quote_view.c): the database blanks it, and a
  * blank is left out, so that an answer tells nobody what there is to hide.
  */
-static const char *const unseen[] = {"commission_bp",
-                                     "hold_id",
-                                     "policy_id",
-                                     "rounds_before",
-                                     "next_round_at",
-                                     "pooled_at",
-                                     "excluded_drivers",
-                                     "code_attempts",
-                                     "backup_driver_id",
-                                     "variant_id",
-                                     "variant_multiplier",
-                                     "fare_id",
-                                     "per_km",
-                                     "per_minute",
-                                     "minimum_fare",
-                                     "rounding",
-                                     NULL};
+static const char *const unseen[] = {"commission_bp",    "hold_id",    "policy_id",          "rounds_before",
+                                     "next_round_at",    "pooled_at",  "excluded_drivers",   "code_attempts",
+                                     "backup_driver_id", "variant_id", "variant_multiplier", "fare_id",
+                                     "per_km",           "per_minute", "minimum_fare",       "rounding",
+                                     "support",          NULL};
 
 static atomic_bool draining;
 
@@ -484,15 +472,19 @@ void respond_error(Request *request, ErrorKind kind, const char *message, const 
     respond_failure(request, kind, message, hint, 1);
 }
 
-/* An argument that came as a header goes by the header's name: idempotency_key, Idempotency-Key. */
-static const char *header_of_argument(const Route *route, const char *argument)
+/*
+ * An argument that is a header, or a member of an object, goes by the name it came with: idempotency_key is
+ * Idempotency-Key, pickup_lat is pickup.lat.
+ */
+static const char *param_of_argument(const Route *route, const char *argument)
 {
     for (int i = 0; route != NULL && i < route_param_count(route); i++) {
         const char *name = route->params[i].name, *at = argument;
 
-        if (route->params[i].source != IN_HEADER)
+        if (route->params[i].source != IN_HEADER && route->params[i].source != IN_BODY)
             continue;
-        while (*at != '\0' && (tolower((unsigned char)*name) == *at || (*name == '-' && *at == '_')))
+        while (*at != '\0' &&
+               (tolower((unsigned char)*name) == *at || (*at == '_' && (*name == '-' || *name == '.'))))
             name++, at++;
         if (*name == '\0' && *at == '\0')
             return route->params[i].name;
@@ -503,11 +495,11 @@ static const char *header_of_argument(const Route *route, const char *argument)
 void respond_db_error(Request *request, const DbReply *reply)
 {
     if (reply->field[0] != '\0') {
-        const char *header = header_of_argument(request->route, reply->field);
+        const char *param = param_of_argument(request->route, reply->field);
         Buffer field = {0};
 
-        if (header != NULL)
-            buffer_text(&field, header);
+        if (param != NULL)
+            buffer_text(&field, param);
         else
             json_camel_name(&field, reply->field, strlen(reply->field));
         request_error(request, field.data, "%s", reply->message[0] ? reply->message : reply->error.message);

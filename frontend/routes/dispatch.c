@@ -26,6 +26,12 @@
 #define LIMITED(class) "hail.limit_rate('" class "') AS allowed"
 #define LIMITED_TRIP   "CASE WHEN allowed THEN $1::uuid END"
 
+#define DESTINATION                                                                                          \
+    {.name = "lat", .type = TYPE_NUMBER, .required = true, .min = -90, .max = 90, .about = "degrees"},       \
+    {                                                                                                        \
+        .name = "lng", .type = TYPE_NUMBER, .required = true, .min = -180, .max = 180, .about = "degrees"    \
+    }
+
 /* As whom the caller cancels is for the database to say: a partner is the customer of what it ordered. */
 #define CANCEL_SQL "SELECT row_to_json(t) FROM hail.cancel_trip($1, NULL, $2) t"
 
@@ -34,16 +40,23 @@ const Route dispatch_routes[] = {
      .path = API "/trips/request",
      .summary = "Book a trip at a quote's price and look for a driver",
      .sql = "SELECT row_to_json(t), k.replayed FROM hail.claim_trip_key($6, $1) k, "
-            "LATERAL hail.request_trip($1, $2, $3, k.key, $4, $5) t",
-     .params = {QUOTE_ID,
-                PAYMENT_METHOD,
-                STRATEGY,
-                SCHEDULED_FOR,
-                {.name = "favouritesFirst",
-                 .type = TYPE_BOOLEAN,
-                 .fallback = "false",
-                 .about = "ask the customer's favourite drivers before others"},
-                KEY},
+            "LATERAL hail.request_trip($1, $2, $3, k.key, $4, $5, $7, $8, $9, $10, $11) t",
+     .params =
+         {QUOTE_ID,
+          PAYMENT_METHOD,
+          STRATEGY,
+          SCHEDULED_FOR,
+          {.name = "favouritesFirst",
+           .type = TYPE_BOOLEAN,
+           .fallback = "false",
+           .about = "ask the customer's favourite drivers before others"},
+          KEY,
+          /* What the client believes it books: compared with the quote. */
+          {.name = "pickup.lat", .type = TYPE_NUMBER, .min = -90, .max = 90, .about = "must be the quote's"},
+          {.name = "pickup.lng", .type = TYPE_NUMBER, .min = -180, .max = 180},
+          {.name = "dropoff.lat", .type = TYPE_NUMBER, .min = -90, .max = 90},
+          {.name = "dropoff.lng", .type = TYPE_NUMBER, .min = -180, .max = 180},
+          {.name = "serviceClass", .type = TYPE_STRING, .min = 1, .max = 32}},
      .ignored = PRICES,
      .remedy = NEW_QUOTE,
      .status = 201,
@@ -128,6 +141,41 @@ const Route dispatch_routes[] = {
      .sql = CANCEL_SQL,
      .params = {TRIP_ID, {.name = "status", .type = TYPE_ENUM, .required = true}, REASON},
      .roles = "customer driver partner admin"},
+    {.method = "POST",
+     .path = API "/trips/:id/destination/quote",
+     .summary = "What the trip would cost if it ended somewhere else; changes nothing",
+     .sql = "SELECT row_to_json(t) FROM hail.quote_destination($1, $2, $3) t",
+     .params = {TRIP_ID, DESTINATION},
+     .ignored = PRICES,
+     .roles = "customer admin",
+     .repeatable = true,
+     .timeout = TIMEOUT_PRICING},
+    {.method = "POST",
+     .path = API "/trips/:id/destination",
+     .summary = "The trip ends somewhere else, at the price that was told",
+     .sql = "SELECT row_to_json(t) FROM hail.change_destination($1, $2, $3, $4) t",
+     .params = {TRIP_ID,
+                DESTINATION,
+                {.name = "expectedPrice",
+                 .type = TYPE_INTEGER,
+                 .required = true,
+                 .min = 0,
+                 .max = 1e15,
+                 .about = "price of the answer to destination/quote, minor units"}},
+     .ignored = PRICES,
+     .remedy = &(const Remedy){.error = HAIL_QUOTE_CHANGED,
+                               .sql = "SELECT row_to_json(t) FROM hail.quote_destination($1, $2, $3) t",
+                               .value_count = 3,
+                               .member = "quote"},
+     .roles = "customer admin",
+     .repeatable = true},
+    {.method = "POST",
+     .path = API "/trips/:id/waive-waiting",
+     .summary = "Take what waiting has cost out of the price",
+     .sql = "SELECT row_to_json(t) FROM hail.waive_waiting($1, $2) t",
+     .params = {TRIP_ID, {.name = "reason", .type = TYPE_STRING, .required = true, .min = 1, .max = 500}},
+     .roles = "admin",
+     .repeatable = true},
     {.method = "POST",
      .path = API "/trips/:id/cancel-search",
      .summary = "Stop looking for a driver",

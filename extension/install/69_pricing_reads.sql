@@ -1,4 +1,4 @@
--- 69_pricing_lists: single prices by their id, in the shape of their lists
+-- 69_pricing_reads: single prices by their id, in the shape of their lists; surge in pages
 
 -- VOLATILE, as a front reads in the same statement what it has just changed.
 

@@ -1,0 +1,47 @@
+-- Single prices by their id, as their readers may see them
+SET timezone = 'UTC';
+SET datestyle = 'ISO';
+SET client_min_messages = warning;
+\set SHOW_CONTEXT never
+\set VERBOSITY terse
+SELECT hail.set_clock('2013-11-21 10:00+00');
+SELECT code FROM hail.create_region('reads', 'Reads', 'EUR', 'Europe/Berlin', public.ST_MakeEnvelope(13.0, 52.0, 13.8, 52.8, 4326));
+SELECT hail.load_sample_fares('reads');
+CREATE TEMP TABLE people AS
+SELECT n AS who, (hail.register_user('+4930000' || i, n, CASE n WHEN 'ann' THEN 'analyst' ELSE 'customer' END)).id
+FROM unnest(ARRAY['carl', 'cleo', 'ann']) WITH ORDINALITY AS p (n, i);
+GRANT SELECT ON people TO PUBLIC;
+CREATE FUNCTION pg_temp.as_person(who text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.authenticate(hail.issue_token((SELECT id FROM people p WHERE p.who = as_person.who)));
+END $$;
+CREATE TEMP TABLE made AS
+SELECT (hail.create_quote((SELECT id FROM people WHERE who = 'carl'), 52.52, 13.40, 52.50, 13.45, 'economy')).id AS quote_id,
+       (SELECT f.id FROM hail.list_fares('reads', 'economy') f) AS fare_id,
+       (hail.create_event_area('reads', 'match', 1.5, NULL, '2013-11-21 12:00+00', lat => 52.5, lng => 13.4, radius_m => 300)).id AS event_id;
+GRANT SELECT ON made TO PUBLIC;
+
+-- A quote: its customer gets the amounts, not what they were made of; administrators all; others nothing
+SELECT total, commission_bp, per_km, rounding FROM hail.get_quote((SELECT quote_id FROM made));
+BEGIN; SELECT pg_temp.as_person('carl');
+SELECT total, surge, commission_bp, per_km, per_minute, minimum_fare, rounding, fare_id, variant_id, variant_multiplier
+FROM hail.get_quote((SELECT quote_id FROM made));
+SELECT commission_bp FROM hail.quotes;
+ROLLBACK;
+BEGIN; SELECT pg_temp.as_person('cleo'); SELECT hail.get_quote((SELECT quote_id FROM made)); ROLLBACK;
+BEGIN; SELECT pg_temp.as_person('ann'); SELECT hail.get_quote((SELECT quote_id FROM made)); ROLLBACK;
+SELECT hail.get_quote(NULL);
+
+-- A price list and an event area: administrators and analysts
+BEGIN; SELECT pg_temp.as_person('ann');
+SELECT region, service_class, status, base, currency FROM hail.get_fare((SELECT fare_id FROM made));
+SELECT region, name, status, multiplier FROM hail.get_event_area((SELECT event_id FROM made));
+ROLLBACK;
+BEGIN; SELECT pg_temp.as_person('carl'); SELECT hail.get_fare((SELECT fare_id FROM made)); ROLLBACK;
+SELECT hail.get_fare(gen_random_uuid());
+SELECT hail.get_event_area(NULL);
+
+-- What a statement has just changed is read by the same statement
+SELECT f.status, f.base FROM hail.set_fare('reads', 'economy', 777, 1, 1, 1, 0) s, LATERAL hail.get_fare(s.id) f;
+SELECT a.status FROM hail.end_event_area((SELECT event_id FROM made)) e, LATERAL hail.get_event_area(e.id) a;
+SELECT hail.reset_clock() IS NOT NULL AS wall_clock;
