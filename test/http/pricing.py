@@ -292,3 +292,77 @@ def _(w):
                            (path[12:].replace("toLat=30", "toLat=300"), "toLat"), (path[12:] + "&region=cairo", "region")):
         refused(c.get("pricing/eta?" + query), 400, "invalid_value", *fields)
     refused(c.get("pricing/eta?fromLat=0&fromLng=0&toLat=0&toLng=1"), 400, "outside_service_area")
+
+
+def state(w, customer, trip):
+    return w.psql(f"""SELECT price, dropoff_lat, dropoff_lng, distance_m, event_version FROM hail.trips WHERE id = '{trip}'"""), w.wallet(customer)
+
+
+@test("a trip ends somewhere else at the price that was told; the wallet's hold goes with it")
+def _(w):
+    c = w.customer(funds=20000)
+    further = {"lat": 30.12, "lng": 31.33}
+    with w.driver() as d:
+        trip = w.matched_trip(c, d, method="wallet")
+        path = f"trips/{trip['id']}/destination"
+        before = state(w, c, trip["id"])
+        told = c.post(path + "/quote", dict(further, price=1))
+        equal((told.status, told.json["meta"]["ignored"]), (200, ["price"]), told)
+        check(told.data["price"] > trip["price"], told)
+        equal((told.data["dropoffLat"], told.data["dropoffLng"]), tuple(further.values()))
+        equal(state(w, c, trip["id"]), before, "a price told changes nothing")
+        less = refused(c.post(path, dict(further, expectedPrice=trip["price"])), 409, "quote_changed")
+        equal(less.error["details"]["quote"], told.data)
+        equal(state(w, c, trip["id"]), before, "nor does a price not agreed on")
+        for _ in range(2):
+            changed = c.post(path, dict(further, expectedPrice=told.data["price"]))
+            equal((changed.status, changed.data["price"], changed.data["dropoffLat"]), (200, told.data["price"], further["lat"]), changed)
+        equal(w.wallet(c)["CUSTOMER_WALLET"]["held"], told.data["price"])
+        far = c.post(path + "/quote", {"lat": 30.9, "lng": 31.3}).data
+        equal(refused(c.post(path, {"lat": 30.9, "lng": 31.3, "expectedPrice": far["price"]}), 409, "insufficient_balance").status, 409)
+        equal(w.wallet(c)["CUSTOMER_WALLET"]["held"], told.data["price"])
+        equal(c.post(f"trips/{trip['id']}/status", {"status": "cancelled"}).status, 200)
+        refused(c.post(path + "/quote", further), 409, "wrong_state")
+
+
+@test("another's destination is 404; wrong places and prices are named and change nothing")
+def _(w):
+    c = w.customer()
+    with w.driver() as d:
+        trip = w.matched_trip(c, d)
+        before = state(w, c, trip["id"])
+        path = f"trips/{trip['id']}/destination"
+        for who, status, code in ((w.customer(), 404, "not_found"), (d, 403, "forbidden"), (w.person("analyst"), 403, "forbidden")):
+            refused(who.post(path + "/quote", DROPOFF), status, code)
+            refused(who.post(path, dict(DROPOFF, expectedPrice=10**6)), status, code)
+            refused(who.post(f"trips/{trip['id']}/waive-waiting", {"reason": "x"}), 403, "forbidden")
+        for body, *fields in (({}, "lat", "lng"), ({"lat": 91, "lng": "x"}, "lat", "lng"), (dict(DROPOFF, x=1), "x")):
+            refused(c.post(path + "/quote", body), 400, "invalid_value", *fields)
+        for price in (None, -1, 1.5, "9", 10**16):
+            refused(c.post(path, dict(DROPOFF, expectedPrice=price)), 400, "invalid_value", "expectedPrice")
+        refused(c.post(path, dict(PICKUP, expectedPrice=10**6)), 400, "invalid_value")
+        refused(w.admin.post(f"trips/{trip['id']}/waive-waiting", {}), 400, "invalid_value", "reason")
+        refused(w.admin.post(f"trips/{trip['id']}/waive-waiting", {"reason": "early"}), 409, "wrong_state")
+        refused(w.admin.post(f"trips/{uuid.uuid4()}/waive-waiting", {"reason": "none"}), 404, "not_found")
+        equal(state(w, c, trip["id"]), before)
+        equal(c.post(f"trips/{trip['id']}/status", {"status": "cancelled"}).status, 200)
+
+
+@test("waiting is charged as the quote says, and waived by an administrator with a reason")
+def _(w):
+    c = w.customer()
+    w.psql("SELECT hail.set_fare('cairo', 'comfort', 1500, 500, 75, 2500, 1800, waiting_free_s => 60, waiting_per_minute => 100, waiting_max => 500)")
+    with w.driver("comfort") as d:
+        quote = w.quote(c, "comfort")
+        equal((quote["waitingFreeS"], quote["waitingPerMinute"], quote["waitingMax"]), (60, 100, 500))
+        trip = w.request_trip(c, quote).data["id"]
+        equal(d.post(f"trips/{trip}/driver-response", {"response": "accept"}).status, 200)
+        equal(d.post(f"trips/{trip}/status", {"status": "arrived"}).status, 200)
+        w.psql("SELECT hail.advance_clock('170 seconds')")
+        code = c.get(f"trips/{trip}").data["pickupCode"]
+        started = d.post(f"trips/{trip}/status", {"status": "started", "pickupCode": code})
+        equal((started.status, started.data["waitingAmount"], started.data["price"]), (200, 200, quote["total"] + 200), started)
+        equal(c.get(f"trips/{trip}").data["waitingAmount"], 200)
+        waived = w.admin.post(f"trips/{trip}/waive-waiting", {"reason": "the driver was at the wrong gate"})
+        equal((waived.status, waived.data["waitingAmount"], waived.data["price"]), (200, 0, quote["total"]), waived)
+        equal(d.post(f"trips/{trip}/status", {"status": "completed"}).data["price"], quote["total"])
