@@ -13,23 +13,29 @@
 #define HEADINGS      16
 #define PATH_POINTS   12
 
-/* Priors of each kind: tuned on one part of the trips of two cities, tested on another (eta_model.h). */
-#define PRIOR_REGION     2.0
-#define PRIOR_BAND       0.15
-#define PRIOR_PART       0.2
-#define PRIOR_HOUR       0.05
-#define PRIOR_TRAFFIC    0.055
-#define PRIOR_HEADING    0.14
-#define PRIOR_DAY        0.035
-#define PRIOR_PAIR       0.055
-#define PRIOR_SPOT       0.035
-#define PRIOR_CELL_PART  0.025
-#define PRIOR_CELL_WAY   0.03
-#define PRIOR_NEAR_PAIR  0.07
-#define PRIOR_PATH_WAY   0.2
-#define PRIOR_PATH_PART  0.14
-#define PRIOR_ROAD_BAND  0.1
-#define PRIOR_ROAD_PLACE 0.06
+#define TIME(spread) (ETA_TIME_NOISE * ETA_TIME_NOISE / ((spread) * (spread)))
+#define ROAD(spread) (ETA_ROAD_NOISE * ETA_ROAD_NOISE / ((spread) * (spread)))
+
+/* How far apart effects of a kind are, in logarithms: tuned on one part of the trips of two cities, tested on
+ * another (eta_model.h). */
+#define PRIOR_REGION     TIME(2.0)
+#define PRIOR_ROAD       ROAD(1.0)
+#define PRIOR_BAND       TIME(0.15)
+#define PRIOR_PART       TIME(0.2)
+#define PRIOR_HOUR       TIME(0.05)
+#define PRIOR_TRAFFIC    TIME(0.055)
+#define PRIOR_HEADING    TIME(0.14)
+#define PRIOR_DAY        TIME(0.035)
+#define PRIOR_PAIR       TIME(0.055)
+#define PRIOR_END        TIME(0.15)
+#define PRIOR_SPOT       TIME(0.035)
+#define PRIOR_CELL_PART  TIME(0.025)
+#define PRIOR_CELL_WAY   TIME(0.03)
+#define PRIOR_NEAR_PAIR  TIME(0.07)
+#define PRIOR_PATH_WAY   TIME(0.2)
+#define PRIOR_PATH_PART  TIME(0.14)
+#define PRIOR_ROAD_BAND  ROAD(0.1)
+#define PRIOR_ROAD_PLACE ROAD(0.06)
 
 /* A belt of latitude whose cells have the same width in degrees. */
 typedef struct Belt {
@@ -40,6 +46,7 @@ typedef struct Belt {
 /* A trip as the kinds see it. */
 typedef struct View {
     const EtaTrip *trip;
+    double metres;      /* great circle */
     double north, east; /* of the straight line, degrees; east is the shorter way around */
     double heading;     /* 0 .. 1: clockwise from the north */
     int part;           /* of the day and week, 0 .. 9 */
@@ -71,18 +78,13 @@ static uint64_t cell_at(Belt *belt, double lat, double lng, double size_m)
     return ((uint64_t)((lat + 90) * DEGREE_M / size_m) << 18) | (uint64_t)column;
 }
 
-static void add_time(EtaFeatures *f, const View *view, EtaKind kind, uint64_t what, double share,
-                     double prior)
+static void add(EtaFeatures *f, const View *view, EtaKind kind, uint64_t what, double share, double prior)
 {
-    if (share > 0)
-        f->time[f->time_count++] = (EtaFeature){eta_key(view->trip->region, kind, what), share, prior};
-}
-
-static void add_road(EtaFeatures *f, const View *view, EtaKind kind, uint64_t what, double share,
-                     double prior)
-{
-    if (share > 0)
-        f->road[f->road_count++] = (EtaFeature){eta_key(view->trip->region, kind, what), share, prior};
+    if (share <= 0)
+        return;
+    f->key[f->count] = eta_key(view->trip->region, kind, what);
+    f->share[f->count] = share;
+    f->prior[f->count++] = prior;
 }
 
 /* Where a value lies between the knots 0 .. count - 1: the lower one and the share of the upper one. */
@@ -111,9 +113,9 @@ static int part_of(int hour_of_week)
     return day_type(hour_of_week) == 0 ? part : part + 5;
 }
 
-static View view_of(const EtaTrip *trip)
+static View view_of(const EtaTrip *trip, double metres)
 {
-    View view = {.trip = trip, .belt = {-1, 0}};
+    View view = {.trip = trip, .metres = metres, .belt = {-1, 0}};
     double middle = (trip->from_lat + trip->to_lat) / 2;
 
     view.north = trip->to_lat - trip->from_lat;
@@ -130,15 +132,13 @@ static View view_of(const EtaTrip *trip)
     return view;
 }
 
-static void add_distance(EtaFeatures *f, const View *view)
+static void add_bands(EtaFeatures *f, const View *view, EtaKind kind, double prior)
 {
     double upper;
-    int band = between(log2(fmax(f->metres, 1) / BAND_FIRST_M), BAND_COUNT, &upper);
+    int band = between(log2(fmax(view->metres, 1) / BAND_FIRST_M), BAND_COUNT, &upper);
 
-    add_time(f, view, ETA_KIND_BAND, band, 1 - upper, PRIOR_BAND);
-    add_time(f, view, ETA_KIND_BAND, band + 1, upper, PRIOR_BAND);
-    add_road(f, view, ETA_KIND_ROAD_BAND, band, 1 - upper, PRIOR_ROAD_BAND);
-    add_road(f, view, ETA_KIND_ROAD_BAND, band + 1, upper, PRIOR_ROAD_BAND);
+    add(f, view, kind, band, 1 - upper, prior);
+    add(f, view, kind, band + 1, upper, prior);
 }
 
 /* Knots lie in the middle of hours and of parts, and wrap: over the week for hours, over the day for parts.
@@ -149,20 +149,20 @@ static void add_clock(EtaFeatures *f, const View *view)
     double hours = hour_of_week + (view->trip->minute + 0.5) / 60, late, share, far;
     double knot = hours - 0.5 + (hours < 0.5 ? 168 : 0), part = fmod(hours, 24) / 4 - 0.5 + 6;
     int first = (int)knot, hour[2] = {first % 168, (first + 1) % 168};
-    int km = between(log2(fmax(f->metres, 1) / 1000), TRAFFIC_KNOTS, &far);
+    int km = between(log2(fmax(view->metres, 1) / 1000), TRAFFIC_KNOTS, &far);
 
     late = part - (int)part;
-    add_time(f, view, ETA_KIND_PART, type * 8 + (int)part % 6, 1 - late, PRIOR_PART);
-    add_time(f, view, ETA_KIND_PART, type * 8 + ((int)part + 1) % 6, late, PRIOR_PART);
+    add(f, view, ETA_KIND_PART, type * 8 + (int)part % 6, 1 - late, PRIOR_PART);
+    add(f, view, ETA_KIND_PART, type * 8 + ((int)part + 1) % 6, late, PRIOR_PART);
     for (int k = 0; k < 2; k++) {
         int traffic = (day_type(hour[k]) * 24 + hour[k] % 24) * 8;
 
         share = k == 0 ? 1 - (knot - first) : knot - first;
-        add_time(f, view, ETA_KIND_HOUR, hour[k], share, PRIOR_HOUR);
-        add_time(f, view, ETA_KIND_TRAFFIC, traffic + km, share * (1 - far), PRIOR_TRAFFIC);
-        add_time(f, view, ETA_KIND_TRAFFIC, traffic + km + 1, share * far, PRIOR_TRAFFIC);
+        add(f, view, ETA_KIND_HOUR, hour[k], share, PRIOR_HOUR);
+        add(f, view, ETA_KIND_TRAFFIC, traffic + km, share * (1 - far), PRIOR_TRAFFIC);
+        add(f, view, ETA_KIND_TRAFFIC, traffic + km + 1, share * far, PRIOR_TRAFFIC);
     }
-    add_time(f, view, ETA_KIND_DAY, (uint32_t)view->trip->day, 1, PRIOR_DAY);
+    add(f, view, ETA_KIND_DAY, (uint32_t)view->trip->day, 1, PRIOR_DAY);
 }
 
 static void add_heading(EtaFeatures *f, const View *view)
@@ -170,9 +170,8 @@ static void add_heading(EtaFeatures *f, const View *view)
     double sector = view->heading * HEADINGS, next = sector - floor(sector);
     int first = (int)sector % HEADINGS, second = (first + 1) % HEADINGS;
 
-    add_time(f, view, ETA_KIND_HEADING, first, 1 - next, PRIOR_HEADING);
-    add_time(f, view, ETA_KIND_HEADING, second, next, PRIOR_HEADING);
-    add_road(f, view, ETA_KIND_ROAD_HEADING, view->way, 1, PRIOR_ROAD_PLACE);
+    add(f, view, ETA_KIND_HEADING, first, 1 - next, PRIOR_HEADING);
+    add(f, view, ETA_KIND_HEADING, second, next, PRIOR_HEADING);
 }
 
 static void add_ends(EtaFeatures *f, View *view)
@@ -185,17 +184,16 @@ static void add_ends(EtaFeatures *f, View *view)
         from[k] = cell_at(&view->belt, t->from_lat, t->from_lng, size_m[k]);
         to[k] = cell_at(&view->belt, t->to_lat, t->to_lng, size_m[k]);
     }
-    add_time(f, view, ETA_KIND_FROM_SPOT, from[0], 1, PRIOR_SPOT);
-    add_time(f, view, ETA_KIND_TO_SPOT, to[0], 1, PRIOR_SPOT);
-    add_time(f, view, ETA_KIND_FROM_PART, from[1] * 16 + view->part, 1, PRIOR_CELL_PART);
-    add_time(f, view, ETA_KIND_TO_PART, to[1] * 16 + view->part, 1, PRIOR_CELL_PART);
-    add_time(f, view, ETA_KIND_FROM_WAY, from[2] * 8 + view->way, 1, PRIOR_CELL_WAY);
-    add_time(f, view, ETA_KIND_TO_WAY, to[2] * 8 + view->way, 1, PRIOR_CELL_WAY);
-    add_time(f, view, ETA_KIND_NEAR_PAIR, mixed(mixed(from[1]) + to[1]), 1, PRIOR_NEAR_PAIR);
-    add_time(f, view, ETA_KIND_PAIR, mixed(mixed(from[3]) + to[3]), 1, PRIOR_PAIR);
-    add_road(f, view, ETA_KIND_ROAD_FROM, from[3], 1, PRIOR_ROAD_PLACE);
-    add_road(f, view, ETA_KIND_ROAD_TO, to[3], 1, PRIOR_ROAD_PLACE);
-    add_road(f, view, ETA_KIND_ROAD_PAIR, mixed(mixed(from[3]) + to[3]), 1, PRIOR_ROAD_PLACE);
+    add(f, view, ETA_KIND_FROM_SPOT, from[0], 1, PRIOR_SPOT);
+    add(f, view, ETA_KIND_TO_SPOT, to[0], 1, PRIOR_SPOT);
+    add(f, view, ETA_KIND_FROM_PART, from[1] * 16 + view->part, 1, PRIOR_CELL_PART);
+    add(f, view, ETA_KIND_TO_PART, to[1] * 16 + view->part, 1, PRIOR_CELL_PART);
+    add(f, view, ETA_KIND_FROM_WAY, from[2] * 8 + view->way, 1, PRIOR_CELL_WAY);
+    add(f, view, ETA_KIND_TO_WAY, to[2] * 8 + view->way, 1, PRIOR_CELL_WAY);
+    add(f, view, ETA_KIND_NEAR_PAIR, mixed(mixed(from[1]) + to[1]), 1, PRIOR_NEAR_PAIR);
+    add(f, view, ETA_KIND_FROM, from[3], 1, PRIOR_END);
+    add(f, view, ETA_KIND_TO, to[3], 1, PRIOR_END);
+    add(f, view, ETA_KIND_PAIR, mixed(mixed(from[3]) + to[3]), 1, PRIOR_PAIR);
 }
 
 /* Two effects for each cell under the straight line, with the share of the points that lie in it. */
@@ -218,8 +216,8 @@ static void add_path(EtaFeatures *f, View *view)
         if (points > 0 && (k == PATH_POINTS || cell != last)) {
             double share = (double)points / PATH_POINTS;
 
-            add_time(f, view, ETA_KIND_PATH_WAY, last * 8 + view->way, share, PRIOR_PATH_WAY);
-            add_time(f, view, ETA_KIND_PATH_PART, last * 16 + view->part, share, PRIOR_PATH_PART);
+            add(f, view, ETA_KIND_PATH_WAY, last * 8 + view->way, share, PRIOR_PATH_WAY);
+            add(f, view, ETA_KIND_PATH_PART, last * 16 + view->part, share, PRIOR_PATH_PART);
             points = 0;
         }
         last = cell;
@@ -227,19 +225,32 @@ static void add_path(EtaFeatures *f, View *view)
     }
 }
 
-void eta_features(const EtaTrip *trip, EtaFeatures *out)
+void eta_time_features(const EtaTrip *trip, double metres, EtaFeatures *out)
 {
-    View view = view_of(trip);
+    View view = view_of(trip, metres);
 
-    out->metres = geo_distance_m(trip->from_lat, trip->from_lng, trip->to_lat, trip->to_lng);
-    out->time_count = out->road_count = 0;
-    add_time(out, &view, ETA_KIND_REGION, 0, 1, PRIOR_REGION);
-    add_road(out, &view, ETA_KIND_ROAD, 0, 1, PRIOR_REGION);
-    add_distance(out, &view);
+    out->count = 0;
+    add(out, &view, ETA_KIND_REGION, 0, 1, PRIOR_REGION);
+    add_bands(out, &view, ETA_KIND_BAND, PRIOR_BAND);
     add_clock(out, &view);
     add_heading(out, &view);
     add_ends(out, &view);
     add_path(out, &view);
+}
+
+void eta_road_features(const EtaTrip *trip, double metres, EtaFeatures *out)
+{
+    View view = view_of(trip, metres);
+    uint64_t from = cell_at(&view.belt, trip->from_lat, trip->from_lng, 5000);
+    uint64_t to = cell_at(&view.belt, trip->to_lat, trip->to_lng, 5000);
+
+    out->count = 0;
+    add(out, &view, ETA_KIND_ROAD, 0, 1, PRIOR_ROAD);
+    add_bands(out, &view, ETA_KIND_ROAD_BAND, PRIOR_ROAD_BAND);
+    add(out, &view, ETA_KIND_ROAD_HEADING, view.way, 1, PRIOR_ROAD_PLACE);
+    add(out, &view, ETA_KIND_ROAD_FROM, from, 1, PRIOR_ROAD_PLACE);
+    add(out, &view, ETA_KIND_ROAD_TO, to, 1, PRIOR_ROAD_PLACE);
+    add(out, &view, ETA_KIND_ROAD_PAIR, mixed(mixed(from) + to), 1, PRIOR_ROAD_PLACE);
 }
 
 const char *eta_kind_name(EtaKind kind)
@@ -256,6 +267,8 @@ const char *eta_kind_name(EtaKind kind)
         {ETA_KIND_HEADING, "heading"},
         {ETA_KIND_DAY, "day"},
         {ETA_KIND_PAIR, "pair"},
+        {ETA_KIND_FROM, "from"},
+        {ETA_KIND_TO, "to"},
         {ETA_KIND_LOW, "low"},
         {ETA_KIND_HIGH, "high"},
         {ETA_KIND_ROAD, "road"},

@@ -26,7 +26,9 @@ typedef struct EtaTrip {
     int32_t day;                               /* of its start, days since any fixed day */
 } EtaTrip;
 
-/* Kinds of effects. The numbers are stored: never give one a new meaning. */
+/* Kinds of effects. The numbers are stored: never give one a new meaning. Those below 128 are few in any
+ * region (some 600 effects in all); those above have ETA_KEY_FINE, and give way first when the table is full.
+ */
 typedef enum EtaKind {
     /* of time */
     ETA_KIND_REGION = 1, /* mean pace */
@@ -36,54 +38,59 @@ typedef enum EtaKind {
     ETA_KIND_TRAFFIC =
         5, /* hour of the day, by working day, Saturday, Sunday, and distance (1, 2, .. 16 km) */
     ETA_KIND_HEADING = 6, /* sixteen directions: street grids have axes */
-    ETA_KIND_DAY = 7,     /* this one day: holidays, snow */
-    ETA_KIND_PAIR = 8,    /* from and to, cells of 5 km */
     /* of the interval: quantiles of the errors, in spreads */
     ETA_KIND_LOW = 16,
     ETA_KIND_HIGH = 17,
     /* of distance */
-    ETA_KIND_ROAD = 24,      /* mean factor */
-    ETA_KIND_ROAD_BAND = 25, /* by distance, as above */
-    ETA_KIND_ROAD_HEADING = 26,
-    ETA_KIND_ROAD_FROM = 27, /* cells of 5 km */
-    ETA_KIND_ROAD_TO = 28,
-    ETA_KIND_ROAD_PAIR = 29,
+    ETA_KIND_ROAD = 24,         /* mean factor */
+    ETA_KIND_ROAD_BAND = 25,    /* by distance, as above */
+    ETA_KIND_ROAD_HEADING = 26, /* eight directions */
     /* what ways to pickups have over trips: the store's own (eta_store.h) */
     ETA_KIND_PICKUP = 32,
-    /* of time, fine: these give way first when the table is full */
-    ETA_KIND_FROM_SPOT = 128, /* cells of 250 m */
-    ETA_KIND_TO_SPOT = 129,
-    ETA_KIND_FROM_PART = 130, /* cells of 1.25 km by part of the day */
-    ETA_KIND_TO_PART = 131,
-    ETA_KIND_FROM_WAY = 132, /* cells of 2 km by direction of the trip (eight) */
-    ETA_KIND_TO_WAY = 133,
-    ETA_KIND_NEAR_PAIR = 134, /* from and to, cells of 1.25 km */
-    ETA_KIND_PATH_WAY = 135,  /* cells of 250 m along the straight line, by its direction (eight) */
-    ETA_KIND_PATH_PART = 136  /* the same, by part of the day */
+    /* of time; cells are squares */
+    ETA_KIND_DAY = 128,       /* this one day: holidays, snow */
+    ETA_KIND_FROM = 129,      /* start, 5 km: airports and the like */
+    ETA_KIND_TO = 130,        /* end */
+    ETA_KIND_PAIR = 131,      /* start and end, 5 km */
+    ETA_KIND_FROM_SPOT = 132, /* 250 m */
+    ETA_KIND_TO_SPOT = 133,
+    ETA_KIND_FROM_PART = 134, /* 1.25 km, by part of the day */
+    ETA_KIND_TO_PART = 135,
+    ETA_KIND_FROM_WAY = 136, /* 2 km, by direction of the trip (eight) */
+    ETA_KIND_TO_WAY = 137,
+    ETA_KIND_NEAR_PAIR = 138, /* start and end, 1.25 km */
+    ETA_KIND_PATH_WAY = 139,  /* 250 m along the straight line, by its direction (eight) */
+    ETA_KIND_PATH_PART = 140, /* the same, by part of the day */
+    /* of distance */
+    ETA_KIND_ROAD_FROM = 144, /* start, 5 km */
+    ETA_KIND_ROAD_TO = 145,   /* end */
+    ETA_KIND_ROAD_PAIR = 146  /* start and end, 5 km */
 } EtaKind;
+
+/* Spread of what no effect explains of a trip, in logarithms, as priors count it. */
+#define ETA_TIME_NOISE 0.3
+#define ETA_ROAD_NOISE 0.15
 
 #define ETA_KIND_OF(key) ((EtaKind)(((key) >> 40) & 0xff))
 
-/* Most effects that apply to a trip: the numbers of the two groups. */
-#define ETA_TIME_FEATURES_MAX 48
-#define ETA_ROAD_FEATURES_MAX 8
+/* Most effects that apply to a trip. */
+#define ETA_FEATURES_MAX 48
 
-/* One effect that applies to a trip. */
-typedef struct EtaFeature {
-    uint64_t key;
-    double share; /* 0 < share <= 1 */
-    double prior; /* standard deviation of such effects before anything is learnt, in logarithms */
-} EtaFeature;
-
+/* Effects that apply to a trip and add up. `prior`: in trips, how firmly such an effect is held to be 0
+ * before anything is learnt (the noise of one trip over the variance of such effects). */
 typedef struct EtaFeatures {
-    double metres; /* great circle */
-    int time_count, road_count;
-    EtaFeature time[ETA_TIME_FEATURES_MAX]; /* first the region, then one or two bands */
-    EtaFeature road[ETA_ROAD_FEATURES_MAX]; /* first the region */
+    int count;
+    uint64_t key[ETA_FEATURES_MAX];
+    double share[ETA_FEATURES_MAX]; /* 0 < share <= 1 */
+    double prior[ETA_FEATURES_MAX];
 } EtaFeatures;
 
-/* The effects that apply to a trip; its coordinates, hour and minute must be in range. */
-extern void eta_features(const EtaTrip *trip, EtaFeatures *out);
+/*
+ * The effects that apply to a trip of `metres` (great circle); its coordinates, hour and minute must be in
+ * range. Of time: first the region, then one or two bands. Of distance: first the region.
+ */
+extern void eta_time_features(const EtaTrip *trip, double metres, EtaFeatures *out);
+extern void eta_road_features(const EtaTrip *trip, double metres, EtaFeatures *out);
 
 /* The key of an effect. */
 static inline uint64_t eta_key(uint16_t region, EtaKind kind, uint64_t what)

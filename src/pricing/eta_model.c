@@ -6,27 +6,14 @@
 
 #include "geo/geo.h"
 
-/* One effect that applies, as it is on the day of the trip. */
-typedef struct Term {
-    EtaEffect *effect; /* NULL: nothing learnt */
-    double share;
-    double mean;     /* after forgetting */
-    double weight;   /* after forgetting */
-    double variance; /* of the mean, in squared logarithms */
-} Term;
-
-/* A group of effects that add up: of time, or of distance. */
+/* What is known on a day of the effects that apply to a trip, and what they add up to. */
 typedef struct Sum {
-    int count;
-    double mean;     /* of the terms, by share */
-    double variance; /* of that mean */
-    Term term[ETA_TIME_FEATURES_MAX];
+    EtaFeatures of;
+    double mean;                         /* of them, by share */
+    EtaEffect *effect[ETA_FEATURES_MAX]; /* NULL: nothing learnt */
+    double mean_of[ETA_FEATURES_MAX];    /* after forgetting */
+    double weight_of[ETA_FEATURES_MAX];  /* after forgetting */
 } Sum;
-
-/* Spread of what no effect explains that the priors are measured against: in these, `weight` of 1 is one
- * trip. */
-#define TIME_NOISE 0.3
-#define ROAD_NOISE 0.15
 
 /* What a region begins with: seconds and factors of nowhere, given up for the first trip seen. */
 #define TIME_START (-1.8)
@@ -44,7 +31,7 @@ typedef struct Sum {
 
 /* In trips: what the region's configured figures weigh against what was learnt; how far a spread looks back.
  */
-#define BASE_TRIPS    5.0
+#define BASE_TRIPS    3.0
 #define SPREAD_TRIPS  300.0
 #define SPREAD_FIRST  10.0 /* what the first spread weighs */
 #define SPREAD_START  0.36
@@ -69,45 +56,39 @@ static double log_road_unit(double metres)
 }
 
 /*
- * What is known on a day of the effects that apply. An effect's variance is its prior's less what its trips
- * told; forgetting lets it grow again, and the mean shrinks with it (both are the posterior of a normal mean
- * with a normal prior around 0 after `weight` observations).
+ * Fills `sum` for its features. What is forgotten of an effect's weight its mean loses too: it is that of a
+ * normal prior around 0 and `weight` observations.
  */
-static void look_up(const EtaTable *table, const EtaFeature *features, int count, int32_t day, double noise,
-                    Sum *sum)
+static void look_up(const EtaTable *table, int32_t day, Sum *sum)
 {
-    sum->count = count;
-    sum->mean = sum->variance = 0;
-    for (int k = 0; k < count; k++) {
-        Term *term = &sum->term[k];
-        double prior = features[k].prior * features[k].prior, worth = noise * noise / prior, left;
+    eta_table_find_all(table, sum->of.key, sum->of.count, sum->effect);
+    sum->mean = 0;
+    for (int k = 0; k < sum->of.count; k++) {
+        const EtaEffect *effect = sum->effect[k];
+        double prior = sum->of.prior[k], left;
 
-        *term = (Term){.effect = eta_table_find(table, features[k].key), .share = features[k].share};
-        if (term->effect == NULL) {
-            term->variance = prior;
-        } else {
-            left = eta_table_left(table, term->effect->day, day);
-            term->weight = term->effect->weight * left;
-            term->mean = term->effect->mean;
-            if (left < 1)
-                term->mean *= left * (term->effect->weight + worth) / (term->weight + worth);
-            term->variance = noise * noise / (worth + term->weight);
-        }
-        sum->mean += term->share * term->mean;
-        sum->variance += term->share * term->share * term->variance;
+        sum->mean_of[k] = sum->weight_of[k] = 0;
+        if (effect == NULL)
+            continue;
+        left = eta_table_left(table, effect->day, day);
+        sum->weight_of[k] = effect->weight * left;
+        sum->mean_of[k] = effect->mean;
+        if (left < 1)
+            sum->mean_of[k] *= left * (effect->weight + prior) / (sum->weight_of[k] + prior);
+        sum->mean += sum->of.share[k] * sum->mean_of[k];
     }
 }
 
 /* What remains unexplained at this distance: of the bands, which come after the region. */
-static double spread_at(const EtaFeatures *f, const Sum *sum)
+static double spread_at(const Sum *sum)
 {
     double squares = 0;
 
-    for (int k = 1; k < sum->count && ETA_KIND_OF(f->time[k].key) == ETA_KIND_BAND; k++) {
-        const EtaEffect *effect = sum->term[k].effect;
+    for (int k = 1; k < sum->of.count && ETA_KIND_OF(sum->of.key[k]) == ETA_KIND_BAND; k++) {
+        const EtaEffect *effect = sum->effect[k];
         double spread = effect != NULL && effect->spread > 0 ? effect->spread : SPREAD_START;
 
-        squares += sum->term[k].share * spread * spread;
+        squares += sum->of.share[k] * spread * spread;
     }
     return sqrt(squares);
 }
@@ -125,15 +106,15 @@ static bool trip_in_week(const EtaTrip *trip)
 /* ---- predicting ---- */
 
 /* Trips behind each level: of the hour's two knots; of the end of the two that is less known. */
-static void find_support(const EtaFeatures *f, const Sum *sum, double support[ETA_CELL + 1])
+static void find_support(const Sum *sum, double support[ETA_CELL + 1])
 {
     double from = 0, to = 0;
 
     memset(support, 0, sizeof(double) * (ETA_CELL + 1));
-    for (int k = 0; k < sum->count; k++) {
-        double weight = sum->term[k].weight;
+    for (int k = 0; k < sum->of.count; k++) {
+        double weight = sum->weight_of[k];
 
-        switch (ETA_KIND_OF(f->time[k].key)) {
+        switch (ETA_KIND_OF(sum->of.key[k])) {
         case ETA_KIND_REGION:
             support[ETA_REGION] = weight;
             break;
@@ -167,20 +148,21 @@ static double tail_of(const EtaTable *table, uint16_t region, EtaKind kind)
     return kind == ETA_KIND_LOW ? -TAIL_NORMAL : TAIL_NORMAL;
 }
 
-static void predict_time(const EtaTable *table, const EtaTrip *trip, const EtaFeatures *f, EtaPrediction *out)
+static void predict_time(const EtaTable *table, const EtaTrip *trip, double metres, EtaPrediction *out)
 {
     double support[ETA_CELL + 1], level, spread, trust, low, high;
     Sum sum;
 
-    look_up(table, f->time, f->time_count, trip->day, TIME_NOISE, &sum);
-    find_support(f, &sum, support);
+    eta_time_features(trip, metres, &sum.of);
+    look_up(table, trip->day, &sum);
+    find_support(&sum, support);
     low = -TAIL_NORMAL * SPREAD_CONFIG;
     high = TAIL_NORMAL * SPREAD_CONFIG;
     level = log1p(out->duration_s);
     if (support[ETA_REGION] >= ETA_MIN_SUPPORT) {
         trust = support[ETA_REGION] / (support[ETA_REGION] + BASE_TRIPS);
-        spread = spread_at(f, &sum);
-        level += trust * (sum.mean + log_time_unit(f->metres) - level);
+        spread = spread_at(&sum);
+        level += trust * (sum.mean + log_time_unit(metres) - level);
         low += trust * (spread * tail_of(table, trip->region, ETA_KIND_LOW) - low);
         high += trust * (spread * tail_of(table, trip->region, ETA_KIND_HIGH) - high);
         out->duration_s = expm1(level);
@@ -193,25 +175,26 @@ static void predict_time(const EtaTable *table, const EtaTrip *trip, const EtaFe
     out->high_s = expm1(level + fmax(high, 0));
 }
 
-static void predict_road(const EtaTable *table, const EtaTrip *trip, const EtaFeatures *f, EtaPrediction *out)
+static void predict_road(const EtaTable *table, const EtaTrip *trip, double metres, EtaPrediction *out)
 {
     double weight, level, learnt;
     Sum sum;
 
-    look_up(table, f->road, f->road_count, trip->day, ROAD_NOISE, &sum);
-    weight = sum.term[0].weight;
+    eta_road_features(trip, metres, &sum.of);
+    look_up(table, trip->day, &sum);
+    weight = sum.weight_of[0];
     if (weight < ETA_MIN_SUPPORT)
         return;
     level = log_road_unit(out->road_m);
-    learnt = sum.mean + log_road_unit(f->metres);
+    learnt = sum.mean + log_road_unit(metres);
     level += weight / (weight + BASE_TRIPS) * (learnt - level);
-    out->road_m = fmax(exp(level) - ROAD_OFFSET_M, f->metres);
+    out->road_m = fmax(exp(level) - ROAD_OFFSET_M, metres);
 }
 
 bool eta_model_predict(const EtaTable *table, const EtaTrip *trip, const EtaRegion *base, EtaPrediction *out)
 {
     EtaTrip in_week = *trip;
-    EtaFeatures f;
+    double metres;
 
     memset(out, 0, sizeof(*out));
     if (!trip_on_globe(trip) || !(base->distance_factor > 0 && base->distance_factor < 1e3) ||
@@ -221,11 +204,11 @@ bool eta_model_predict(const EtaTable *table, const EtaTrip *trip, const EtaRegi
         in_week.hour_of_week = (trip->hour_of_week % 168 + 168) % 168;
         in_week.minute = trip->minute < 0 ? 0 : trip->minute > 59 ? 59 : trip->minute;
     }
-    eta_features(&in_week, &f);
-    out->road_m = f.metres * base->distance_factor;
+    metres = geo_distance_m(trip->from_lat, trip->from_lng, trip->to_lat, trip->to_lng);
+    out->road_m = metres * base->distance_factor;
     out->duration_s = out->road_m * 3.6 / base->speed_kmh;
-    predict_time(table, &in_week, &f, out);
-    predict_road(table, &in_week, &f, out);
+    predict_time(table, &in_week, metres, out);
+    predict_road(table, &in_week, metres, out);
     return true;
 }
 
@@ -261,33 +244,37 @@ static void make(EtaTable *table, uint64_t key, double start, int32_t day, EtaCh
 /* Brings effects to what look_up() saw of them, and the day to the trip's if that is later. */
 static void bring_forward(const Sum *sum, int32_t day)
 {
-    for (int k = 0; k < sum->count; k++) {
-        EtaEffect *effect = sum->term[k].effect;
+    for (int k = 0; k < sum->of.count; k++) {
+        EtaEffect *effect = sum->effect[k];
 
         if (effect == NULL || day <= effect->day)
             continue;
-        effect->mean = (float)sum->term[k].mean;
-        effect->weight = (float)sum->term[k].weight;
+        effect->mean = (float)sum->mean_of[k];
+        effect->weight = (float)sum->weight_of[k];
         effect->day = day;
     }
 }
 
 /*
  * Shares an error out among the effects, by how unsure each is: the gain of a Kalman filter whose state has
- * a diagonal covariance (its off-diagonal parts are dropped after each trip). noise: spread of the error that
- * is not the effects' fault.
+ * a diagonal covariance (what a trip adds off the diagonal is dropped). unit: the noise that priors count in;
+ * noise: the spread of the error that is not the effects' fault. Both in logarithms.
  */
-static void share_out(const Sum *sum, double error, double noise)
+static void share_out(const Sum *sum, double error, double unit, double noise)
 {
-    double total = noise * noise + sum->variance;
+    double gain[ETA_FEATURES_MAX], total = noise * noise / (unit * unit);
 
-    for (int k = 0; k < sum->count; k++) {
-        const Term *term = &sum->term[k];
+    for (int k = 0; k < sum->of.count; k++) {
+        gain[k] = sum->of.share[k] / (sum->of.prior[k] + sum->weight_of[k]);
+        total += sum->of.share[k] * gain[k];
+    }
+    for (int k = 0; k < sum->of.count; k++) {
+        EtaEffect *effect = sum->effect[k];
 
-        if (term->effect == NULL)
+        if (effect == NULL)
             continue;
-        term->effect->mean += (float)(term->variance * term->share / total * error);
-        term->effect->weight += (float)(term->share * term->share);
+        effect->mean += (float)(gain[k] / total * error);
+        effect->weight += (float)(sum->of.share[k] * sum->of.share[k]);
     }
 }
 
@@ -297,17 +284,17 @@ static double clipped(double value, double most)
 }
 
 /* Spreads of the region and of the bands follow the errors, newer ones more. */
-static void learn_spread(const EtaFeatures *f, const Sum *sum, double error)
+static void learn_spread(const Sum *sum, double error)
 {
     double square = fmin(error * error, SPREAD_CUT * SPREAD_CUT);
 
-    for (int k = 0; k < sum->count && ETA_KIND_OF(f->time[k].key) <= ETA_KIND_BAND; k++) {
-        EtaEffect *effect = sum->term[k].effect;
+    for (int k = 0; k < sum->of.count && ETA_KIND_OF(sum->of.key[k]) <= ETA_KIND_BAND; k++) {
+        EtaEffect *effect = sum->effect[k];
         double step, spread;
 
         if (effect == NULL)
             continue;
-        step = sum->term[k].share / fmin(effect->weight + SPREAD_FIRST, SPREAD_TRIPS);
+        step = sum->of.share[k] / fmin(effect->weight + SPREAD_FIRST, SPREAD_TRIPS);
         spread = effect->spread > 0 ? effect->spread : SPREAD_START;
         effect->spread = (float)sqrt(spread * spread * (1 - step) + square * step);
     }
@@ -328,43 +315,45 @@ static void learn_tail(EtaTable *table, const EtaTrip *trip, EtaKind kind, doubl
     effect->mean += (float)(step * (below - (spreads < effect->mean)));
 }
 
-static void learn_time(EtaTable *table, const EtaTrip *trip, const EtaFeatures *f, double duration_s,
+static void learn_time(EtaTable *table, const EtaTrip *trip, double metres, double duration_s,
                        EtaChanges *changes)
 {
     double error, spread;
     Sum sum;
 
-    for (int k = 0; k < f->time_count; k++)
-        make(table, f->time[k].key, k == 0 ? TIME_START : 0, trip->day, changes);
+    eta_time_features(trip, metres, &sum.of);
+    for (int k = 0; k < sum.of.count; k++)
+        make(table, sum.of.key[k], k == 0 ? TIME_START : 0, trip->day, changes);
     make(table, eta_key(trip->region, ETA_KIND_LOW, 0), -TAIL_NORMAL, trip->day, changes);
     make(table, eta_key(trip->region, ETA_KIND_HIGH, 0), TAIL_NORMAL, trip->day, changes);
-    look_up(table, f->time, f->time_count, trip->day, TIME_NOISE, &sum);
+    look_up(table, trip->day, &sum);
     bring_forward(&sum, trip->day);
-    spread = spread_at(f, &sum);
-    error = log1p(duration_s) - log_time_unit(f->metres) - sum.mean;
-    if (sum.term[0].weight >= YOUNG_TRIPS) {
+    spread = spread_at(&sum);
+    error = log1p(duration_s) - log_time_unit(metres) - sum.mean;
+    if (sum.weight_of[0] >= YOUNG_TRIPS) {
         learn_tail(table, trip, ETA_KIND_LOW, error / spread);
         learn_tail(table, trip, ETA_KIND_HIGH, error / spread);
     }
-    share_out(&sum, clipped(error, sum.term[0].weight < YOUNG_TRIPS ? CLIP_YOUNG : CLIP_SPREADS * spread),
-              spread);
-    learn_spread(f, &sum, error);
+    share_out(&sum, clipped(error, sum.weight_of[0] < YOUNG_TRIPS ? CLIP_YOUNG : CLIP_SPREADS * spread),
+              ETA_TIME_NOISE, spread);
+    learn_spread(&sum, error);
 }
 
-static void learn_road(EtaTable *table, const EtaTrip *trip, const EtaFeatures *f, double road_m,
+static void learn_road(EtaTable *table, const EtaTrip *trip, double metres, double road_m,
                        EtaChanges *changes)
 {
     double error;
     Sum sum;
 
-    if (!(road_m >= f->metres * ETA_ROAD_MIN && road_m <= f->metres * ETA_ROAD_MAX + ETA_ROAD_MORE_M))
+    if (!(road_m >= metres * ETA_ROAD_MIN && road_m <= metres * ETA_ROAD_MAX + ETA_ROAD_MORE_M))
         return;
-    for (int k = 0; k < f->road_count; k++)
-        make(table, f->road[k].key, k == 0 ? ROAD_START : 0, trip->day, changes);
-    look_up(table, f->road, f->road_count, trip->day, ROAD_NOISE, &sum);
+    eta_road_features(trip, metres, &sum.of);
+    for (int k = 0; k < sum.of.count; k++)
+        make(table, sum.of.key[k], k == 0 ? ROAD_START : 0, trip->day, changes);
+    look_up(table, trip->day, &sum);
     bring_forward(&sum, trip->day);
-    error = log_road_unit(road_m) - log_road_unit(f->metres) - sum.mean;
-    share_out(&sum, clipped(error, CLIP_SPREADS * ROAD_NOISE), ROAD_NOISE);
+    error = log_road_unit(road_m) - log_road_unit(metres) - sum.mean;
+    share_out(&sum, clipped(error, CLIP_SPREADS * ETA_ROAD_NOISE), ETA_ROAD_NOISE, ETA_ROAD_NOISE);
 }
 
 /* Of the keys noted, `changed` keeps those that are in the table now, `evicted` those that are not. */
@@ -387,17 +376,17 @@ EtaLearnt eta_model_learn(EtaTable *table, const EtaTrip *trip, double duration_
 {
     EtaLearnt verdict = learnable(trip, duration_s);
     EtaChanges ignored;
-    EtaFeatures f;
+    double metres;
 
     if (changes == NULL)
         changes = &ignored;
     changes->changed_count = changes->evicted_count = 0;
     if (verdict != ETA_LEARNT)
         return verdict;
-    eta_features(trip, &f);
-    learn_time(table, trip, &f, duration_s, changes);
+    metres = geo_distance_m(trip->from_lat, trip->from_lng, trip->to_lat, trip->to_lng);
+    learn_time(table, trip, metres, duration_s, changes);
     if (road_m > 0)
-        learn_road(table, trip, &f, road_m, changes);
+        learn_road(table, trip, metres, road_m, changes);
     if (changes != &ignored)
         settle(table, changes);
     return ETA_LEARNT;

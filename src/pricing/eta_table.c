@@ -101,26 +101,57 @@ static void slots_of(const EtaTable *table, uint64_t key, size_t first[2])
     first[1] = (size_t)two * ETA_BUCKET;
 }
 
-EtaEffect *eta_table_find(const EtaTable *table, uint64_t key)
+/* The slot of a key in a bucket, or -1. Without branches: where a key lies can't be foreseen. */
+static int slot_in(const uint64_t *bucket, uint64_t key)
+{
+    int slot = -1;
+
+    for (int s = 0; s < ETA_BUCKET; s++)
+        slot = bucket[s] == key ? s : slot;
+    return slot;
+}
+
+static EtaEffect *find_in(const EtaTable *table, const size_t first[2], uint64_t key)
 {
     const uint64_t *keys = keys_of(table);
-    size_t first[2];
 
-    slots_of(table, key, first);
-    for (int b = 0; b < 2; b++)
-        for (size_t s = first[b]; s < first[b] + ETA_BUCKET; s++)
-            if (keys[s] == key && key != 0)
-                return effects_of(table) + s;
+    for (int b = 0; b < 2 && key != 0; b++) {
+        int slot = slot_in(keys + first[b], key);
+
+        if (slot >= 0)
+            return effects_of(table) + first[b] + slot;
+    }
     return NULL;
 }
 
-void eta_table_prefetch(const EtaTable *table, uint64_t key)
+EtaEffect *eta_table_find(const EtaTable *table, uint64_t key)
 {
     size_t first[2];
 
     slots_of(table, key, first);
-    __builtin_prefetch(keys_of(table) + first[0]);
-    __builtin_prefetch(keys_of(table) + first[1]);
+    return find_in(table, first, key);
+}
+
+/* Keys that are on their way from memory at a time. */
+#define AT_ONCE 64
+
+void eta_table_find_all(const EtaTable *table, const uint64_t *keys, int count, EtaEffect **found)
+{
+    size_t first[AT_ONCE][2];
+
+    for (int from = 0; from < count; from += AT_ONCE) {
+        int some = count - from < AT_ONCE ? count - from : AT_ONCE;
+
+        for (int k = 0; k < some; k++) {
+            slots_of(table, keys[from + k], first[k]);
+            __builtin_prefetch(keys_of(table) + first[k][0]);
+            __builtin_prefetch(keys_of(table) + first[k][1]);
+        }
+        for (int k = 0; k < some; k++) {
+            found[from + k] = find_in(table, first[k], keys[from + k]);
+            __builtin_prefetch(found[from + k]);
+        }
+    }
 }
 
 double eta_table_left(const EtaTable *table, int32_t since, int32_t day)
@@ -137,48 +168,56 @@ double eta_table_weight(const EtaTable *table, const EtaEffect *effect, int32_t 
     return effect->weight * eta_table_left(table, effect->day, day);
 }
 
-/* Where a new key goes: a free slot of the emptier bucket, else that of the least worthy effect. */
-static size_t place_for(const EtaTable *table, const size_t first[2], int32_t day)
+/* The least worthy of two full buckets. */
+static size_t least_worthy(const EtaTable *table, const size_t first[2], int32_t day)
 {
-    const uint64_t *keys = keys_of(table);
-    const EtaEffect *effects = effects_of(table);
-    size_t free_slot[2] = {0, 0}, worst = first[0];
-    int free_count[2] = {0, 0};
+    size_t worst = first[0];
     double least = INFINITY;
     bool fine = false;
 
-    for (int b = 0; b < 2; b++)
-        for (size_t s = first[b]; s < first[b] + ETA_BUCKET; s++) {
-            if (keys[s] == 0) {
-                if (free_count[b]++ == 0)
-                    free_slot[b] = s;
-            } else {
-                double weight = eta_table_weight(table, &effects[s], day);
-                bool detail = (keys[s] & ETA_KEY_FINE) != 0;
+    for (int k = 0; k < 2 * ETA_BUCKET; k++) {
+        size_t s = first[k / ETA_BUCKET] + k % ETA_BUCKET;
+        double weight = eta_table_weight(table, effects_of(table) + s, day);
+        bool detail = (keys_of(table)[s] & ETA_KEY_FINE) != 0;
 
-                if (detail == fine ? weight < least : detail) {
-                    least = weight;
-                    worst = s;
-                    fine = detail;
-                }
-            }
+        if (detail == fine ? weight < least : detail) {
+            least = weight;
+            worst = s;
+            fine = detail;
         }
-    if (free_count[0] + free_count[1] == 0)
-        return worst;
-    return free_slot[free_count[1] > free_count[0]];
+    }
+    return worst;
+}
+
+/* Where a new key goes: into its first bucket, where it is found soonest, until that is half full; then into
+ * the emptier one; then the least worthy effect gives way. */
+static size_t place_for(const EtaTable *table, const size_t first[2], int32_t day)
+{
+    const uint64_t *keys = keys_of(table);
+    size_t place[2] = {0, 0};
+    int room[2] = {0, 0}, b;
+
+    for (int k = 2 * ETA_BUCKET - 1; k >= 0; k--)
+        if (keys[first[k / ETA_BUCKET] + k % ETA_BUCKET] == 0) {
+            place[k / ETA_BUCKET] = first[k / ETA_BUCKET] + k % ETA_BUCKET;
+            room[k / ETA_BUCKET]++;
+        }
+    b = room[0] < ETA_BUCKET / 2 && room[1] > room[0];
+    return room[b] > 0 ? place[b] : least_worthy(table, first, day);
 }
 
 EtaEffect *eta_table_put(EtaTable *table, uint64_t key, int32_t day, uint64_t *evicted)
 {
-    EtaEffect *effect = eta_table_find(table, key);
+    EtaEffect *effect;
     uint64_t *keys = keys_of(table);
     size_t first[2], slot;
 
     if (evicted != NULL)
         *evicted = 0;
+    slots_of(table, key, first);
+    effect = find_in(table, first, key);
     if (effect != NULL)
         return effect;
-    slots_of(table, key, first);
     slot = place_for(table, first, day);
     if (keys[slot] == 0)
         table->used++;

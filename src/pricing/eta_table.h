@@ -59,6 +59,9 @@ extern double eta_table_half_life(const EtaTable *table);   /* days */
 /* The effect under a key, NULL if there is none. Keys are not 0. */
 extern EtaEffect *eta_table_find(const EtaTable *table, uint64_t key);
 
+/* The same for some keys at once, into found[]; memory is waited for once and not for each. */
+extern void eta_table_find_all(const EtaTable *table, const uint64_t *keys, int count, EtaEffect **found);
+
 /*
  * The effect under a key, made (all zero but for `day`) if there is none. When both its buckets are full the
  * least worthy effect as of `day` gives way and its key is stored in *evicted; else *evicted becomes 0
@@ -83,8 +86,5 @@ extern double eta_table_left(const EtaTable *table, int32_t since, int32_t day);
 
 /* What is left of an effect's weight on a day. */
 extern double eta_table_weight(const EtaTable *table, const EtaEffect *effect, int32_t day);
-
-/* Brings keys that will be looked for soon into the cache. */
-extern void eta_table_prefetch(const EtaTable *table, uint64_t key);
 
 #endif
