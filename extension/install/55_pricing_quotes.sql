@@ -199,3 +199,105 @@ GRANT EXECUTE ON FUNCTION hail.estimate_fare(text, float8, float8, float8, float
 GRANT EXECUTE ON FUNCTION hail.create_quote(uuid, float8, float8, float8, float8, text),
         hail.create_quotes(uuid, float8, float8, float8, float8, text[]), hail.requote(uuid)
     TO hail_customer, hail_admin;
+
+-- Why this price
+
+CREATE FUNCTION hail.readable_quote(quote_id uuid) RETURNS hail.quotes
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    role text := hail.current_role_name();
+    quote hail.quotes;
+BEGIN
+    PERFORM hail.require_anybody();
+    IF role NOT IN ('customer', 'admin', 'analyst') THEN
+        PERFORM hail.fail('forbidden', 'only customers, administrators and analysts see quotes');
+    END IF;
+    SELECT * INTO quote FROM hail.quotes q
+    WHERE q.id = readable_quote.quote_id AND (role <> 'customer' OR q.customer_id = hail.current_subject());
+    IF NOT FOUND THEN
+        PERFORM hail.fail('not_found', 'there is no such quote', 'quote_id');
+    END IF;
+    RETURN quote;
+END
+$$;
+COMMENT ON FUNCTION hail.readable_quote(uuid) IS
+'A quote, all of it, for its customer, administrators and analysts; error not_found or forbidden. Internal.';
+
+CREATE FUNCTION hail.multipliers_in_words(quote hail.quotes) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+RETURN concat_ws(', ', CASE WHEN quote.surge <> 1 THEN 'high demand x ' || quote.surge END,
+                 CASE WHEN quote.time_multiplier <> 1 THEN 'time of day x ' || quote.time_multiplier END,
+                 CASE WHEN quote.event_multiplier <> 1 THEN 'event x ' || quote.event_multiplier END,
+                 CASE WHEN quote.variant_multiplier <> 1 THEN 'other adjustments' END);
+COMMENT ON FUNCTION hail.multipliers_in_words(hail.quotes) IS
+'What multiplies the price of a quote, as customers are told it. Internal.';
+
+CREATE FUNCTION hail.quote_parts(quote hail.quotes) RETURNS TABLE (name text, amount bigint, explanation text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT p.name, p.amount, p.explanation
+    FROM (VALUES
+        (1, 'base', quote.base_amount, 'for every trip'),
+        (2, 'distance', quote.distance_amount, format('%s km by road', round(quote.distance_m / 1000.0, 2))),
+        (3, 'time', quote.time_amount, format('%s min, as expected', round(quote.duration_s / 60.0, 1))),
+        (4, 'multipliers', quote.multiplier_amount, hail.multipliers_in_words(quote)),
+        (5, 'minimum', quote.minimum_amount, 'up to the least that a trip costs'),
+        (6, 'booking_fee', quote.booking_fee, CASE WHEN cardinality(quote.stops) > 4
+            THEN format('with %s stops on the way', cardinality(quote.stops) / 2 - 2) ELSE 'for every booking' END),
+        (7, 'rounding', quote.rounding_amount, 'to a round price')) AS p (n, name, amount, explanation)
+    WHERE p.amount <> 0 OR p.n = 1
+    ORDER BY p.n;
+END;
+COMMENT ON FUNCTION hail.quote_parts(hail.quotes) IS 'The amounts of a quote that add up to its total, in words. Internal.';
+
+CREATE FUNCTION hail.quote_rules(quote hail.quotes) RETURNS TABLE (name text, amount bigint, explanation text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT r.name, r.amount, r.explanation
+    FROM (VALUES
+        (1, 'valid_until', NULL::bigint, to_char(quote.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')),
+        (2, 'waiting', quote.waiting_per_minute, format('for each begun minute at the pickup beyond %s s', quote.waiting_free_s)),
+        (3, 'waiting_at_most', quote.waiting_max, 'however long it takes'),
+        (4, 'cancellation', quote.cancellation_fee, 'when cancelled late')) AS r (n, name, amount, explanation)
+    WHERE r.amount IS NULL OR r.amount <> 0 AND (r.n NOT IN (2, 3) OR quote.waiting_per_minute <> 0 AND quote.waiting_max <> 0)
+    ORDER BY r.n;
+END;
+COMMENT ON FUNCTION hail.quote_rules(hail.quotes) IS 'What a quote says beside its price, in words. Internal.';
+
+CREATE FUNCTION hail.quote_inputs(quote hail.quotes, with_person boolean) RETURNS TABLE (name text, explanation text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT i.name, i.explanation
+    FROM (SELECT c.key AS name, c.value AS explanation
+          FROM jsonb_each_text(to_jsonb(quote) - '{id,total,base_amount,distance_amount,time_amount,multiplier_amount,minimum_amount,booking_fee,rounding_amount}'::text[]) c
+          UNION ALL
+          SELECT 'region', (SELECT r.code FROM hail.regions r WHERE r.id = quote.region_id)
+          UNION ALL
+          SELECT 'variant', (SELECT e.name || '/' || v.name FROM hail.experiment_variants v JOIN hail.experiments e ON e.id = v.experiment_id
+                             WHERE v.id = quote.variant_id)) i
+    WHERE i.explanation IS NOT NULL
+      AND (with_person OR i.name NOT IN ('customer_id', 'pickup_lat', 'pickup_lng', 'dropoff_lat', 'dropoff_lng', 'stops'))
+    ORDER BY i.name COLLATE "C";
+END;
+COMMENT ON FUNCTION hail.quote_inputs(hail.quotes, boolean) IS
+'Everything that made a quote, by column; without with_person nothing that tells whose it is. Internal.';
+
+CREATE FUNCTION hail.explain_quote(quote_id uuid)
+RETURNS TABLE (line integer, kind text, name text, amount bigint, explanation text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 12 SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    role text := hail.current_role_name();
+    quote hail.quotes := hail.readable_quote(quote_id);
+BEGIN
+    RETURN QUERY
+    SELECT (row_number() OVER ())::integer, l.*
+    FROM (SELECT 'part', p.name, p.amount, p.explanation FROM hail.quote_parts(quote) p
+          UNION ALL SELECT 'total', 'total', quote.total, quote.currency
+          UNION ALL SELECT 'rule', r.name, r.amount, r.explanation FROM hail.quote_rules(quote) r
+          UNION ALL SELECT 'input', i.name, NULL, i.explanation FROM hail.quote_inputs(quote, role = 'admin') i
+                    WHERE role <> 'customer') l;
+END
+$$;
+COMMENT ON FUNCTION hail.explain_quote(uuid) IS
+'Why a quote has its price: the parts (kind part) add up to the total; rules tell what may be added to it. Amounts in minor units. For its customer, administrators and analysts; the latter two also see everything it was made from (kind input), analysts nothing that tells whose it is. Errors: not_found.';
+GRANT EXECUTE ON FUNCTION hail.explain_quote(uuid) TO hail_customer, hail_admin, hail_analyst;
