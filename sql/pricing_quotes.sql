@@ -47,8 +47,8 @@ SELECT hail.issue_token(:'ida', '2 days') AS ida_token, hail.issue_token(:'bob',
 SELECT hail.set_clock('2013-11-20 17:30+00');
 BEGIN;
 SELECT base, waiting_max FROM hail.set_fare('quotes', 'xl', 100, 350, 50, 1500, 1700, booking_fee => 130, cancellation_fee => 500, waiting_per_minute => 20, waiting_max => 600);
-INSERT INTO hail.surge_cells (region_id, cell, demand, supply, multiplier, updated_at)
-SELECT r.id, hail.hexagon_cell(-50, -30, r.hexagon_size_m), 1, 1, 1.5, hail.clock() FROM hail.regions r WHERE r.code = 'quotes';
+INSERT INTO hail.surge_cells (region_id, cell, multiplier, updated_at)
+SELECT r.id, hail.hexagon_cell(-50, -30, r.hexagon_size_m), 1.5, hail.clock() FROM hail.regions r WHERE r.code = 'quotes';
 SELECT id AS explained FROM hail.create_quote(:'ida', -50, -30, -50 + 2 * :one_km, -30, 'xl') \gset
 DELETE FROM hail.surge_cells c USING hail.regions r WHERE r.id = c.region_id AND r.code = 'quotes';
 COMMIT;
@@ -166,8 +166,8 @@ SELECT state FROM hail.cancel_trip((SELECT id FROM hail.trips WHERE quote_id = :
 
 -- Surge: up to half again the quote holds; beyond, another quote is needed, which hail.requote() makes.
 CREATE FUNCTION pg_temp.surge(to_multiplier numeric) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO hail.surge_cells (region_id, cell, demand, supply, multiplier, updated_at)
-    SELECT r.id, hail.hexagon_cell(-50, -30, r.hexagon_size_m), 1, 1, to_multiplier, hail.clock() FROM hail.regions r WHERE r.code = 'quotes'
+    INSERT INTO hail.surge_cells (region_id, cell, multiplier, updated_at)
+    SELECT r.id, hail.hexagon_cell(-50, -30, r.hexagon_size_m), to_multiplier, hail.clock() FROM hail.regions r WHERE r.code = 'quotes'
     ON CONFLICT (region_id, cell) DO UPDATE SET multiplier = to_multiplier $$;
 BEGIN;
 SELECT pg_temp.surge(1.2);
@@ -201,7 +201,7 @@ SELECT explanation FROM hail.explain_quote(:'job') WHERE name IN ('distance', 'b
 \set seed 0.2013
 SELECT setseed(:seed), :seed AS seed;
 BEGIN;
-UPDATE hail.regions SET timezone = 'America/Sao_Paulo', distance_factor = 1.37, speed_kmh = 23 WHERE code = 'quotes';
+UPDATE hail.regions SET timezone = 'America/Sao_Paulo', distance_factor = 1.37, speed_kmh = 23, hexagon_size_m = 5000 WHERE code = 'quotes';
 SELECT hail.set_clock('2014-02-01 00:00+00');
 DO $$
 DECLARE
@@ -220,10 +220,9 @@ BEGIN
     SELECT place.id, 'random ' || n, ST_Difference(ST_Buffer(ST_SetSRID(ST_MakePoint(-30 + p.x, -50 + p.y), 4326), 0.3), ST_Buffer(ST_SetSRID(ST_MakePoint(-30 + p.x, -50 + p.y), 4326), 0.1)),
            tstzrange(p.since, p.since + interval '12 days', (ARRAY['[)', '(]', '[]', '()'])[1 + n % 4]), (50 + floor(random() * 200)) / 100
     FROM generate_series(1, 12) n, LATERAL (SELECT random() - 0.5 + 0 * n AS x, random() - 0.5 AS y, '2014-02-01 00:00+00'::timestamptz + random() * interval '25 days' AS since) p;
-    INSERT INTO hail.surge_cells (region_id, cell, demand, supply, multiplier, updated_at)
-    SELECT DISTINCT ON (cell) place.id, hail.hexagon_cell(-50.5 + random(), -30.5 + random(), 5000) AS cell, 1, 1, 1 + floor(random() * 200) / 100, hail.clock()
+    INSERT INTO hail.surge_cells (region_id, cell, multiplier, updated_at)
+    SELECT DISTINCT ON (cell) place.id, hail.hexagon_cell(-50.5 + random(), -30.5 + random(), 5000) AS cell, 1 + floor(random() * 200) / 100, hail.clock()
     FROM generate_series(1, 400);
-    UPDATE hail.regions SET hexagon_size_m = 5000 WHERE id = place.id;
     PERFORM hail.start_experiment((hail.create_experiment('quotes-random', ARRAY[('control', true, 3000, 1), ('cheap', false, 2500, 0.87), ('dear', false, 2000, 1.13)]::hail.variant_input[], 'quotes')).name);
 END
 $$;
