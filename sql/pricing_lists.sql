@@ -108,6 +108,16 @@ SELECT hail.set_clock('2013-11-20 12:00+00');
 SELECT effective FROM hail.cancel_fare(:'next');
 SELECT status, base, effective_from, effective_to FROM hail.list_fares('tariff', 'economy') WHERE status <> 'withdrawn';
 
+-- An end that was set for a class stays its end when its prices change before it, and when that is withdrawn again.
+SELECT effective FROM hail.set_fare('tariff', 'premium', 100, 0, 0, 0, 0);
+SELECT effective FROM hail.end_fare('tariff', 'premium', '2013-12-31 00:00+00');
+SELECT effective, ended_at IS NOT NULL AS end_set FROM hail.set_fare('tariff', 'premium', 200, 0, 0, 0, 0);
+SELECT id AS later, effective, ended_at IS NOT NULL AS end_set
+FROM hail.set_fare('tariff', 'premium', 300, 0, 0, 0, 0, effective_from => '2013-12-24 00:00+00') \gset
+SELECT base, status, effective_from, effective_to, ended_at IS NOT NULL AS end_set FROM hail.list_fares('tariff', 'premium');
+SELECT effective FROM hail.cancel_fare(:'later');
+SELECT base, status, effective_from, effective_to, ended_at IS NOT NULL AS end_set FROM hail.list_fares('tariff', 'premium') WHERE status <> 'withdrawn';
+
 -- Time-of-day rules.
 SELECT pg_temp.refusal(format('SELECT hail.add_time_rule(%s)', args))
 FROM unnest(ARRAY['''tariff'', '''', ''07:00'', ''09:00'', 1.2', '''tariff'', ''r'', NULL, ''09:00'', 1.2', '''tariff'', ''r'', ''24:00'', ''09:00'', 1.2',

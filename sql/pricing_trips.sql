@@ -230,6 +230,8 @@ SELECT state FROM hail.cancel_trip(:'trip', 'customer');
 CREATE FUNCTION pg_temp.try(call text) RETURNS text LANGUAGE sql AS
 $$ SELECT split_part(replace(pg_temp.refusal(call), 'no error', 'done'), ' | ', 1) $$;
 CREATE TEMP TABLE outcomes (n integer, what text, outcome text);
+SELECT multiplier FROM hail.add_time_rule('rides', 'always', '00:00', '24:00', 1.37);
+SELECT multiplier FROM hail.create_event_area('rides', 'fair', 0.93, NULL, hail.clock() + '10 days', lat => 0, lng => 151, radius_m => 500);
 SELECT setseed(0.20131118);
 DO $$
 DECLARE
@@ -241,7 +243,7 @@ DECLARE
 BEGIN
     FOR n IN 1..50 LOOP
         IF random() < 0.3 THEN
-            PERFORM pg_temp.fund('Wil', (random() * 15000)::bigint + 1);
+            PERFORM pg_temp.fund('Wil', (random() * 25000)::bigint + 1);
         END IF;
         PERFORM hail.set_availability(pg_temp.who('Dan'), true, 0, 151.001);
         quote := (hail.create_quote(pg_temp.who('Wil'), 0, 151, 0.01 + random() * 0.2, 151, 'economy')).id;
@@ -257,7 +259,7 @@ BEGIN
             EXIT WHEN trip.state IN ('cancelled', 'completed');
             IF what = 'redirect' THEN
                 CONTINUE WHEN random() < 0.5;
-                expected := CASE WHEN random() < 0.9 THEN 1000000 ELSE 1600 END;
+                expected := CASE WHEN random() < 0.75 THEN 1000000 ELSE 1600 END;
                 INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.change_destination(%L, %s, %s, %s)', trip.id, random() * 0.2,
                     151 + random() * 0.2, expected)));
             ELSIF what = 'arrive' THEN

@@ -211,7 +211,7 @@ BEGIN ATOMIC
     -- One that begins at the very same time has never been in force before; it is kept, but counts no more.
     UPDATE hail.fares f SET effective = 'empty', withdrawn_from = lower(f.effective), ended_at = moment, ended_by = hail.current_subject()
     WHERE f.region_id = close_fares.region_id AND f.service_class = close_fares.service_class AND lower(f.effective) = start;
-    UPDATE hail.fares f SET effective = tstzrange(lower(f.effective), start)
+    UPDATE hail.fares f SET effective = tstzrange(lower(f.effective), start), ended_at = NULL, ended_by = NULL
     WHERE f.region_id = close_fares.region_id AND f.service_class = close_fares.service_class AND f.effective @> start;
 END;
 COMMENT ON FUNCTION hail.close_fares(smallint, text, timestamptz, timestamptz) IS
@@ -230,6 +230,7 @@ DECLARE
     place hail.regions;
     moment timestamptz;
     start timestamptz;
+    replaced hail.fares;
     fare hail.fares;
 BEGIN
     PERFORM hail.require_admin();
@@ -267,15 +268,24 @@ BEGIN
     IF effective_from IS NULL AND NOT EXISTS (SELECT FROM hail.fares f WHERE f.region_id = place.id AND f.service_class = fare.service_class) THEN
         start := '-infinity';
     END IF;
+    SELECT * INTO replaced FROM hail.fares f
+    WHERE f.region_id = place.id AND f.service_class = fare.service_class AND f.effective @> start;
     PERFORM hail.close_fares(place.id, service_class, moment, start);
-    fare.effective := tstzrange(start, (SELECT coalesce(min(lower(f.effective)), 'infinity') FROM hail.fares f
-        WHERE f.region_id = place.id AND f.service_class = fare.service_class AND lower(f.effective) > start));
+    -- An end that somebody has set for the class stays its end.
+    IF replaced.ended_at IS NOT NULL THEN
+        fare.ended_at := replaced.ended_at;
+        fare.ended_by := replaced.ended_by;
+        fare.effective := tstzrange(start, upper(replaced.effective));
+    ELSE
+        fare.effective := tstzrange(start, (SELECT coalesce(min(lower(f.effective)), 'infinity') FROM hail.fares f
+            WHERE f.region_id = place.id AND f.service_class = fare.service_class AND lower(f.effective) > start));
+    END IF;
     INSERT INTO hail.fares SELECT (fare).*;
     RETURN fare;
 END
 $$;
 COMMENT ON FUNCTION hail.set_fare(text, text, bigint, bigint, bigint, bigint, integer, bigint, bigint, bigint, timestamptz, bigint, integer, bigint, bigint) IS
-'New price list of a class in a region, from effective_from (NULL: now; the first of a class: ever since) until the next one that is already planned; the one in force then ends there. Amounts in minor units of the region''s currency, commission in basis points; rounding of totals (NULL: the currency''s, hail.currencies); stop_fee for each stop of a job beyond two; waiting_per_minute for each begun minute at the pickup beyond waiting_free_s seconds, at most waiting_max. Quotes keep the price they were made with. Administrators. Errors: invalid_value (names the argument), not_found (region), unknown_class.';
+'New price list of a class in a region, from effective_from (NULL: now; the first of a class: ever since) until the next one that is already planned, or the end that hail.end_fare() has set for the class; the one in force then ends there. Amounts in minor units of the region''s currency, commission in basis points; rounding of totals (NULL: the currency''s, hail.currencies); stop_fee for each stop of a job beyond two; waiting_per_minute for each begun minute at the pickup beyond waiting_free_s seconds, at most waiting_max. Quotes keep the price they were made with. Administrators. Errors: invalid_value (names the argument), not_found (region), unknown_class.';
 
 CREATE FUNCTION hail.end_fare(region text, service_class text, at timestamptz DEFAULT NULL) RETURNS hail.fares
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -329,7 +339,8 @@ BEGIN
     UPDATE hail.fares f SET effective = 'empty', withdrawn_from = lower(f.effective), ended_at = moment, ended_by = hail.current_subject()
     WHERE f.id = fare_id;
     -- What it would have ended goes on as if it had never been planned, unless an end was set for it.
-    UPDATE hail.fares f SET effective = tstzrange(lower(f.effective), upper(planned.effective))
+    UPDATE hail.fares f SET effective = tstzrange(lower(f.effective), upper(planned.effective)), ended_at = planned.ended_at,
+           ended_by = planned.ended_by
     WHERE f.region_id = planned.region_id AND f.service_class = planned.service_class
       AND upper(f.effective) = lower(planned.effective) AND f.ended_at IS NULL;
     SELECT * INTO planned FROM hail.fares f WHERE f.id = fare_id;
