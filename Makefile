@@ -7,7 +7,7 @@ PGXS_MAKE = $(MAKE) --no-print-directory -s -f pgxs.mk
 SUITES = unit regress isolation worker standby stress http dump crash storm replay
 SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -w "$$($(PG_CONFIG) --pkglibdir 2>/dev/null || echo /)" ] || echo sudo)
 
-.PHONY: all help build install demo run stop roads check $(SUITES:%=check-%) storm bench asan format lint clean packages-%
+.PHONY: all help build install demo run stop roads check $(SUITES:%=check-%) storm bench compare surge-day asan format lint clean packages-%
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ bench: packages-bench install ## benchmarks against peers (BENCH=live runs one g
 
 compare: packages-test install ## the same trips under each strategy, one table (STRATEGIES=, SCENARIO=, DRIVERS=, ACCEPT=, SEED=)
 	@test/replay/compare $(STRATEGIES)
+
+surge-day: packages-test install ## a day of real pickups through the engine: docs/surge_day.svg, build/surge_day.geojson (DAY=, SEED=, SPARE=, HAIL_DATA=)
+	@PICTURE=docs/surge_day.svg test/replay/surge_day
 
 asan: packages-test ## the unit tests and the front under AddressSanitizer and UBSan
 	@scripts/asan.sh
