@@ -2,6 +2,12 @@
 SELECT hail.set_clock('2024-05-06 10:00+00', 0);
 SELECT hail.create_region('gridport', 'Gridport', 'EUR', 'UTC', public.ST_MakeEnvelope(-40.15, 29.90, -39.85, 30.10, 4326));
 SELECT hail.load_sample_fares('gridport');
+-- Price lists planned, withdrawn and ended, a rule, an event.
+SELECT hail.set_fare('gridport', 'xl', 2500, 600, 80, 3500, 1700, effective_from => '2024-06-01 00:00+00', waiting_per_minute => 50, waiting_max => 500);
+SELECT hail.cancel_fare((hail.set_fare('gridport', 'xl', 2600, 600, 80, 3500, 1700, effective_from => '2024-07-01 00:00+00')).id);
+SELECT hail.end_fare('gridport', 'premium', '2024-08-01 00:00+00');
+SELECT hail.add_time_rule('gridport', 'sunday', '00:00', '24:00', 1.1, '{7}');
+SELECT hail.create_event_area('gridport', 'fair', 1.5, '2024-06-01 00:00+00', '2024-06-02 00:00+00', lat => 30, lng => -40, radius_m => 500);
 SELECT hail.register_user('+88810000000' || n, 'Customer ' || n, 'customer') FROM generate_series(1, 3) n;
 SELECT hail.register_user('+88820000000' || n, 'Driver ' || n, 'driver') FROM generate_series(1, 3) n;
 SELECT hail.register_driver(id, 'gridport', ARRAY['economy']) FROM hail.users WHERE role = 'driver';
