@@ -44,4 +44,23 @@ SELECT hail.get_event_area(NULL);
 -- What a statement has just changed is read by the same statement
 SELECT f.status, f.base FROM hail.set_fare('reads', 'economy', 777, 1, 1, 1, 0) s, LATERAL hail.get_fare(s.id) f;
 SELECT a.status FROM hail.end_event_area((SELECT event_id FROM made)) e, LATERAL hail.get_event_area(e.id) a;
+
+-- Surge settings: as they are, and each change on record, page by page
+SELECT * FROM hail.surge_control('reads');
+SELECT mode, cap FROM hail.set_surge('reads', 'frozen', 2.5, 'a quiet day');
+SELECT mode, cap FROM hail.set_surge('reads', 'on');
+SELECT region_code, mode, cap, changed_at, reason FROM hail.surge_control('reads');
+SELECT (l.change).mode, (l.change).cap, (l.change).reason, l.region_code, l.next_cursor IS NOT NULL AS more
+FROM hail.list_surge_changes('reads', 1) l;
+SELECT (l.change).mode, (l.change).cap, (l.change).reason, l.next_cursor IS NOT NULL AS more
+FROM hail.list_surge_changes('reads', 1, (SELECT next_cursor FROM hail.list_surge_changes('reads', 1))) l;
+SELECT hail.list_surge_changes('reads', 1, 'x');
+SELECT hail.list_surge_changes(NULL, 1, (SELECT next_cursor FROM hail.list_surge_changes('reads', 1)));
+SELECT hail.list_surge_changes('nowhere');
+SELECT hail.list_surge_history('reads', '2013-11-20', '2013-11-21', NULL, NULL, 0);
+SELECT hail.list_surge_history('reads', '2013-11-20', 'infinity');
+SELECT hail.list_surge_history(NULL, '2013-11-20', '2013-11-21');
+SELECT count(*) FROM hail.list_surge_history('reads', '2013-11-20', '2013-11-21', 52.5, 13.4);
+BEGIN; SELECT pg_temp.as_person('carl'); SELECT hail.surge_control('reads'); ROLLBACK;
+BEGIN; SELECT pg_temp.as_person('ann'); SELECT mode FROM hail.surge_control('reads'); ROLLBACK;
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

@@ -13,6 +13,7 @@ extern const Route live_routes[];
 extern const Route geofence_routes[];
 extern const Route history_routes[];
 extern const Route pricing_routes[];
+extern const Route pricing_surge_routes[];
 extern const Route pricing_admin_routes[];
 extern const Route dispatch_routes[];
 extern const Route job_routes[];

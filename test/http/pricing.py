@@ -25,7 +25,7 @@ def surge(w, multiplier, place=PICKUP):
         AND cell = (SELECT (hail.hexagon_at({place['lat']}, {place['lng']}, r.hexagon_size_m)).cell FROM hail.regions r
                     WHERE r.code = 'cairo')"""
     w.psql(f"""DELETE FROM hail.surge_cells WHERE {where};
-        INSERT INTO hail.surge_cells (region_id, cell, demand, supply, multiplier, updated_at)
+        INSERT INTO hail.surge_cells (region_id, cell, requests, supply, multiplier, updated_at)
         SELECT r.id, (hail.hexagon_at({place['lat']}, {place['lng']}, r.hexagon_size_m)).cell, 40, 10, {multiplier}, hail.clock()
         FROM hail.regions r WHERE r.code = 'cairo'""")
     try:

@@ -242,7 +242,7 @@ def _(w):
     check(seen >= 20, seen)
 
 
-SAMPLE = {"lat": 30.05, "lng": 31.24, "fromLat": 30.05, "fromLng": 31.24, "toLat": 30.1, "toLng": 31.3,
+SAMPLE = {"region": "cairo", "lat": 30.05, "lng": 31.24, "fromLat": 30.05, "fromLng": 31.24, "toLat": 30.1, "toLng": 31.3,
           "fromTime": "2030-01-01T00:00:00Z", "toTime": "2030-01-02T00:00:00Z"}
 
 
@@ -262,3 +262,79 @@ def sample(schema):
     if kind == "boolean":
         return True
     return {"uuid": str(uuid.uuid4()), "date-time": "2030-01-01T00:00:00Z"}.get(schema.get("format"), "x" * schema.get("minLength", 5))
+
+
+def follow(person, path):
+    """All pages of changes from a path on, along their Link headers."""
+    rows = []
+    while path:
+        answer = person.get(path)
+        equal(answer.status, 200, answer)
+        rows += answer.data["changes"]
+        link = answer.headers["Link"]
+        equal(link is not None, answer.data["hasMore"], answer)
+        path = link and link[link.index("<") + 1:link.index(">")]
+    return rows
+
+
+@test("the surge of a region is capped, frozen and switched by an administrator, each time on record")
+def _(w):
+    analyst, path = w.person("analyst"), "pricing/surge/cairo"
+    before = analyst.get(path)
+    equal((before.status, before.data["mode"], before.data["cap"], before.data["changedBy"]), (200, "on", 3.0, None), before)
+    raised = w.admin.call("PUT", path, {"cap": 4.5, "reason": "new year's eve"})
+    equal((raised.status, raised.data["cap"], raised.data["reason"]), (200, 4.5, "new year's eve"), raised)
+    equal(analyst.get(path).data, raised.data)
+    equal(w.admin.call("PUT", path, {"mode": "frozen", "quoteWeight": 0}).data["mode"], "frozen")
+    equal(w.admin.call("PUT", path, {"mode": "on", "cap": 3, "quoteWeight": 0.2}).data["cap"], 3.0)
+    log = follow(analyst, "pricing/surge/changes?region=cairo&limit=2")
+    equal([(r["mode"], r["cap"], r["quoteWeight"]) for r in log], [("on", 3.0, 0.2), ("frozen", 4.5, 0.0), ("on", 4.5, 0.2)])
+    equal({r["changedBy"] for r in log}, {w.admin.id})
+    equal(follow(analyst, "pricing/surge/changes?limit=3"), log)
+
+
+@test("surge settings out of bounds are refused by field and change nothing")
+def _(w):
+    path = "pricing/surge/cairo"
+    before = w.admin.get(path).data
+    for body, *fields in (({}, "mode"), ({"mode": "up"}, "mode"), ({"cap": 0.9}, "cap"), ({"cap": 10.1}, "cap"), ({"cap": 2.001}, "cap"),
+                          ({"cap": 5}, "reason"), ({"quoteWeight": 2, "neighbourWeight": -1}, "quoteWeight", "neighbourWeight"),
+                          ({"cap": "3", "reason": ""}, "cap", "reason"), ({"multiplier": 2}, "multiplier")):
+        refused(w.admin.call("PUT", path, body), 400, "invalid_value", *fields)
+    refused(w.admin.call("PUT", "pricing/surge/nowhere", {"mode": "off"}), 404, "not_found", "region")
+    refused(w.admin.get("pricing/surge/nowhere"), 404, "not_found", "region")
+    equal(w.admin.get(path).data, before)
+    for person in (w.customer(), w.person("driver"), w.person("analyst")):
+        refused(person.call("PUT", path, {"mode": "off"}), 403, "forbidden")
+    equal(w.admin.get(path).data, before)
+
+
+@test("operators see why a surge is what it is and what it was, page by page")
+def _(w):
+    analyst, place = w.person("analyst"), f"lat={PICKUP['lat']}&lng={PICKUP['lng']}"
+    why = analyst.get(f"pricing/surge/explain?{place}")
+    equal((why.status, why.data["region"], why.data["multiplier"], why.data["mode"]), (200, "cairo", 1.0, "on"), why)
+    check({"requests", "supply", "smoothedRatio", "target", "heldUntil", "explanation"} <= set(why.data), why)
+    refused(analyst.get("pricing/surge/explain?lat=0&lng=0"), 400, "outside_service_area")
+    for minute in range(5):
+        w.psql(f"""INSERT INTO hail.surge_history (region_id, cell, at, hexagon_size_m, old_multiplier, new_multiplier, requests, lookers,
+                supply, ratio, cause)
+            SELECT r.id, (hail.hexagon_at({PICKUP['lat']} + d.moved, {PICKUP['lng']}, r.hexagon_size_m)).cell,
+                '2030-01-01'::timestamptz + {minute} * interval '1 minute', r.hexagon_size_m, 1, 1.1, {minute}, 0, 1, 1.2, 'tick'
+            FROM hail.regions r, (VALUES (0), (0.1), (0.2)) d (moved) WHERE r.code = 'cairo'""")
+    span = "pricing/surge/history?region=cairo&fromTime=2030-01-01T00:00:00Z&toTime=2030-01-02T00:00:00Z"
+    rows = follow(analyst, span + "&limit=2")
+    equal([r["requests"] for r in rows], [4] * 3 + [3] * 3 + [2] * 3 + [1] * 3 + [0] * 3)
+    equal(len({(r["cell"], r["at"]) for r in rows}), 15)
+    equal(rows, follow(analyst, span + "&limit=100"))
+    here = follow(analyst, f"{span}&{place}&limit=3")
+    equal(([r["requests"] for r in here], len({r["cell"] for r in here})), ([4, 3, 2, 1, 0], 1))
+    check(abs(here[0]["centre"]["lat"] - PICKUP["lat"]) < 0.02, here[0])
+    cursor = analyst.get(span + "&limit=2").data["nextCursor"]
+    for path, field in ((f"{span}&{place}&cursor={cursor}", "cursor"), (span + "&cursor=x", "cursor"), (span + "&limit=0", "limit"),
+                        (span + "&lat=30", "lng"), (span + "&lng=31&lat=x", "lat"), (span.replace("2030-01-02", "2030-02-02"), "toTime"),
+                        (span.replace("2030-01-02", "2029-02-02"), "toTime"), ("pricing/surge/history?region=cairo", None)):
+        answer = refused(analyst.get(path), 400, "invalid_value")
+        equal(answer.fields, [field] if field else ["fromTime", "toTime"], path)
+    refused(analyst.get(span.replace("cairo", "nowhere")), 404, "not_found", "region")
+    refused(analyst.get("pricing/surge/changes?cursor=" + "A" * 43), 400, "invalid_value", "cursor")
