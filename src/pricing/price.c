@@ -242,19 +242,58 @@ int price_find_classes(const PriceTrip *trip, ArrayType *codes, const char *fiel
     return count;
 }
 
-int price_pickup_eta(const PriceTrip *trip, const BookClass *class)
+/* Room for the nearest drivers of all classes: most often each class that is asked for is among them. */
+#define NEAREST_DRIVERS 8
+
+static int find_drivers(const PriceTrip *trip, int class_id, int max, LiveHit *hits)
 {
     LiveSearch search = {.lat = lat(&trip->places, 0),
                          .lng = lng(&trip->places, 0),
-                         .class_id = class->id,
+                         .class_id = class_id,
                          .radius_m = hail_pickup_eta_radius_m,
                          .area_mask = LIVE_ANY_AREA,
-                         .max_results = 1,
-                         .brief = true};
-    LiveHit nearest;
+                         .max_results = max};
 
-    if (live_warming() || live_search(&search, &nearest) == 0)
-        return -1;
-    return eta_pickup(trip->region->id, nearest.lat, nearest.lng, search.lat, search.lng, trip->at)
+    return live_search(&search, hits);
+}
+
+/* The first of the hits, nearest first, that serves a class; -1: none does. */
+static int nearest_of_class(const LiveHit *hits, int count, int class_id)
+{
+    for (int i = 0; i < count; i++)
+        if (hits[i].class_mask >> class_id & 1)
+            return i;
+    return -1;
+}
+
+static int seconds_to_pickup(const PriceTrip *trip, const LiveHit *driver)
+{
+    return eta_pickup(trip->region->id, driver->lat, driver->lng, lat(&trip->places, 0),
+                      lng(&trip->places, 0), trip->at)
         .duration_s;
+}
+
+void price_pickup_etas(const PriceTrip *trip, const BookClass *const *classes, int count, int *seconds)
+{
+    LiveHit near[NEAREST_DRIVERS], alone;
+    int known[NEAREST_DRIVERS], found = 0;
+
+    for (int i = 0; i < count; i++)
+        seconds[i] = -1;
+    if (live_warming())
+        return;
+    if (count > 1)
+        found = find_drivers(trip, -1, NEAREST_DRIVERS, near);
+    for (int i = 0; i < NEAREST_DRIVERS; i++)
+        known[i] = -1;
+    for (int i = 0; i < count; i++) {
+        int driver = nearest_of_class(near, found, classes[i]->id);
+
+        if (driver >= 0)
+            seconds[i] = known[driver] =
+                known[driver] >= 0 ? known[driver] : seconds_to_pickup(trip, &near[driver]);
+        else if ((count == 1 || found == NEAREST_DRIVERS) &&
+                 find_drivers(trip, classes[i]->id, 1, &alone) == 1)
+            seconds[i] = seconds_to_pickup(trip, &alone);
+    }
 }

@@ -69,8 +69,9 @@ extern int price_find_classes(const PriceTrip *trip, ArrayType *codes, const cha
 /* The class of a code; error unknown_class. NULL is no class. */
 extern const BookClass *price_find_class(const char *code, const char *field);
 
-/* Seconds until the nearest available driver of a class could be at the pickup; -1: none is within
+/* Seconds until the nearest available driver of each class could be at the pickup; -1: none is within
  * hail.pickup_eta_radius, or the live index is being rebuilt (a price must not fail for that). */
-extern int price_pickup_eta(const PriceTrip *trip, const BookClass *class);
+extern void price_pickup_etas(const PriceTrip *trip, const BookClass *const *classes, int count,
+                              int *seconds);
 
 #endif

@@ -75,12 +75,12 @@ static const pg_uuid_t *who_would_pay(const HailActor *actor)
     return actor->role == HAIL_ROLE_CUSTOMER ? &actor->subject : NULL;
 }
 
-/* The columns of hail.fare for a price. */
-static void fare_row(const PriceTrip *trip, const Price *price, bool admin, Datum *values, bool *nulls)
+/* The columns of hail.fare for a price; pickup_eta_s below 0: no driver. */
+static void fare_row(const PriceTrip *trip, const Price *price, int pickup_eta_s, bool admin, Datum *values,
+                     bool *nulls)
 {
     const BookFare *fare = price->fare;
     const FareAmounts *amounts = &price->amounts;
-    int pickup_eta_s = price_pickup_eta(trip, fare->class);
     Datum columns[FARE_COLUMNS] = {CStringGetTextDatum(trip->region->code),
                                    CStringGetTextDatum(fare->class->code),
                                    Int32GetDatum(trip->way.distance_m),
@@ -119,8 +119,10 @@ static void fare_row(const PriceTrip *trip, const Price *price, bool admin, Datu
 Datum hail_estimate_fare(PG_FUNCTION_ARGS)
 {
     HailActor actor = hail_require_actor();
+    const BookClass *class;
     PriceTrip trip;
     Price price;
+    int pickup_eta_s;
     TupleDesc desc;
     Datum values[FARE_COLUMNS];
     bool nulls[FARE_COLUMNS];
@@ -128,8 +130,10 @@ Datum hail_estimate_fare(PG_FUNCTION_ARGS)
     if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != FARE_COLUMNS)
         elog(ERROR, "estimate_fare returns a hail.fare");
     price_trip(&trip, places_arguments(fcinfo, 1), text_argument(fcinfo, 0), who_would_pay(&actor));
-    price = price_class(&trip, price_find_class(text_argument(fcinfo, 5), "service_class"), "service_class");
-    fare_row(&trip, &price, actor.role == HAIL_ROLE_ADMIN, values, nulls);
+    class = price_find_class(text_argument(fcinfo, 5), "service_class");
+    price = price_class(&trip, class, "service_class");
+    price_pickup_etas(&trip, &class, 1, &pickup_eta_s);
+    fare_row(&trip, &price, pickup_eta_s, actor.role == HAIL_ROLE_ADMIN, values, nulls);
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
@@ -140,18 +144,19 @@ Datum hail_estimate_fares(PG_FUNCTION_ARGS)
     ReturnSetInfo *result = (ReturnSetInfo *)fcinfo->resultinfo;
     const BookClass *classes[PRICE_ALL_CLASSES];
     PriceTrip trip;
-    int count;
+    int count, pickup_etas_s[PRICE_ALL_CLASSES];
 
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
     price_trip(&trip, places_arguments(fcinfo, 0), NULL, who_would_pay(&actor));
     count = price_find_classes(&trip, PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4), "service_classes",
                                classes);
+    price_pickup_etas(&trip, classes, count, pickup_etas_s);
     for (int i = 0; i < count; i++) {
         Price price = price_class(&trip, classes[i], "service_classes");
         Datum values[FARE_COLUMNS];
         bool nulls[FARE_COLUMNS];
 
-        fare_row(&trip, &price, actor.role == HAIL_ROLE_ADMIN, values, nulls);
+        fare_row(&trip, &price, pickup_etas_s[i], actor.role == HAIL_ROLE_ADMIN, values, nulls);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
     return (Datum)0;
