@@ -71,6 +71,7 @@ SELECT nodes, roads FROM hail.set_road_network('roads', true);
 SELECT road_network FROM hail.regions WHERE code = 'roads';
 SELECT * FROM hail.check() WHERE area = 'roads';
 SELECT pg_temp.way(0, 0, 2, 0) AS there;
+SELECT source, distance_m, duration_s, low_s < duration_s AND duration_s < high_s AS inside FROM hail.eta(0, 130, 0, 130 + 2 * :one_km);
 SELECT pg_temp.way(2, 0, 0, 0) AS "back, around the one-way street";
 SELECT pg_temp.way(0, 0, 2, 0, '2026-03-25 11:30+00') AS "hour 12: closed, far around";
 SELECT pg_temp.way(2, 0, 0, 0, '2026-03-25 11:30+00') AS "hour 12: no way back";
@@ -131,6 +132,7 @@ SELECT pg_temp.refusal($$SELECT hail.learn_road_factor('roads')$$);
 SELECT id AS customer FROM hail.register_user('+491910000001', 'Rita', 'customer') \gset
 SELECT id AS driver FROM hail.register_user('+491910000002', 'Dora', 'driver') \gset
 SELECT id AS analyst FROM hail.register_user('+491910000003', 'Ana', 'analyst') \gset
+SELECT eta_source, distance_m, duration_s FROM hail.create_quote(:'customer', 0, 130, 0, 130 + 2 * :one_km, 'economy');
 SELECT count(*) FROM hail.register_driver(:'driver', 'roads', '{economy}'), hail.approve_driver(:'driver'),
     hail.add_vehicle(:'driver', 'B-1', 'Sedan', 'blue', 2022, 4);
 SELECT online FROM hail.set_availability(:'driver', true, 0, 130 + :one_km);
