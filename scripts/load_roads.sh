@@ -28,6 +28,7 @@ lines() {
 {
     cat <<'SQL'
 \set ON_ERROR_STOP 1
+SET client_min_messages = warning;
 BEGIN;
 CREATE TEMP TABLE nodes_file (n integer GENERATED ALWAYS AS IDENTITY, line text) ON COMMIT DROP;
 CREATE TEMP TABLE roads_file (n integer GENERATED ALWAYS AS IDENTITY, line text) ON COMMIT DROP;

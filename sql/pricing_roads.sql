@@ -187,5 +187,13 @@ SELECT pg_temp.way(0, 0, 2, 0);
 SELECT nodes FROM hail.set_road_network('roads', true);
 DROP EXTENSION pgrouting;
 SELECT pg_temp.way(0, 0, 2, 0);
+-- In a schema of its own: once hail_owner may use that.
+CREATE SCHEMA routing;
+CREATE EXTENSION pgrouting SCHEMA routing;
+SELECT pg_temp.way(0, 0, 2, 0);
+GRANT USAGE ON SCHEMA routing TO hail_owner;
+SELECT pg_temp.way(0, 0, 2, 0);
+DROP EXTENSION pgrouting;
+DROP SCHEMA routing;
 SELECT nodes FROM hail.set_road_network('roads', false);
 SELECT online FROM hail.set_availability(:'driver', false);

@@ -54,10 +54,11 @@ CREATE FUNCTION hail.routing_schema() RETURNS name
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pgrouting');
+    RETURN (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+            WHERE e.extname = 'pgrouting' AND has_schema_privilege('hail_owner', n.oid, 'USAGE'));
 END
 $$;
-COMMENT ON FUNCTION hail.routing_schema() IS 'The schema pgRouting is in; NULL when this database does not have it. Internal.';
+COMMENT ON FUNCTION hail.routing_schema() IS 'The schema pgRouting is in; NULL when this database does not have it, or where hail_owner may not use it. Internal.';
 
 CREATE FUNCTION hail.road_profile_index(at timestamptz, timezone text) RETURNS integer
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -401,7 +402,7 @@ BEGIN
     place := hail.locked_region(region);
     IF "on" AND hail.routing_schema() IS NULL THEN
         PERFORM hail.fail('wrong_state', 'pgRouting is not installed in this database', 'on',
-                          'Debian: postgresql-15-pgrouting; then CREATE EXTENSION pgrouting;');
+                          'Debian: postgresql-15-pgrouting; then CREATE EXTENSION pgrouting; in a schema that hail_owner may use.');
     END IF;
     UPDATE hail.road_networks n
     SET time_factor = coalesce(set_road_network.time_factor, n.time_factor),
