@@ -81,6 +81,13 @@ int surge_field_enter(SurgeField *field, int16_t region_id, int64_t cell)
     return field->count - 1;
 }
 
+SurgeCell *surge_field_cell(SurgeField *field, int16_t region_id, int64_t cell)
+{
+    int i = surge_field_enter(field, region_id, cell); /* first: it may move them all */
+
+    return &field->cells[i];
+}
+
 const SurgeRegion *surge_region(const SurgeRegion *regions, int count, int16_t id)
 {
     int low = 0, high = count - 1;

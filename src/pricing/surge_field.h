@@ -65,6 +65,9 @@ extern int surge_field_find(const SurgeField *field, int16_t region_id, int64_t 
 /* The number of a cell, added with neither demand nor surge where it is not there. */
 extern int surge_field_enter(SurgeField *field, int16_t region_id, int64_t cell);
 
+/* The same as a pointer, which the next cell that is added makes invalid. */
+extern SurgeCell *surge_field_cell(SurgeField *field, int16_t region_id, int64_t cell);
+
 /* The region of an id among `count` in the order of their ids; NULL: none. */
 extern const SurgeRegion *surge_region(const SurgeRegion *regions, int count, int16_t id);
 

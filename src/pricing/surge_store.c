@@ -136,7 +136,7 @@ static void take_cell(TupleTableSlot *slot, void *arg)
 
         if (region == NULL || surge_field_find(loading->field, region_id, number) >= 0)
             return;
-        cell = &loading->field->cells[surge_field_enter(loading->field, region_id, number)];
+        cell = surge_field_cell(loading->field, region_id, number);
         cell->size_m = (float)region->size_m;
     }
     cell->region_id = region_id;

@@ -13,7 +13,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
@@ -43,9 +42,13 @@ typedef struct Looker {
     char status;
 } Looker;
 
+/* The end of an id is random. */
 static inline uint32 looker_hash(const LookerKey *key)
 {
-    return hash_combine(hash_bytes(key->customer.data, UUID_LEN), hash_bytes_uint32((uint32)key->cell));
+    uint64 random;
+
+    memcpy(&random, key->customer.data + UUID_LEN - sizeof(random), sizeof(random));
+    return (uint32)((random ^ ((uint64)key->cell << 32)) * UINT64CONST(0x9E3779B97F4A7C15) >> 32);
 }
 
 static inline bool looker_equal(const LookerKey *a, const LookerKey *b)
@@ -69,8 +72,9 @@ typedef struct SurgeTick {
     SurgeRegion *regions;
     int region_count;
     SurgeField field;
-    SurgeMirrorInfo info; /* of the last tick */
-    lookers_hash *lookers;
+    SurgeMirrorInfo info;  /* of the last tick */
+    bool quotes_count;     /* in some region */
+    lookers_hash *lookers; /* who was counted in a cell */
     SurgeChanges written, removed, moved;
 } SurgeTick;
 
@@ -92,7 +96,7 @@ static void gather_cells(SurgeTick *tick)
     if (!mirrored)
         memset(&tick->info, 0, sizeof(tick->info));
     for (int i = 0; i < tick->info.cells; i++)
-        tick->field.cells[surge_field_enter(&tick->field, cells[i].region_id, cells[i].cell)] = cells[i];
+        *surge_field_cell(&tick->field, cells[i].region_id, cells[i].cell) = cells[i];
     if (!mirrored || tick->info.left_out_surging > 0) {
         TimestampTz newest = surge_store_load(&tick->field, tick->regions, tick->region_count);
 
@@ -157,7 +161,8 @@ static void count_trip(TupleTableSlot *slot, void *arg)
         return;
     if (DatumGetBool(slot_getattr(slot, 5, &isnull)))
         tick->field.cells[key.cell].requests++;
-    lookers_insert(tick->lookers, key, &known);
+    if (tick->quotes_count)
+        lookers_insert(tick->lookers, key, &known);
 }
 
 static void count_quote(TupleTableSlot *slot, void *arg)
@@ -187,9 +192,10 @@ static void gather_demand(SurgeTick *tick)
     Datum args[2] = {TimestampTzGetDatum(tick->now - hail_surge_window_s * USECS_PER_SEC),
                      TimestampTzGetDatum(tick->now)};
 
-    tick->lookers = lookers_create(CurrentMemoryContext, 1024, NULL);
+    tick->quotes_count = quotes_count(tick);
+    tick->lookers = lookers_create(CurrentMemoryContext, Max(2 * tick->field.count, 1024), NULL);
     hail_each(&read_trips, args, false, count_trip, tick);
-    if (quotes_count(tick))
+    if (tick->quotes_count)
         hail_each(&read_quotes, args, false, count_quote, tick);
     lookers_destroy(tick->lookers);
 }

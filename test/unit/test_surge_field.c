@@ -135,7 +135,7 @@ static void little_demand_makes_no_cells_to_remember(void)
     int kept = 0;
 
     surge_field_init(&field, 0, realloc);
-    field.cells[surge_field_enter(&field, 7, cell_at(10, 10))].requests = 5;
+    surge_field_cell(&field, 7, cell_at(10, 10))->requests = 5;
     settle_all(&field, &r, 1);
     for (int i = 0; i < field.count; i++)
         kept += surge_cell_matters(&field.cells[i]);
@@ -153,7 +153,7 @@ static void smoothing_keeps_the_sum(void)
     srand(42);
     surge_field_init(&field, 0, realloc);
     for (int n = 0; n < 400; n++) {
-        SurgeCell *cell = &field.cells[surge_field_enter(&field, 7, cell_at(n / 20, n % 20))];
+        SurgeCell *cell = surge_field_cell(&field, 7, cell_at(n / 20, n % 20));
 
         cell->requests = 5 + rand() % 20;
         counted += cell->requests;
