@@ -12,10 +12,14 @@
 
 #include "pricing/surge_field.h"
 
-/* Cells to be written: numbers in a field, with what each was before. */
+/* Cells to be written: numbers in a field, with the multiplier that each had before. */
+typedef struct SurgeChange {
+    int cell;
+    int16 before;
+} SurgeChange;
+
 typedef struct SurgeChanges {
-    int *cells;
-    int16 *before; /* multipliers */
+    SurgeChange *list;
     int count, room;
 } SurgeChanges;
 
@@ -34,9 +38,13 @@ extern bool surge_store_cell(int16 region_id, int64 cell, SurgeCell *out);
 
 extern void surge_changes_add(SurgeChanges *changes, int cell, int before);
 
-/* Write, or remove, the rows of cells; append what happened to their multipliers to the history, with a word
- * for the cause: tick, cap, off, grid. */
-extern void surge_store_write(const SurgeField *field, const SurgeChanges *changes, TimestampTz now);
+/* Into the order of the tables' keys: rows next to each other are written one after the other. */
+extern void surge_changes_sort(const SurgeField *field, SurgeChanges *changes);
+
+/* Add and change, or remove, the rows of cells; append what happened to their multipliers to the history,
+ * with a word for the cause: tick, cap, off, grid. */
+extern void surge_store_write(const SurgeField *field, const SurgeChanges *added, const SurgeChanges *changed,
+                              TimestampTz now);
 extern void surge_store_remove(const SurgeField *field, const SurgeChanges *changes);
 extern void surge_store_history(const SurgeField *field, const SurgeChanges *changes, TimestampTz now,
                                 const char *cause);

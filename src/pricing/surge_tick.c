@@ -72,10 +72,11 @@ typedef struct SurgeTick {
     SurgeRegion *regions;
     int region_count;
     SurgeField field;
-    SurgeMirrorInfo info;  /* of the last tick */
-    bool quotes_count;     /* in some region */
-    lookers_hash *lookers; /* who was counted in a cell */
-    SurgeChanges written, removed, moved;
+    SurgeMirrorInfo info;                 /* of the last tick */
+    bool quotes_count;                    /* in some region */
+    lookers_hash *lookers;                /* who was counted in a cell */
+    SurgeChanges added, changed, removed; /* rows */
+    SurgeChanges moved;                   /* multipliers */
 } SurgeTick;
 
 static void *resize(void *memory, size_t bytes)
@@ -249,8 +250,10 @@ static void note_row(SurgeTick *tick, int i, bool changed)
 
     if (!wanted && cell->stored)
         surge_changes_add(&tick->removed, i, 0);
-    else if (wanted && (changed || !cell->stored))
-        surge_changes_add(&tick->written, i, 0);
+    else if (wanted && !cell->stored)
+        surge_changes_add(&tick->added, i, 0);
+    else if (wanted && changed)
+        surge_changes_add(&tick->changed, i, 0);
     cell->stored = wanted;
 }
 
@@ -273,8 +276,11 @@ static void settle_cell(SurgeTick *tick, int i, double share)
 
 static void write_rows(SurgeTick *tick, const char *cause)
 {
+    surge_changes_sort(&tick->field, &tick->added);
+    surge_changes_sort(&tick->field, &tick->changed);
+    surge_changes_sort(&tick->field, &tick->moved);
     surge_tables_ours(true);
-    surge_store_write(&tick->field, &tick->written, tick->now);
+    surge_store_write(&tick->field, &tick->added, &tick->changed, tick->now);
     surge_store_remove(&tick->field, &tick->removed);
     surge_tables_ours(false);
     surge_store_history(&tick->field, &tick->moved, tick->now, cause);
@@ -292,7 +298,7 @@ static void begin_tick(SurgeTick *tick)
 static int end_tick(SurgeTick *tick)
 {
     surge_mirror_stage(tick->field.cells, tick->field.count, &tick->info);
-    return tick->written.count + tick->removed.count;
+    return tick->added.count + tick->changed.count + tick->removed.count;
 }
 
 static int surge_tick(void)
