@@ -405,39 +405,52 @@ $$;
 COMMENT ON FUNCTION hail.experiment_span(text, timestamptz, timestamptz) IS
 'Authorises administrators and analysts; an experiment that has started, and the part of its time from from_time to to_time (NULL: as far as it goes). Internal.';
 
+CREATE FUNCTION hail.experiment_sets(experiment hail.experiments, span tstzrange)
+RETURNS TABLE (set_id uuid, customer_id uuid, variant_id integer)
+LANGUAGE plpgsql STABLE ROWS 100000 SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ids integer[] := ARRAY(SELECT v.id FROM hail.experiment_variants v WHERE v.experiment_id = experiment.id);
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT q.set_id, q.customer_id, q.variant_id FROM hail.quotes q
+    WHERE q.variant_id = ANY (ids) AND q.created_at >= lower(span) AND q.created_at < coalesce(upper(span), 'infinity');
+END
+$$;
+COMMENT ON FUNCTION hail.experiment_sets(hail.experiments, tstzrange) IS
+'The quote sets made within a time that have a variant''s price in one class or more. Internal.';
+
 CREATE FUNCTION hail.experiment_customers(experiment hail.experiments, span tstzrange)
 RETURNS TABLE (variant_id integer, quote_sets bigint, trips bigint, completed bigint, revenue float8, offers bigint, accepted bigint,
                currencies text[])
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE ROWS 10000 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    ids integer[] := ARRAY(SELECT v.id FROM hail.experiment_variants v WHERE v.experiment_id = experiment.id);
     from_time timestamptz := lower(span);
     to_time timestamptz := coalesce(upper(span), 'infinity');
 BEGIN
     RETURN QUERY
-    WITH priced AS ( -- the sets that had the variant's price in one class or more
-        SELECT DISTINCT coalesce(q.set_id, q.id) AS set_id, q.customer_id, q.variant_id
-        FROM hail.quotes q
-        WHERE q.variant_id = ANY (ids) AND q.created_at >= from_time AND q.created_at < to_time
-    ), driven AS ( -- the trips of these sets, of whatever class
-        SELECT p.customer_id, t.id, t.state, t.price, t.currency
-        FROM priced p JOIN hail.quotes q ON coalesce(q.set_id, q.id) = p.set_id AND q.created_at >= from_time AND q.created_at < to_time
-        JOIN hail.trips t ON t.quote_id = q.id
-    ), asked AS ( -- offers that a driver could answer
-        SELECT d.customer_id, count(*) AS offers, count(*) FILTER (WHERE o.status IN ('accepted', 'cancelled')) AS accepted
-        FROM driven d JOIN hail.offers o ON o.trip_id = d.id
-        WHERE o.status IN ('accepted', 'cancelled', 'declined', 'expired') GROUP BY 1
-    ), taken AS (
-        SELECT d.customer_id, count(*) AS trips, count(*) FILTER (WHERE d.state = 'completed') AS completed,
-               coalesce(sum(d.price) FILTER (WHERE d.state = 'completed'), 0)::float8 AS revenue,
-               array_agg(DISTINCT d.currency) FILTER (WHERE d.state = 'completed') AS currencies
-        FROM driven d GROUP BY 1
+    WITH priced AS MATERIALIZED (
+        SELECT e.* FROM hail.experiment_sets(experiment, span) e
+    ), quoted AS MATERIALIZED ( -- hail.quote_ttl is a day at most
+        SELECT t.id, t.state, t.price, t.currency, q.set_id
+        FROM hail.trips t JOIN hail.quotes q ON q.id = t.quote_id
+        WHERE t.requested_at >= from_time AND t.requested_at < to_time + interval '1 day'
+          AND q.created_at >= from_time AND q.created_at < to_time AND (experiment.region_id IS NULL OR t.region_id = experiment.region_id)
+    ), taken AS ( -- trips of these sets, of whatever class, and the offers of them that a driver could answer
+        SELECT p.customer_id, count(*) AS trips, count(*) FILTER (WHERE t.state = 'completed') AS completed,
+               coalesce(sum(t.price) FILTER (WHERE t.state = 'completed'), 0)::float8 AS revenue,
+               array_agg(DISTINCT t.currency) FILTER (WHERE t.state = 'completed') AS currencies,
+               sum(o.offers)::bigint AS offers, sum(o.accepted)::bigint AS accepted
+        FROM quoted t JOIN priced p ON p.set_id = t.set_id
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS offers, count(*) FILTER (WHERE o.status IN ('accepted', 'cancelled')) AS accepted FROM hail.offers o
+            WHERE o.trip_id = t.id AND o.status IN ('accepted', 'cancelled', 'declined', 'expired')) o
+        GROUP BY 1
     ), askers AS (
         SELECT p.customer_id, min(p.variant_id) AS variant_id, count(*) AS quote_sets FROM priced p GROUP BY 1
     )
-    SELECT s.variant_id, s.quote_sets, coalesce(t.trips, 0), coalesce(t.completed, 0), coalesce(t.revenue, 0), coalesce(a.offers, 0),
-           coalesce(a.accepted, 0), t.currencies
-    FROM askers s LEFT JOIN taken t USING (customer_id) LEFT JOIN asked a USING (customer_id);
+    SELECT s.variant_id, s.quote_sets, coalesce(t.trips, 0), coalesce(t.completed, 0), coalesce(t.revenue, 0), coalesce(t.offers, 0),
+           coalesce(t.accepted, 0), t.currencies
+    FROM askers s LEFT JOIN taken t USING (customer_id);
 END
 $$;
 COMMENT ON FUNCTION hail.experiment_customers(hail.experiments, tstzrange) IS
@@ -453,15 +466,15 @@ COMMENT ON FUNCTION hail.split_p_value(integer[], bigint[]) IS
 
 CREATE FUNCTION hail.experiment_split(experiment text, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (variant text, is_control boolean, share_bp integer, customers bigint, expected float8, p_value float8, suspicious boolean)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
 DECLARE
     place record;
 BEGIN
     SELECT * INTO place FROM hail.experiment_span(experiment, from_time, to_time);
     RETURN QUERY
     WITH counted AS (
-        SELECT v.id, v.name, v.is_control, v.share_bp, count(c.variant_id) AS customers
-        FROM hail.experiment_variants v LEFT JOIN hail.experiment_customers(place.trial, place.span) c ON c.variant_id = v.id
+        SELECT v.id, v.name, v.is_control, v.share_bp, count(DISTINCT e.customer_id) AS customers
+        FROM hail.experiment_variants v LEFT JOIN hail.experiment_sets(place.trial, place.span) e ON e.variant_id = v.id
         WHERE v.experiment_id = (place.trial).id GROUP BY v.id
     ), tested AS (
         SELECT hail.split_p_value(array_agg(n.share_bp ORDER BY n.id), array_agg(n.customers ORDER BY n.id)) AS p,
@@ -479,7 +492,7 @@ CREATE FUNCTION hail.experiment_outcomes(experiment text, from_time timestamptz 
 RETURNS TABLE (metric text, variant text, is_control boolean, price_multiplier numeric, customers bigint, numerator float8,
                denominator bigint, value float8, low float8, high float8, difference float8, difference_low float8,
                difference_high float8, p_value float8, significant boolean, currency text, suspicious_split boolean)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
 DECLARE
     place record;
     warned boolean := false;

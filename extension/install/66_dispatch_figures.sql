@@ -4,7 +4,8 @@ CREATE FUNCTION hail.dispatch_counters() RETURNS TABLE (name text, gate text, va
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_dispatch_counters';
 COMMENT ON FUNCTION hail.dispatch_counters() IS 'What matching has done since the server started (zeros when the library is not preloaded). Internal.';
 
-CREATE FUNCTION hail.figures_region(region text, from_time timestamptz, to_time timestamptz) RETURNS smallint
+CREATE FUNCTION hail.figures_region(region text, from_time timestamptz, to_time timestamptz, longest interval DEFAULT '31 days')
+RETURNS smallint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     area_id smallint;
@@ -20,13 +21,13 @@ BEGIN
     END IF;
     IF from_time IS NULL OR NOT isfinite(from_time) THEN
         PERFORM hail.fail('invalid_value', 'from_time must be a finite time', 'from_time');
-    ELSIF to_time IS NULL OR NOT isfinite(to_time) OR to_time <= from_time OR to_time > from_time + interval '31 days' THEN
-        PERFORM hail.fail('invalid_value', 'to_time must be after from_time, by 31 days at most', 'to_time');
+    ELSIF to_time IS NULL OR NOT isfinite(to_time) OR to_time <= from_time OR to_time > from_time + longest THEN
+        PERFORM hail.fail('invalid_value', format('to_time must be after from_time, by %s at most', longest), 'to_time');
     END IF;
     RETURN area_id;
 END
 $$;
-COMMENT ON FUNCTION hail.figures_region(text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION hail.figures_region(text, timestamptz, timestamptz, interval) IS
 'Authorises administrators and analysts and checks the arguments that functions of figures share; the region''s id, NULL for all. Internal.';
 
 CREATE FUNCTION hail.driver_activity(region text, from_time timestamptz, to_time timestamptz)

@@ -1,0 +1,212 @@
+-- 69_pricing_figures: prices, surge, quotes, earnings and ETAs in figures, without persons
+
+-- What all of these share: they are of a region (its code; NULL: each region for itself, money in its own currency) and of
+-- the time from from_time (included) to to_time (not), 400 days at most; they authorise administrators and analysts and then read
+-- as their owner, and give no row that stands for fewer than five trips, quotes or drivers.
+-- Quotes are found by their created_at (a BRIN index: they only ever come at the end), trips by requested_at. Trips that
+-- ended within the time may have been requested well before: as long as a trip is scheduled ahead, by default. A trip is
+-- requested within a day of its quote, the most that hail.quote_ttl can be. All have memory enough for a month in one go.
+
+CREATE INDEX quotes_created ON hail.quotes USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
+
+CREATE FUNCTION hail.day_part(local timestamp) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN extract(hour FROM local) < 6 THEN 'night' WHEN extract(hour FROM local) < 10 THEN 'morning'
+            WHEN extract(hour FROM local) < 16 THEN 'midday' WHEN extract(hour FROM local) < 20 THEN 'evening' ELSE 'late' END;
+COMMENT ON FUNCTION hail.day_part(timestamp) IS
+'Part of a local day: night (from 0), morning (from 6), midday (from 10), evening (from 16), late (from 20). Internal.';
+
+CREATE FUNCTION hail.price_per_km(region text, from_time timestamptz, to_time timestamptz, of_class text DEFAULT NULL,
+                                  hexagon_size_m float8 DEFAULT NULL, by_day_part boolean DEFAULT false)
+RETURNS TABLE (region_code text, cell bigint, hexagon public.geometry, service_class text, day_part text, trips bigint, km float8,
+               price_per_km float8, price_per_km_p10 float8, price_per_km_p50 float8, price_per_km_p90 float8, surge_mean float8,
+               currency text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+DECLARE
+    area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
+BEGIN
+    IF of_class IS NOT NULL AND NOT EXISTS (SELECT FROM hail.service_classes c WHERE c.code = of_class) THEN
+        PERFORM hail.fail('unknown_class', 'service class does not exist', 'of_class');
+    ELSIF NOT price_per_km.hexagon_size_m BETWEEN 50 AND 100000 THEN
+        PERFORM hail.fail('invalid_value', 'hexagon_size_m must be between 50 and 100000', 'hexagon_size_m');
+    END IF;
+    RETURN QUERY
+    WITH driven AS (
+        SELECT r.id AS region_id, hail.hexagon_cell(t.pickup_lat, t.pickup_lng, coalesce(price_per_km.hexagon_size_m, r.hexagon_size_m)) AS cell, t.service_class,
+               CASE WHEN by_day_part THEN hail.day_part(t.requested_at AT TIME ZONE r.timezone) END AS day_part,
+               t.price - t.waiting_amount AS price, t.distance_m, t.surge
+        FROM hail.trips t JOIN hail.regions r ON r.id = t.region_id
+        WHERE t.requested_at >= from_time AND t.requested_at < to_time AND t.state = 'completed' AND t.distance_m > 0
+          AND (area_id IS NULL OR t.region_id = area_id) AND (of_class IS NULL OR t.service_class = of_class)
+    ), cells AS (
+        SELECT d.region_id, d.cell, d.service_class, d.day_part, count(*) AS trips, sum(d.distance_m) / 1000.0 AS km,
+               sum(d.price) * 1000 / sum(d.distance_m) AS price_per_km,
+               percentile_cont(ARRAY[0.1, 0.5, 0.9]) WITHIN GROUP (ORDER BY d.price * 1000.0 / d.distance_m) AS parts, avg(d.surge) AS surge
+        FROM driven d GROUP BY 1, 2, 3, 4 HAVING count(*) >= 5
+    )
+    SELECT r.code, c.cell, hail.hexagon(c.cell, coalesce(price_per_km.hexagon_size_m, r.hexagon_size_m)), c.service_class, c.day_part, c.trips, c.km::float8,
+           c.price_per_km::float8, c.parts[1], c.parts[2], c.parts[3], c.surge::float8, r.currency
+    FROM cells c JOIN hail.regions r ON r.id = c.region_id
+    ORDER BY r.code, c.service_class, c.day_part, c.trips DESC, c.cell;
+END
+$$;
+COMMENT ON FUNCTION hail.price_per_km(text, timestamptz, timestamptz, text, float8, boolean) IS
+'What a kilometre cost, by hexagon of the pickup, for the completed trips requested in a region (NULL: each) from a time to another; of one class (of_class) or (NULL) each; hexagon_size_m NULL: the region''s; by_day_part: night (from 0), morning (6), midday (10), evening (16) and late (20) apart, in the region''s time. region_code; cell and hexagon (its polygon, WGS84); service_class; day_part; trips; km: their road distance; price_per_km: all prices (without waiting) over all kilometres, minor units; price_per_km_p10, _p50, _p90: percentiles over trips; surge_mean; currency. Cells with fewer than five trips are left out. Administrators and analysts. Errors: invalid_value, not_found (region), unknown_class.';
+
+CREATE FUNCTION hail.acceptance_by_surge(region text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (region_code text, surge numeric, quote_sets bigint, taken bigint, acceptance float8, price_mean float8, price_taken_mean float8,
+               currency text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+DECLARE
+    area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
+BEGIN
+    RETURN QUERY
+    WITH quoted AS (
+        SELECT q.region_id, q.set_id, max(q.surge) AS surge, avg(q.total) AS price,
+               max(q.total) FILTER (WHERE t.quote_id IS NOT NULL) AS price_taken
+        FROM hail.quotes q
+        LEFT JOIN hail.trips t ON t.quote_id = q.id AND t.requested_at >= from_time AND t.requested_at < to_time + interval '1 day'
+        WHERE q.created_at >= from_time AND q.created_at < to_time AND (area_id IS NULL OR q.region_id = area_id)
+        GROUP BY 1, 2
+    )
+    SELECT r.code, q.surge, count(*), count(q.price_taken), count(q.price_taken)::float8 / count(*), avg(q.price)::float8,
+           avg(q.price_taken)::float8, min(r.currency)
+    FROM quoted q JOIN hail.regions r ON r.id = q.region_id
+    GROUP BY r.code, q.surge HAVING count(*) >= 5 ORDER BY r.code, q.surge;
+END
+$$;
+COMMENT ON FUNCTION hail.acceptance_by_surge(text, timestamptz, timestamptz) IS
+'How readily quotes made in a region (NULL: each) from a time to another became trips, by the surge in them. region_code; surge; quote_sets: quotes made in one call are one set; taken: sets from which a trip was requested; acceptance: taken over quote_sets; price_mean: of all quotes of the sets, price_taken_mean: of those taken, minor units of currency. Left out below five sets. Administrators and analysts. Errors: invalid_value, not_found (region).';
+
+CREATE FUNCTION hail.acceptance_by_price(region text, from_time timestamptz, to_time timestamptz, bands integer DEFAULT 10)
+RETURNS TABLE (region_code text, service_class text, band integer, price_from bigint, price_to bigint, quotes bigint, taken bigint,
+               acceptance float8, price_mean float8, price_per_km_mean float8, surge_mean float8, currency text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+DECLARE
+    area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
+BEGIN
+    IF (bands BETWEEN 1 AND 100) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'bands must be between 1 and 100', 'bands');
+    END IF;
+    RETURN QUERY
+    WITH prices AS ( -- the same price is in one band, and there are far fewer prices than quotes
+        SELECT q.region_id, q.service_class, q.total, count(*) AS quotes, count(t.quote_id) AS taken, sum(q.surge) AS surge,
+               sum(q.total * 1000.0::float8 / nullif(q.distance_m, 0)) AS per_km
+        FROM hail.quotes q
+        LEFT JOIN hail.trips t ON t.quote_id = q.id AND t.requested_at >= from_time AND t.requested_at < to_time + interval '1 day'
+        WHERE q.created_at >= from_time AND q.created_at < to_time AND (area_id IS NULL OR q.region_id = area_id)
+        GROUP BY 1, 2, 3
+    ), banded AS (
+        SELECT p.*, 1 + floor((sum(p.quotes) OVER by_price - p.quotes) * bands / sum(p.quotes) OVER per_class)::integer AS band
+        FROM prices p
+        WINDOW by_price AS (PARTITION BY p.region_id, p.service_class ORDER BY p.total), per_class AS (PARTITION BY p.region_id, p.service_class)
+    )
+    SELECT r.code, b.service_class, b.band, min(b.total), max(b.total), sum(b.quotes)::bigint, sum(b.taken)::bigint,
+           sum(b.taken)::float8 / sum(b.quotes)::float8, (sum(b.total * b.quotes) / sum(b.quotes))::float8, sum(b.per_km) / sum(b.quotes)::float8,
+           (sum(b.surge) / sum(b.quotes))::float8, min(r.currency)
+    FROM banded b JOIN hail.regions r ON r.id = b.region_id
+    GROUP BY r.code, b.service_class, b.band HAVING sum(b.quotes) >= 5 ORDER BY 1, 2, 3;
+END
+$$;
+COMMENT ON FUNCTION hail.acceptance_by_price(text, timestamptz, timestamptz, integer) IS
+'How readily quotes made in a region (NULL: each) from a time to another became trips, by price. region_code; service_class; band: the class''s quotes in order of price, in `bands` (10) parts of the same size as far as equal prices allow; price_from, price_to; quotes; taken: trips requested from them; acceptance: taken over quotes; price_mean, price_per_km_mean: minor units of currency; surge_mean. Left out below five quotes. Administrators and analysts. Errors: invalid_value, not_found (region).';
+
+CREATE FUNCTION hail.earnings_distribution(region text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (region_code text, day date, drivers bigint, trips bigint, earnings bigint, earnings_mean float8, earnings_deciles float8[],
+               earnings_gini float8, top_decile_share float8, currency text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+DECLARE
+    area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
+BEGIN
+    -- Gini coefficient as in hail.fairness()
+    RETURN QUERY
+    WITH days AS (
+        SELECT t.region_id, (t.completed_at AT TIME ZONE r.timezone)::date AS day, t.driver_id, count(*) AS trips,
+               sum(t.price - hail.commission(t.price, t.commission_bp)) AS earned
+        FROM hail.trips t JOIN hail.regions r ON r.id = t.region_id
+        WHERE t.requested_at >= from_time - interval '31 days' AND t.requested_at < to_time AND t.state = 'completed'
+          AND t.completed_at >= from_time AND t.completed_at < to_time AND (area_id IS NULL OR t.region_id = area_id)
+        GROUP BY 1, 2, 3
+    ), ranked AS (
+        SELECT d.*, row_number() OVER (PARTITION BY d.region_id, d.day ORDER BY d.earned, d.driver_id) AS n,
+               ntile(10) OVER (PARTITION BY d.region_id, d.day ORDER BY d.earned, d.driver_id) AS decile
+        FROM days d
+    )
+    SELECT min(r.code), k.day, count(*), sum(k.trips)::bigint, sum(k.earned)::bigint, avg(k.earned)::float8,
+           percentile_cont(ARRAY[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]) WITHIN GROUP (ORDER BY k.earned::float8),
+           (2 * sum(k.n * k.earned) / nullif(count(*) * sum(k.earned), 0))::float8 - (count(*) + 1)::float8 / count(*),
+           CASE WHEN count(*) >= 50 THEN (sum(k.earned) FILTER (WHERE k.decile = 10) / nullif(sum(k.earned), 0))::float8 END, min(r.currency)
+    FROM ranked k JOIN hail.regions r ON r.id = k.region_id
+    GROUP BY k.region_id, k.day HAVING count(*) >= 5 ORDER BY 1, 2;
+END
+$$;
+COMMENT ON FUNCTION hail.earnings_distribution(text, timestamptz, timestamptz) IS
+'How a day''s earnings were spread over the drivers who completed a trip then, in a region (NULL: each) from a time to another. region_code; day: in the region''s time; drivers; trips; earnings: prices less commission, minor units of currency; earnings_mean: per driver; earnings_deciles: nine, from the 10th to the 90th percentile; earnings_gini: 0 when all earned the same, towards 1 when one has all; top_decile_share: of all earnings, what the best tenth of the drivers had (from 50 drivers on). Days with fewer than five drivers are left out. Administrators and analysts. Errors: invalid_value, not_found (region).';
+
+CREATE FUNCTION hail.eta_accuracy(region text, from_time timestamptz, to_time timestamptz, by_day boolean DEFAULT false)
+RETURNS TABLE (region_code text, day date, source text, trips bigint, quoted_mean_s float8, driven_mean_s float8, bias_s float8,
+               abs_error_p50_s float8, abs_error_p90_s float8, mape float8, rmsle float8, coverage float8, below float8, above float8,
+               interval_mean_s float8)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+DECLARE
+    area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
+BEGIN
+    RETURN QUERY
+    WITH driven AS (
+        SELECT t.region_id, CASE WHEN by_day THEN (t.completed_at AT TIME ZONE r.timezone)::date END AS day, q.eta_source,
+               q.duration_s::float8 AS guess, q.duration_low_s AS low, q.duration_high_s AS high,
+               extract(epoch FROM t.completed_at - t.started_at)::float8 AS real
+        FROM hail.trips t JOIN hail.regions r ON r.id = t.region_id JOIN hail.quotes q ON q.id = t.quote_id
+        WHERE t.requested_at >= from_time - interval '31 days' AND t.requested_at < to_time AND t.state = 'completed'
+          AND t.completed_at >= from_time AND t.completed_at < to_time AND (area_id IS NULL OR t.region_id = area_id)
+          AND t.completed_at > t.started_at
+          -- driven as quoted: no stops on the way, the same destination
+          AND q.stops IS NULL AND t.dropoff_lat = q.dropoff_lat AND t.dropoff_lng = q.dropoff_lng
+    )
+    SELECT e.code, e.day, e.eta_source, e.trips, e.guess, e.real, e.bias, e.parts[1], e.parts[2], e.mape, e.rmsle, e.coverage, e.below,
+           e.above, e.width
+    FROM (SELECT min(r.code) AS code, d.day, d.eta_source, count(*) AS trips, avg(d.guess) AS guess, avg(d.real) AS real,
+                 avg(d.guess - d.real) AS bias, percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY abs(d.guess - d.real)) AS parts,
+                 avg(abs(d.guess - d.real) / d.real) AS mape, sqrt(avg((ln(d.guess + 1) - ln(d.real + 1)) ^ 2)) AS rmsle,
+                 avg((d.real BETWEEN d.low AND d.high)::integer)::float8 AS coverage, avg((d.real < d.low)::integer)::float8 AS below,
+                 avg((d.real > d.high)::integer)::float8 AS above, avg(d.high - d.low)::float8 AS width
+          FROM driven d JOIN hail.regions r ON r.id = d.region_id
+          GROUP BY d.region_id, d.day, d.eta_source HAVING count(*) >= 5) e
+    ORDER BY 1, 2, 3;
+END
+$$;
+COMMENT ON FUNCTION hail.eta_accuracy(text, timestamptz, timestamptz, boolean) IS
+'How long trips completed in a region (NULL: each) from a time to another took (from start to completion) against what was quoted. region_code; day: by_day, in the region''s time; source of the quote''s duration; trips (those with stops on the way or another destination than quoted are left out); quoted_mean_s, driven_mean_s; bias_s: quoted less driven, mean; abs_error_p50_s, abs_error_p90_s: median and 90th percentile of the error; mape: mean of error over time driven; rmsle: root of the mean square of ln(quoted + 1) - ln(driven + 1); coverage: share of trips within the quoted interval (meant to be 0.8), below and above it; interval_mean_s: its mean width. Left out below five trips. Administrators and analysts. Errors: invalid_value, not_found (region).';
+
+CREATE FUNCTION hail.revenue_by_class(region text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (region_code text, day date, service_class text, trips bigint, km float8, price bigint, waiting bigint, commission bigint,
+               driver_earnings bigint, price_mean float8, surge_mean float8, surged_trips bigint, currency text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+DECLARE
+    area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
+BEGIN
+    RETURN QUERY
+    SELECT r.code, (t.completed_at AT TIME ZONE r.timezone)::date AS day, t.service_class, count(*), sum(t.distance_m) / 1000.0::float8,
+           sum(t.price)::bigint, sum(t.waiting_amount)::bigint, sum(hail.commission(t.price, t.commission_bp))::bigint,
+           sum(t.price - hail.commission(t.price, t.commission_bp))::bigint, avg(t.price)::float8, avg(t.surge)::float8,
+           count(*) FILTER (WHERE t.surge > 1), min(r.currency)
+    FROM hail.trips t JOIN hail.regions r ON r.id = t.region_id
+    WHERE t.requested_at >= from_time - interval '31 days' AND t.requested_at < to_time AND t.state = 'completed'
+      AND t.completed_at >= from_time AND t.completed_at < to_time AND (area_id IS NULL OR t.region_id = area_id)
+    GROUP BY r.code, 2, t.service_class HAVING count(*) >= 5 ORDER BY 1, 2, 3;
+END
+$$;
+COMMENT ON FUNCTION hail.revenue_by_class(text, timestamptz, timestamptz) IS
+'What the trips completed in a region (NULL: each) from a time to another brought, by day and class. region_code; day: in the region''s time; service_class; trips; km: their road distance; price: what customers paid, waiting included; waiting: of that; commission: the platform''s part; driver_earnings: the drivers''; price_mean; surge_mean; surged_trips: with a surge above 1; money in minor units of currency. Left out below five trips. Administrators and analysts. Errors: invalid_value, not_found (region).';
+
+GRANT EXECUTE ON FUNCTION hail.price_per_km(text, timestamptz, timestamptz, text, float8, boolean),
+        hail.acceptance_by_surge(text, timestamptz, timestamptz), hail.acceptance_by_price(text, timestamptz, timestamptz, integer),
+        hail.earnings_distribution(text, timestamptz, timestamptz), hail.eta_accuracy(text, timestamptz, timestamptz, boolean),
+        hail.revenue_by_class(text, timestamptz, timestamptz)
+    TO hail_admin, hail_analyst;
