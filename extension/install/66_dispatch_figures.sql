@@ -22,7 +22,7 @@ BEGIN
     IF from_time IS NULL OR NOT isfinite(from_time) THEN
         PERFORM hail.fail('invalid_value', 'from_time must be a finite time', 'from_time');
     ELSIF to_time IS NULL OR NOT isfinite(to_time) OR to_time <= from_time OR to_time > from_time + longest THEN
-        PERFORM hail.fail('invalid_value', format('to_time must be after from_time, by %s at most', longest), 'to_time');
+        PERFORM hail.fail('invalid_value', format('to_time must be after from_time, by %s days at most', extract(day FROM longest)), 'to_time');
     END IF;
     RETURN area_id;
 END

@@ -27,10 +27,12 @@ FROM (SELECT n, timestamptz '2025-01-01 00:00+02' + interval '1 second' * (31536
 INSERT INTO hail.quotes (id, customer_id, region_id, service_class, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s,
     base_amount, distance_amount, time_amount, surge, time_multiplier, event_multiplier, multiplier_amount, minimum_amount, booking_fee,
     rounding_amount, total, cancellation_fee, commission_bp, currency, created_at, expires_at, set_id, fare_id, per_km, per_minute, minimum_fare,
-    rounding, waiting_free_s, waiting_per_minute, waiting_max, duration_low_s, duration_high_s, eta_source, variant_id, variant_multiplier)
+    rounding, waiting_free_s, waiting_per_minute, waiting_max, duration_low_s, duration_high_s, price_low, price_high, eta_source, variant_id,
+    variant_multiplier)
 SELECT figures.id(2 + k, s.n), s.customer_id, r.id, CASE k WHEN 0 THEN 'economy' ELSE 'comfort' END, s.lat, s.lng, s.lat + 0.01, s.lng + 0.01,
        s.metres, s.metres / 6, 1000, p.distance, 0, s.surge, 1, 1, p.more, 0, 0, 0, 1000 + p.distance + p.more, 0, 1500, 'EUR',
        s.at, s.at + interval '10 minutes', figures.id(4, s.n), figures.id(5, k), 350, 0, 1500, 1, 180, 0, 0, s.metres / 8, s.metres / 4.5,
+       1000 + p.distance + p.more, 1000 + p.distance + p.more,
        (ARRAY['learnt', 'learnt', 'hour', 'region'])[1 + s.n % 4], v.id, coalesce(v.price_multiplier, 1)
 FROM figures.sets s CROSS JOIN generate_series(0, 1) k
 JOIN hail.regions r ON r.code = 'figures'
