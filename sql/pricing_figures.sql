@@ -4,8 +4,8 @@ SET timezone = 'UTC';
 SET datestyle = 'ISO';
 \set SHOW_CONTEXT never
 SELECT hail.set_clock('2013-12-20 00:00+00');
-SELECT code FROM hail.create_region('sums', 'Sums', 'EGP', 'Africa/Cairo', ST_MakeEnvelope(130, -1, 132, 1, 4326));
-SELECT code FROM hail.create_region('sums2', 'Sums 2', 'EUR', 'UTC', ST_MakeEnvelope(133, -1, 135, 1, 4326));
+SELECT code FROM hail.create_region('sums', 'Sums', 'EGP', 'Africa/Cairo', ST_MakeEnvelope(-146, -1, -144, 1, 4326));
+SELECT code FROM hail.create_region('sums2', 'Sums 2', 'EUR', 'UTC', ST_MakeEnvelope(-143, -1, -141, 1, 4326));
 DO $$
 BEGIN
     FOR i IN 1..6 LOOP
@@ -30,7 +30,7 @@ BEGIN
         rounding_amount, total, cancellation_fee, commission_bp, currency, created_at, expires_at, set_id, fare_id, per_km, per_minute,
         minimum_fare, rounding, waiting_free_s, waiting_per_minute, waiting_max, duration_low_s, duration_high_s, price_low, price_high,
         eta_source, variant_multiplier)
-    SELECT ids[k], who, place.id, classes[k], lat, 131, lat, 131.1, metres, guess, ride.total * k, 0, 0, ride.surge, 1, 1, 0, 0, 0, 0,
+    SELECT ids[k], who, place.id, classes[k], lat, -144.4, lat, -144.3, metres, guess, ride.total * k, 0, 0, ride.surge, 1, 1, 0, 0, 0, 0,
            ride.total * k, 0, 2000, place.currency, at, at + '10 minutes', ids[1], hail.uuid7(), 0, 0, 0, 1, 180, 0, 0, guess * 0.8, guess * 1.2,
            ride.total * k, ride.total * k, source, 1
     FROM generate_series(1, cardinality(classes)) k;
@@ -63,7 +63,7 @@ SELECT ride('2013-12-12 09:00+00', 2500, 1, surge => 2.5, classes => '{economy,c
 -- Per km: 0.1 N has 7 trips of the 9th and 10th in UTC, 21,500 (the waiting is not of the road) over 85 km; percentiles of
 -- 100, 100, 200, 250, 300, 300, 400. The four of 0.9 N are left out, the one of 21:50 is the eighth: 21,600 over 95 km.
 \set day '''2013-12-09 22:00+00'', ''2013-12-10 20:00+00'''
-SELECT region_code, cell = hail.hexagon_cell(0.1, 131, 1000) AS here, ST_Covers(hexagon, ST_SetSRID(ST_MakePoint(131, 0.1), 4326)) AS inside,
+SELECT region_code, cell = hail.hexagon_cell(0.1, -144.4, 1000) AS here, ST_Covers(hexagon, ST_SetSRID(ST_MakePoint(-144.4, 0.1), 4326)) AS inside,
        service_class, day_part, trips, km, round(price_per_km::numeric, 4) AS per_km, price_per_km_p10 AS p10, price_per_km_p50 AS p50,
        round(price_per_km_p90::numeric, 4) AS p90, round(surge_mean::numeric, 4) AS surge, currency
 FROM hail.price_per_km('sums', :day);
