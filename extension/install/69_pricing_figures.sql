@@ -3,11 +3,10 @@
 -- What all of these share: they are of a region (its code; NULL: each region for itself, money in its own currency) and of
 -- the time from from_time (included) to to_time (not), 400 days at most; they authorise administrators and analysts and then read
 -- as their owner, and give no row that stands for fewer than five trips, quotes or drivers.
--- Quotes are found by their created_at (a BRIN index: they only ever come at the end), trips by requested_at. Trips that
+-- Quotes are found by their created_at, trips by requested_at: both have an index for other reasons, and nothing here is worth
+-- another one, which every quote or change of a trip would pay for. Trips that
 -- ended within the time may have been requested well before: as long as a trip is scheduled ahead, by default. A trip is
 -- requested within a day of its quote, the most that hail.quote_ttl can be. All have memory enough for a month in one go.
-
-CREATE INDEX quotes_created ON hail.quotes USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
 
 CREATE FUNCTION hail.day_part(local timestamp) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
