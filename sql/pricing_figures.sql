@@ -111,6 +111,24 @@ SELECT region_code, day, service_class, trips, km, price, waiting, commission, d
 FROM hail.revenue_by_class('sums', '2013-12-09 22:00+00', '2013-12-11 22:00+00');
 SELECT count(*) FROM hail.revenue_by_class('sums2', '2013-12-09 22:00+00', '2013-12-11 22:00+00');
 
+-- Surge, 07:30 to 12:00 (16,200 s). A: 08:00 1.1 for 600 s, 1.3 for 1,200 s, 1.1 for 600 s; 10:00 1.5 for 1,200 s: twice, 3,600 s,
+-- 2,880 + 1,800 = 4,680 / 3,600 = 1.3. B: 1.8 since before, until 08:30. C: 1.2 from before to after; D: 2.0 for ever. E: before only.
+INSERT INTO hail.surge_history (region_id, cell, at, hexagon_size_m, old_multiplier, new_multiplier, requests, lookers, supply, ratio, cause)
+SELECT r.id, h.cell, '2013-12-15'::timestamptz + h.at::interval, 1000, h.before, h.after, 0, 0, 0, 0, 'tick'
+FROM hail.regions r, (VALUES (1, '08:00', 1, 1.1), (1, '08:10', 1.1, 1.3), (1, '08:30', 1.3, 1.1), (1, '08:40', 1.1, 1), (1, '10:00', 1, 1.5),
+    (1, '10:20', 1.5, 1), (2, '07:00', 1, 1.8), (2, '08:30', 1.8, 1), (3, '06:00', 1, 1.2), (3, '13:00', 1.2, 1), (3, '14:00', 1, 1.4),
+    (3, '15:00', 1.4, 1), (5, '06:00', 1, 3), (5, '07:00', 3, 1)) h (cell, at, before, after)
+WHERE r.code = 'sums';
+INSERT INTO hail.surge_cells (region_id, cell, multiplier, updated_at) SELECT id, 4, 2, '2013-12-15' FROM hail.regions WHERE code = 'sums';
+SELECT region_code, cell, hexagon_size_m AS size, hexagon IS NOT NULL AS hexagon, surges, surged_s, round(surged_share::numeric, 4) AS share,
+       surge_mean_s AS mean_s, surge_longest_s AS longest_s, round(multiplier_mean::numeric, 4) AS mean, multiplier_max AS max
+FROM hail.surge_by_cell('sums', '2013-12-15 07:30+00', '2013-12-15 12:00+00');
+-- the same from the moment it rose; a time that is not over counts to now (the 20th): 119 h of D
+SELECT cell, surges, surged_s FROM hail.surge_by_cell('sums', '2013-12-15 10:00+00', '2013-12-15 10:10+00') ORDER BY 1;
+SELECT cell, surges, surged_s / 3600 AS hours, surged_share AS share FROM hail.surge_by_cell('sums', '2013-12-15 01:00+00', '2013-12-30') WHERE cell IN (3, 4) ORDER BY 1;
+DELETE FROM hail.surge_cells s USING hail.regions r WHERE r.id = s.region_id AND r.code = 'sums';
+DELETE FROM hail.surge_history s USING hail.regions r WHERE r.id = s.region_id AND r.code = 'sums';
+
 -- Rights: administrators and analysts; nobody else.
 CREATE FUNCTION as_role(role text, statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -132,7 +150,8 @@ $$;
 SELECT f AS figures, as_role('admin', s) AS admin, as_role('analyst', s) AS analyst, as_role('customer', s) AS customer,
        as_role('driver', s) LIKE 'permission denied for function%' AS driver_refused,
        as_role('partner', s) LIKE 'permission denied for function%' AS partner_refused
-FROM unnest(ARRAY['price_per_km', 'acceptance_by_surge', 'acceptance_by_price', 'earnings_distribution', 'eta_accuracy', 'revenue_by_class']) f,
+FROM unnest(ARRAY['price_per_km', 'acceptance_by_surge', 'acceptance_by_price', 'earnings_distribution', 'eta_accuracy', 'revenue_by_class',
+                  'surge_by_cell']) f,
      LATERAL (SELECT format('SELECT count(*) FROM hail.%I(''sums'', ''2013-12-09'', ''2013-12-13'')', f) AS s) q
 ORDER BY 1;
 DROP FUNCTION as_role, ride;

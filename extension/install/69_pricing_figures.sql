@@ -53,6 +53,57 @@ $$;
 COMMENT ON FUNCTION hail.price_per_km(text, timestamptz, timestamptz, text, float8, boolean) IS
 'What a kilometre cost, by hexagon of the pickup, for the completed trips requested in a region (NULL: each) from a time to another; of one class (of_class) or (NULL) each; hexagon_size_m NULL: the region''s; by_day_part: night (from 0), morning (6), midday (10), evening (16) and late (20) apart, in the region''s time. region_code; cell and hexagon (its polygon, WGS84); service_class; day_part; trips; km: their road distance; price_per_km: all prices (without waiting) over all kilometres, minor units; price_per_km_p10, _p50, _p90: percentiles over trips; surge_mean; currency. Cells with fewer than five trips are left out. Administrators and analysts. Errors: invalid_value, not_found (region), unknown_class.';
 
+CREATE FUNCTION hail.surge_by_cell(region text, from_time timestamptz, to_time timestamptz)
+RETURNS TABLE (region_code text, cell bigint, hexagon_size_m float8, hexagon public.geometry, surges bigint, surged_s float8,
+               surged_share float8, surge_mean_s float8, surge_longest_s float8, multiplier_mean float8, multiplier_max numeric)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+#variable_conflict use_column
+DECLARE
+    area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
+    until_time timestamptz := greatest(from_time, least(to_time, hail.clock()));
+BEGIN
+    RETURN QUERY
+    WITH changes AS (
+        SELECT h.region_id, h.hexagon_size_m AS size, h.cell, h.at, h.old_multiplier, h.new_multiplier,
+               lag(h.at) OVER w IS NULL AS first, lead(h.at) OVER w AS next_at
+        FROM hail.surge_history h
+        WHERE h.at >= from_time AND h.at < until_time AND (area_id IS NULL OR h.region_id = area_id)
+        WINDOW w AS (PARTITION BY h.region_id, h.hexagon_size_m, h.cell ORDER BY h.at)
+    ), later AS ( -- of cells that did not change within the time: as their next change, or the present, tells
+        SELECT DISTINCT ON (h.region_id, h.hexagon_size_m, h.cell) h.region_id, h.hexagon_size_m AS size, h.cell, h.old_multiplier AS multiplier
+        FROM hail.surge_history h WHERE h.at >= until_time AND (area_id IS NULL OR h.region_id = area_id)
+        ORDER BY h.region_id, h.hexagon_size_m, h.cell, h.at
+    ), still AS (
+        SELECT l.* FROM later l
+        UNION ALL
+        SELECT s.region_id, r.hexagon_size_m::real, s.cell, s.multiplier FROM hail.surge_cells s JOIN hail.regions r ON r.id = s.region_id
+        WHERE (area_id IS NULL OR s.region_id = area_id) AND NOT EXISTS (SELECT FROM later l WHERE l.region_id = s.region_id AND l.cell = s.cell)
+    ), spans AS (
+        SELECT c.region_id, c.size, c.cell, from_time AS starts, c.at AS ends, c.old_multiplier AS multiplier, false AS rose
+        FROM changes c WHERE c.first
+        UNION ALL SELECT c.region_id, c.size, c.cell, c.at, coalesce(c.next_at, until_time), c.new_multiplier,
+                         c.old_multiplier <= 1 AND c.new_multiplier > 1 FROM changes c
+        UNION ALL SELECT s.region_id, s.size, s.cell, from_time, until_time, s.multiplier, false FROM still s
+                  WHERE NOT EXISTS (SELECT FROM changes c WHERE c.region_id = s.region_id AND c.size = s.size AND c.cell = s.cell)
+    ), numbered AS ( -- what lies between two spans without a surge is one surge
+        SELECT s.*, extract(epoch FROM s.ends - s.starts)::float8 AS seconds,
+               count(*) FILTER (WHERE s.multiplier <= 1) OVER (PARTITION BY s.region_id, s.size, s.cell ORDER BY s.starts, s.ends) AS n
+        FROM spans s
+    ), surges AS (
+        SELECT u.region_id, u.size, u.cell, u.n, bool_or(u.rose) AS rose, sum(u.seconds) AS seconds,
+               sum(u.seconds * u.multiplier::float8) AS weighted, max(u.multiplier) AS highest
+        FROM numbered u WHERE u.multiplier > 1 GROUP BY 1, 2, 3, 4 HAVING sum(u.seconds) > 0
+    )
+    SELECT r.code, u.cell, u.size::float8, hail.hexagon(u.cell, u.size), count(*) FILTER (WHERE u.rose), sum(u.seconds),
+           sum(u.seconds) / extract(epoch FROM until_time - from_time)::float8, avg(u.seconds), max(u.seconds), sum(u.weighted) / sum(u.seconds),
+           max(u.highest)::numeric
+    FROM surges u JOIN hail.regions r ON r.id = u.region_id
+    GROUP BY r.code, u.size, u.cell ORDER BY r.code, sum(u.seconds) DESC, u.cell;
+END
+$$;
+COMMENT ON FUNCTION hail.surge_by_cell(text, timestamptz, timestamptz) IS
+'How often and how long there was a surge in each hexagon of a region (NULL: each) from a time to another (at most to now; hail.surge_history keeps 90 days). region_code; cell, hexagon_size_m, hexagon (polygon, WGS84); surges: so many times it rose above 1; surged_s: seconds above 1, surged_share: of the time; surge_mean_s, surge_longest_s: length of a surge, those cut off by the ends of the time as far as they lie in it; multiplier_mean: over the seconds above 1; multiplier_max. Hexagons without a surge are left out. Administrators and analysts. Errors: invalid_value, not_found (region).';
+
 CREATE FUNCTION hail.acceptance_by_surge(region text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (region_code text, surge numeric, quote_sets bigint, taken bigint, acceptance float8, price_mean float8, price_taken_mean float8,
                currency text)
@@ -205,7 +256,7 @@ COMMENT ON FUNCTION hail.revenue_by_class(text, timestamptz, timestamptz) IS
 'What the trips completed in a region (NULL: each) from a time to another brought, by day and class. region_code; day: in the region''s time; service_class; trips; km: their road distance; price: what customers paid, waiting included; waiting: of that; commission: the platform''s part; driver_earnings: the drivers''; price_mean; surge_mean; surged_trips: with a surge above 1; money in minor units of currency. Left out below five trips. Administrators and analysts. Errors: invalid_value, not_found (region).';
 
 GRANT EXECUTE ON FUNCTION hail.price_per_km(text, timestamptz, timestamptz, text, float8, boolean),
-        hail.acceptance_by_surge(text, timestamptz, timestamptz), hail.acceptance_by_price(text, timestamptz, timestamptz, integer),
-        hail.earnings_distribution(text, timestamptz, timestamptz), hail.eta_accuracy(text, timestamptz, timestamptz, boolean),
-        hail.revenue_by_class(text, timestamptz, timestamptz)
+        hail.surge_by_cell(text, timestamptz, timestamptz), hail.acceptance_by_surge(text, timestamptz, timestamptz),
+        hail.acceptance_by_price(text, timestamptz, timestamptz, integer), hail.earnings_distribution(text, timestamptz, timestamptz),
+        hail.eta_accuracy(text, timestamptz, timestamptz, boolean), hail.revenue_by_class(text, timestamptz, timestamptz)
     TO hail_admin, hail_analyst;
