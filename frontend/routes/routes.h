@@ -15,6 +15,7 @@ extern const Route history_routes[];
 extern const Route pricing_routes[];
 extern const Route pricing_surge_routes[];
 extern const Route pricing_admin_routes[];
+extern const Route pricing_figures_routes[];
 extern const Route dispatch_routes[];
 extern const Route job_routes[];
 extern const Route dispatch_admin_routes[];

@@ -338,3 +338,24 @@ def _(w):
         equal(answer.fields, [field] if field else ["fromTime", "toTime"], path)
     refused(analyst.get(span.replace("cairo", "nowhere")), 404, "not_found", "region")
     refused(analyst.get("pricing/surge/changes?cursor=" + "A" * 43), 400, "invalid_value", "cursor")
+
+
+@test("analysts read what prices did: hexagons as GeoJSON, the rest as lists")
+def _(w):
+    analyst = w.person("analyst")
+    now = later(w, "1 minute")
+    span = f"region=cairo&fromTime={later(w, '-1 day')}&toTime={now}"
+    for name in ("price-per-km", "surge"):
+        answer = analyst.get(f"pricing/figures/{name}?{span}", Accept="application/geo+json")
+        equal((answer.status, answer.json["type"]), (200, "FeatureCollection"), answer)
+        check(all(f["properties"]["region"] == "cairo" for f in answer.json["features"]), answer)
+    for name in ("acceptance-by-surge", "acceptance-by-price", "earnings", "eta-accuracy", "revenue"):
+        answer = analyst.get(f"pricing/figures/{name}?{span}")
+        equal((answer.status, type(answer.data["figures"])), (200, list), answer)
+        refused(analyst.get(f"pricing/figures/{name}?region=cairo&fromTime=x"), 400, "invalid_value", "fromTime", "toTime")
+        refused(analyst.get(f"pricing/figures/{name}?region=cairo&fromTime={now}&toTime={now}"), 400, "invalid_value")
+        refused(analyst.get(f"pricing/figures/{name}?{span.replace('cairo', 'nowhere')}"), 404, "not_found")
+        refused(w.customer().get(f"pricing/figures/{name}?{span}"), 403, "forbidden")
+    quotes = analyst.get(f"pricing/figures/acceptance-by-surge?{span}").data["figures"]
+    check(sum(q["quoteSets"] for q in quotes) > 0, quotes)
+    refused(analyst.get(f"pricing/figures/acceptance-by-price?{span}&bands=0"), 400, "invalid_value", "bands")
