@@ -41,12 +41,14 @@
 #define PICKUP_MEMORY 500.0
 
 /*
- * $1 samples at most, $2 now. Where the trip has a track, the metres driven between start and end, and where
- * the driver was when it was matched; a scheduled trip's driver need not have set out then.
+ * $1 samples at most, $2 now; a track that is late is waited for, an hour at most. Where the trip has a
+ * track, the metres driven between start and end, and where the driver was when it was matched; a scheduled
+ * trip's driver need not have set out then.
  */
 static HailStatement take_samples = {
     "WITH taken AS (DELETE FROM hail.eta_samples s WHERE s.id IN (SELECT d.id FROM hail.eta_samples d"
-    "   WHERE d.due_at <= $2 ORDER BY d.id LIMIT $1) RETURNING s.*)"
+    "   WHERE d.due_at <= $2 AND NOT EXISTS (SELECT FROM hail.trip_tracks w WHERE w.trip_id = d.trip_id"
+    "     AND w.kept_at IS NULL AND d.due_at > $2 - interval '1 hour') ORDER BY d.id LIMIT $1) RETURNING s.*)"
     " SELECT g.region_id::int4, g.from_lat, g.from_lng, g.to_lat, g.to_lng, g.started_at, g.duration_s,"
     " coalesce(g.distance_m, public.ST_Length(public.geography(public.ST_LocateBetween(k.track,"
     "   extract(epoch FROM g.started_at)::float8, extract(epoch FROM t.completed_at)::float8)), false), 0),"

@@ -73,9 +73,9 @@ static WorkerStep steps[] = {
     {"read surge", surge_stale, NULL, "surge_refill", {"SELECT hail.surge_refill()::bigint", 0, {0}}, &second, false},
     {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
     {"read learnt ETAs", C_STEP(eta_store_stale, eta_store_load), &second, false},
-    {"learn ETAs", SQL_STEP("learn_eta", "SELECT hail.learn_eta()"), &five_seconds, true, NULL, eta_more_to_learn},
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
     {"keep tracks", SQL_STEP("keep_tracks", "SELECT hail.keep_tracks()"), &ten_seconds, true},
+    {"learn ETAs", SQL_STEP("learn_eta", "SELECT hail.learn_eta()"), &five_seconds, true, NULL, eta_more_to_learn},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
 };
 /* clang-format on */
