@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -265,6 +266,14 @@ static bool learn_row(EtaTable *table, uint64 row, Keys *keys)
     return true;
 }
 
+static void require_learning(void)
+{
+    hail_require_admin();
+    if (RecoveryInProgress())
+        ereport(ERROR, hail_error(HAIL_READ_ONLY), errmsg("this server is a standby and learns nothing"),
+                errhint("The primary does."));
+}
+
 static bool more_wait = false; /* the last run took as many as it may */
 
 bool eta_more_to_learn(void)
@@ -286,7 +295,7 @@ Datum hail_learn_eta(PG_FUNCTION_ARGS)
     int64 learnt = 0;
     uint64 rows;
 
-    hail_require_admin();
+    require_learning();
     if (max_trips < 1 || max_trips > 100000)
         ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("max_trips must be between 1 and 100000"),
                 hail_field("max_trips"));
@@ -309,7 +318,7 @@ Datum hail_forget_eta(PG_FUNCTION_ARGS)
     int32 region_id = PG_GETARG_INT16(0);
     int64 forgotten;
 
-    hail_require_admin();
+    require_learning();
     SPI_connect();
     (void)eta_store_begin();
     eta_store_writing = true;

@@ -48,3 +48,8 @@ SELECT pg_temp.ride(2, 'cash', true);
 SELECT hail.report_location(id, 30.001, -40.001) FROM hail.users WHERE role = 'driver';
 SELECT pg_temp.ride(3, 'wallet', false);
 SELECT * FROM hail.keep();
+-- ETAs have learnt, and one trip waits.
+SELECT hail.queue_eta_trips('gridport', array_agg('2024-05-06 12:00+00'::timestamptz), array_agg(30), array_agg(-40), array_agg(30.05),
+    array_agg(-40.02), array_agg(1000 + n)) FROM generate_series(1, 50) n;
+SELECT hail.learn_eta();
+SELECT hail.queue_eta_trips('gridport', '{2024-05-06 12:00+00}', '{30}', '{-40}', '{30.05}', '{-40.02}', '{1500}');
