@@ -26,7 +26,8 @@ query() { psql -qXAt -v ON_ERROR_STOP=1 -v region="$region" "$@"; }
 timezone=$(query <<<"SELECT timezone FROM hail.regions WHERE code = :'region'")
 [ -n "$timezone" ] || { echo "learn.sh: there is no region $region" >&2; exit 1; }
 
-rm -f "$BAD"
+found=$(mktemp)
+trap 'rm -f "$found"' EXIT
 {
     csv_table eta_lines "$csv"
     cat "$here/eta_csv.sql" - <<'SQL'
@@ -54,8 +55,11 @@ SELECT format('... %s more', :bad - 20) WHERE :bad > 20;
     SELECT pg_temp.stop('no line is good');
 \endif
 SQL
-} | query -v timezone="$timezone" -v times="$TIMES" -v bad_file="$BAD" >&2
-[ -s "$BAD" ] && echo "learn.sh: lines that teach nothing are in $BAD" >&2 || rm -f "$BAD"
+} | query -v timezone="$timezone" -v times="$TIMES" -v bad_file="$found" >&2
+if [ -s "$found" ]; then
+    cat "$found" >"$BAD" # written, never removed: it may be a device
+    echo "learn.sh: lines that teach nothing are in $BAD" >&2
+fi
 
 learnt=0
 while n=$(query -c 'SELECT hail.learn_eta(10000)') && [ "$n" -gt 0 ]; do
