@@ -28,14 +28,14 @@ extern int hail_quote_ttl_s;         /* hail.quote_ttl */
 extern int hail_min_trip_m;  /* hail.min_trip_distance: pickup and dropoff nearer than this are one place */
 extern int hail_max_trip_km; /* hail.max_trip_distance: longest trip priced, great circle */
 extern int hail_pickup_eta_radius_m; /* hail.pickup_eta_radius: where estimates look for the nearest driver */
-extern int hail_surge_window_s; /* hail.surge_window: requests of so long count as demand */
+extern int hail_surge_window_s;      /* hail.surge_window: requests of so long count as demand */
 extern int
-    hail_surge_interval_ms;    /* hail.surge_interval: pace of surge_tick, hence how fast a surge may climb */
-extern int hail_surge_hold_s;  /* hail.surge_hold: a surge that rose is not lowered for so long */
-extern int hail_surge_half_life_s; /* hail.surge_half_life: of the averages of demand and supply; 0: none */
-extern int hail_max_speed_kmh; /* hail.max_speed: faster moves are flagged, not applied */
-extern int hail_dispatch_max_lag_ms;     /* hail.dispatch_max_lag: overload begins; 0: never */
-extern int hail_dispatch_queue_max;      /* hail.dispatch_queue_max: trips that may wait in an overload */
+    hail_surge_interval_ms;   /* hail.surge_interval: pace of surge_tick, hence how fast a surge may climb */
+extern int hail_surge_hold_s; /* hail.surge_hold: a surge that rose is not lowered for so long */
+extern int hail_surge_half_life_s;   /* hail.surge_half_life: of the averages of demand and supply; 0: none */
+extern int hail_max_speed_kmh;       /* hail.max_speed: faster moves are flagged, not applied */
+extern int hail_dispatch_max_lag_ms; /* hail.dispatch_max_lag: overload begins; 0: never */
+extern int hail_dispatch_queue_max;  /* hail.dispatch_queue_max: trips that may wait in an overload */
 extern int hail_destination_changes_max; /* hail.destination_changes: of one trip */
 extern int hail_code_tries_max; /* hail.code_tries: wrong codes at a pickup or stop until it is blocked */
 extern int hail_webhook_tolerance_s; /* hail.webhook_tolerance: age of a signed webhook, either way */

@@ -24,6 +24,11 @@ SELECT * FROM hail.keep();
 SELECT hail.create_geofence('airport', 'Airport', ST_MakeEnvelope(-40.01, 29.99, -39.99, 30.01, 4326));
 SELECT hail.set_availability(id, true, 30.001, -40.001) FROM hail.users WHERE role = 'driver';
 SELECT * FROM hail.keep();
+-- Surge with a raised cap, its log and a change of a multiplier, far from the trips.
+SELECT hail.set_surge('gridport', cap => 4, reason => 'fair', quote_weight => 0.1);
+INSERT INTO hail.surge_cells (region_id, cell, multiplier, held_until, updated_at)
+SELECT id, 0, 3.5, hail.clock() + interval '5 minutes', hail.clock() FROM hail.regions;
+SELECT hail.set_surge('gridport', cap => 3.2);
 
 CREATE FUNCTION pg_temp.ride(n integer, method text, whole boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
