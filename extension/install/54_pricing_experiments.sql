@@ -94,7 +94,9 @@ CREATE TRIGGER experiments_stay BEFORE UPDATE OR DELETE ON hail.experiments
 ALTER TABLE hail.experiments ENABLE ALWAYS TRIGGER experiments_stay;
 
 CREATE FUNCTION hail.experiment_variants_stay() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET row_security = on -- pg_restore turns it off, and the owner would be refused
+AS $$
 DECLARE
     experiment hail.experiments;
 BEGIN

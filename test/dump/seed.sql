@@ -5,6 +5,9 @@ SELECT hail.load_sample_fares('gridport');
 -- Price lists planned, withdrawn and ended, a rule, an event.
 SELECT hail.set_fare('gridport', 'xl', 2500, 600, 80, 3500, 1700, effective_from => '2024-06-01 00:00+00', waiting_per_minute => 50, waiting_max => 500);
 SELECT hail.cancel_fare((hail.set_fare('gridport', 'xl', 2600, 600, 80, 3500, 1700, effective_from => '2024-07-01 00:00+00')).id);
+-- An experiment that runs keeps its variants; a restore makes them anew.
+SELECT hail.create_experiment('gridport', ARRAY[('control', true, 5000, 1), ('dearer', false, 5000, 1.1)]::hail.variant_input[], 'gridport');
+SELECT hail.start_experiment('gridport');
 SELECT hail.end_fare('gridport', 'premium', '2024-08-01 00:00+00');
 SELECT hail.add_time_rule('gridport', 'sunday', '00:00', '24:00', 1.1, '{7}');
 SELECT hail.create_event_area('gridport', 'fair', 1.5, '2024-06-01 00:00+00', '2024-06-02 00:00+00', lat => 30, lng => -40, radius_m => 500);
