@@ -1,6 +1,7 @@
 -- A year of trips for the figures of pricing: :trips trips (a million) from 1.6 times as many quote sets of two classes
 -- each, two answered offers a trip, 5,000 drivers, 100,000 customers of whom half are in an experiment, written straight into the
--- tables. Needs bench.setup's city, or makes one.
+-- tables, in some minutes: psql -d hail -v seed=4711 -v trips=1000000 -f test/bench/figures.sql, as superuser, in an empty database
+-- with the extension; then \timing on the functions of 69_pricing_figures.sql and hail.experiment_outcomes('figures').
 SELECT setseed((:seed % 1000) / 1000.0);
 SET session_replication_role = replica; -- no references and triggers: they would take longer than the rows
 SET work_mem = '128MB';
