@@ -8,7 +8,9 @@
 #   NODES=, ROADS=    road network (load_roads.sh, with HOUR_SHIFT=, TIME_FACTOR=): up to ROAD_TRIPS= (1000) test trips
 #   JSON=FILE         gets one line of JSON for each method
 #
-# Trips from which nothing could be learnt (learn.sh says why) are not foretold either. Methods, all learnt from LEARN:
+# Three tables of errors: of every line that has places and a time; of those from which trips could be learnt (learn.sh says
+# why not from the others: meters left on for a day, a second's drive across town); and of trips of 60 s to 3 h over 100 m
+# and more. Methods, all learnt from LEARN:
 #   constant speed    the one pace that fits best
 #   region average    a power of the distance that fits best
 #   hour of week      the pace of the hour of the week
@@ -39,7 +41,7 @@ SELECT hail.create_region('errors', 'errors', 'USD', :'timezone', public.ST_Make
 -- What is counted as answered is read by the keeper first.
 SELECT hail.keep();
 SQL
-# A table of the good trips of a file.
+# table NAME FILE: a table of the trips of a file, and whether each could teach.
 table() {
     {
         csv_table eta_lines "$2"
@@ -47,9 +49,13 @@ table() {
         echo "CREATE TABLE $1 AS SELECT row_number() OVER (ORDER BY started_at, n) AS n, started_at, from_lat, from_lng, to_lat, to_lng,
                   duration_s, distance_m, public.ST_DistanceSphere(public.ST_MakePoint(from_lng, from_lat), public.ST_MakePoint(to_lng, to_lat)) AS metres,
                   (extract(isodow FROM started_at AT TIME ZONE :'timezone') * 24 + extract(hour FROM started_at AT TIME ZONE :'timezone'))::integer AS hour
-              FROM eta_trips WHERE reason IS NULL AND hail.eta_refusal(from_lat, from_lng, to_lat, to_lng, duration_s) IS NULL
-                                AND coalesce(distance_m, 0) BETWEEN 0 AND 1000000 ORDER BY started_at, n;
-              SELECT format('%s: %s of %s lines are trips', '$1', (SELECT count(*) FROM $1), (SELECT count(*) FROM eta_trips));"
+              FROM eta_trips WHERE reason IS NULL AND duration_s > 0 AND from_lat BETWEEN -90 AND 90 AND to_lat BETWEEN -90 AND 90
+                               AND from_lng BETWEEN -180 AND 180 AND to_lng BETWEEN -180 AND 180 ORDER BY started_at, n;
+              ALTER TABLE $1 ADD teaches boolean, ADD plain boolean;
+              UPDATE $1 SET teaches = hail.eta_refusal(from_lat, from_lng, to_lat, to_lng, duration_s) IS NULL
+                                      AND coalesce(distance_m, 0) BETWEEN 0 AND 1000000,
+                            plain = duration_s BETWEEN 60 AND 10800 AND metres >= 100;
+              SELECT format('%s: %s lines, %s trips to learn from', '$1', (SELECT count(*) FROM eta_trips), (SELECT count(*) FROM $1 WHERE teaches));"
     } | query >&2
 }
 table learnt_from "$learn"
@@ -65,8 +71,8 @@ CREATE TABLE guesses (method text, nth integer, n bigint, seconds float8, low fl
 -- Below 200 m the distance says little: all are taken as 200 m.
 WITH pace AS (SELECT exp(avg(ln(1 + duration_s) - ln(greatest(metres, 200)))) AS s_per_m,
                      regr_slope(ln(1 + duration_s), ln(greatest(metres, 200))) AS b,
-                     regr_intercept(ln(1 + duration_s), ln(greatest(metres, 200))) AS a FROM learnt_from),
-hours AS (SELECT hour, exp(avg(ln(1 + duration_s) - ln(greatest(metres, 200)))) AS s_per_m FROM learnt_from GROUP BY hour)
+                     regr_intercept(ln(1 + duration_s), ln(greatest(metres, 200))) AS a FROM learnt_from WHERE teaches),
+hours AS (SELECT hour, exp(avg(ln(1 + duration_s) - ln(greatest(metres, 200)))) AS s_per_m FROM learnt_from WHERE teaches GROUP BY hour)
 INSERT INTO guesses (method, nth, n, seconds)
 SELECT m.method, m.nth, t.n, m.seconds - 1
 FROM foretold t CROSS JOIN pace p LEFT JOIN hours h USING (hour) CROSS JOIN LATERAL (VALUES
@@ -103,30 +109,34 @@ BEGIN
                AND t.started_at + make_interval(secs => t.duration_s) < begun + interval '1 hour' RETURNING t.*)
         INSERT INTO hail.eta_samples (region_id, from_lat, from_lng, to_lat, to_lng, started_at, duration_s, distance_m, due_at)
         SELECT r.id, o.from_lat, o.from_lng, o.to_lat, o.to_lng, o.started_at, o.duration_s, o.distance_m, '-infinity'
-        FROM over o CROSS JOIN hail.regions r ORDER BY o.started_at, o.n;
+        FROM over o CROSS JOIN hail.regions r WHERE o.teaches ORDER BY o.started_at, o.n;
         PERFORM hail.learn_eta(100000);
         COMMIT;
     END LOOP;
 END
 $$;
 CREATE TABLE errors AS
-SELECT g.method, g.nth, count(*) AS trips, round(sqrt(avg((ln(1 + g.seconds) - ln(1 + t.duration_s)) ^ 2))::numeric, 4) AS rmsle,
+SELECT s.scope, g.method, g.nth, count(*) AS trips, round(sqrt(avg((ln(1 + g.seconds) - ln(1 + t.duration_s)) ^ 2))::numeric, 4) AS rmsle,
        round(avg(abs(g.seconds - t.duration_s) / t.duration_s)::numeric, 4) AS mape,
        round(percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(g.seconds - t.duration_s))::numeric, 1) AS median_s,
        round(avg((t.duration_s BETWEEN g.low AND g.high)::integer)::numeric, 4) AS coverage,
        round(percentile_cont(0.5) WITHIN GROUP (ORDER BY g.high - g.low)::numeric, 1) AS width_s
-FROM guesses g JOIN foretold t USING (n) WHERE g.seconds IS NOT NULL GROUP BY g.method, g.nth;
+FROM guesses g JOIN foretold t USING (n)
+     CROSS JOIN LATERAL (VALUES ('every line', true), ('trips to learn from', t.teaches), ('60 s to 3 h, 100 m', t.teaches AND t.plain)) s (scope, holds)
+WHERE g.seconds IS NOT NULL AND s.holds GROUP BY s.scope, g.method, g.nth;
 -- The same trips as the roads have answered.
 INSERT INTO errors
-SELECT 'learnt, frozen, where roads answer', 7, count(*), sqrt(avg((ln(1 + g.seconds) - ln(1 + t.duration_s)) ^ 2)),
+SELECT 'every line', 'learnt, frozen, where roads answer', 7, count(*), sqrt(avg((ln(1 + g.seconds) - ln(1 + t.duration_s)) ^ 2)),
        avg(abs(g.seconds - t.duration_s) / t.duration_s), percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(g.seconds - t.duration_s))
 FROM guesses g JOIN foretold t USING (n) JOIN guesses r USING (n)
 WHERE g.nth = 4 AND r.nth = 6 AND r.seconds IS NOT NULL HAVING count(*) > 0;
 ALTER TABLE errors ADD share numeric NOT NULL DEFAULT 1;
-UPDATE errors e SET share = round(e.trips::numeric / nullif((SELECT count(*) FROM guesses g WHERE g.nth = 6), 0), 4) WHERE e.nth >= 6;
+UPDATE errors e SET share = round(e.trips::numeric / nullif((SELECT count(*) FROM guesses g WHERE g.nth = 6), 0), 4) WHERE e.nth >= 6 AND e.scope = 'every line';
+DELETE FROM errors WHERE nth >= 6 AND scope <> 'every line';
 SQL
-query -c "SELECT json_build_object('bench', 'eta', 'method', method, 'trips', trips, 'share', share, 'rmsle', round(rmsle, 4),
-              'mape', round(mape, 4), 'median_s', round(median_s, 1), 'coverage', coverage, 'width_s', width_s) FROM errors ORDER BY nth" >"$JSON"
-psql -qX -P footer=off -c "SELECT method, trips, round(100 * share, 1) AS \"answered %\", round(rmsle, 3) AS rmsle, round(100 * mape, 1) AS \"mape %\",
-    round(median_s) AS \"median s\", round(100 * coverage, 1) AS \"coverage %\", round(width_s) AS \"width s\" FROM errors ORDER BY nth" \
+query -c "SELECT json_build_object('bench', 'eta', 'scope', scope, 'method', method, 'trips', trips, 'share', share, 'rmsle', round(rmsle, 4),
+              'mape', round(mape, 4), 'median_s', round(median_s, 1), 'coverage', coverage, 'width_s', width_s) FROM errors ORDER BY scope, nth" >"$JSON"
+psql -qX -P footer=off -c "SELECT scope, method, trips, round(100 * share, 1) AS \"answered %\", round(rmsle, 3) AS rmsle, round(100 * mape, 1) AS \"mape %\",
+    round(median_s) AS \"median s\", round(100 * coverage, 1) AS \"coverage %\", round(width_s) AS \"width s\" FROM errors
+    ORDER BY scope = 'every line' DESC, scope = 'trips to learn from' DESC, nth" \
     -c "SELECT count(*) AS effects FROM hail.eta_effects"

@@ -106,7 +106,7 @@ row() {
     printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$GROUP" "$1" "$value" "$3" "${4:-}" "$peer_value" \
         "$p50" "$p95" "$p99" "$peer_p99" >>"$BENCH_TMP/rows"
     awk -v n="$1" -v v="$value" -v u="$3" -v p="${4:-}" -v q="$peer_value" -v l="$p50 / $p95 / $p99" -v has="$p50" \
-        'BEGIN { printf "  %-46s %12.1f %-8s", n, v, u; if (q != "") printf " %-34s %12.1f %9.2fx", p, q, (q > 0 ? v / q : 0);
+        'function digits(x) { return x < 10 ? 3 : 1 } BEGIN { printf "  %-46s %12.*f %-8s", n, digits(v), v, u; if (q != "") printf " %-34s %12.*f %9.2fx", p, digits(q), q, (q > 0 ? v / q : 0);
                  if (has != "") printf "  (%s us)", l; print "" }'
 }
 
