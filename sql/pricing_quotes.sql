@@ -117,6 +117,18 @@ SELECT hail.set_clock('2013-11-20 11:00+00');
 SELECT pg_temp.refusal('SELECT hail.estimate_fare(NULL, -50, -30, -50.1, -30, ''premium'')'), pg_temp.refusal(format('SELECT hail.requote(%L)', :'premium')),
        pg_temp.refusal('SELECT hail.estimate_fare(NULL, -50, -30, -50.1, -30, ''van'')');
 SELECT string_agg(service_class, ' ') AS priced FROM hail.estimate_fares(-50, -30, -50.1, -30);
+-- When that was and will be is for those who make prices, and analysts.
+SET SESSION AUTHORIZATION hail_front;
+BEGIN;
+SELECT role FROM hail.authenticate(:'ida_token');
+SELECT pg_temp.refusal('SELECT hail.estimate_fare(NULL, -50, -30, -50.1, -30, ''premium'')'), pg_temp.refusal('SELECT hail.estimate_fare(NULL, -50, -30, -50.1, -30, ''van'')'),
+       pg_temp.refusal('SELECT hail.estimate_fare(NULL, -50, -30, -50.1, -30, ''truck'')');
+ROLLBACK;
+BEGIN;
+SELECT role FROM hail.authenticate(:'ann_token');
+SELECT pg_temp.refusal('SELECT hail.estimate_fare(NULL, -50, -30, -50.1, -30, ''premium'')'), pg_temp.refusal('SELECT hail.estimate_fare(NULL, -50, -30, -50.1, -30, ''van'')');
+ROLLBACK;
+RESET SESSION AUTHORIZATION;
 
 -- Prices follow their tables at once: in the transaction that changes them, when it is undone, and by the clock alone.
 BEGIN;
@@ -138,6 +150,17 @@ SELECT hail.advance_clock('0.000001 seconds');
 SELECT total FROM hail.estimate_fare(NULL, -50, -30, -50.1, -30, 'van');
 SELECT hail.set_clock('2013-11-20 11:00+00');
 
+-- What ended more than a day ago is in no backend's copy; a clock that is set back has it read again.
+BEGIN;
+SELECT name FROM hail.create_event_area('quotes', 'past', 2, '2013-11-20 11:00+00', '2013-11-20 12:00+00', lat => -50, lng => -30, radius_m => 500);
+SELECT hail.set_clock('2013-11-25 11:00+00');
+SELECT event_multiplier, pg_temp.refusal('SELECT hail.estimate_fare(NULL, -50, -30, -50.1, -30, ''premium'')') FROM hail.estimate_fare('quotes', -50, -30, -50.1, -30, 'economy');
+SELECT hail.set_clock('2013-11-20 10:59+00');
+SELECT event_multiplier FROM hail.estimate_fare('quotes', -50, -30, -50.1, -30, 'premium');
+SELECT hail.set_clock('2013-11-20 11:00+00');
+SELECT event_multiplier FROM hail.estimate_fare('quotes', -50, -30, -50.1, -30, 'economy');
+ROLLBACK;
+
 -- Booking: the trip must be what the quote is for, where the request says what it is; 100 m may be walked.
 SELECT id AS quote FROM hail.create_quote(:'ida', -50, -30, -50.05, -30, 'economy') \gset
 CREATE FUNCTION pg_temp.request(quote uuid, places text, key text) RETURNS text LANGUAGE sql AS
@@ -151,6 +174,10 @@ SELECT service_class, price, pickup_lat, variant_id FROM hail.request_trip(:'quo
 -- Used once; not by another customer, not renewed either. The same key with the same request is the same trip.
 SELECT pg_temp.request(:'quote', 'service_class => ''economy''', 'ida-1') AS again, pg_temp.request(:'quote', 'service_class => ''economy''', 'ida-2') AS another_key,
        pg_temp.request(:'quote', 'service_class => ''xl''', 'ida-1') AS another_class, pg_temp.refusal(format('SELECT hail.requote(%L)', :'quote')) AS requote;
+-- A retry from somewhere else by now is the same request: the trip exists. A new key makes another one, and places count.
+SELECT id = (SELECT t.id FROM hail.trips t WHERE t.quote_id = :'quote') AS same_trip
+FROM hail.request_trip(:'quote', 'cash', idempotency_key => 'ida-1', pickup_lat => -50.003, pickup_lng => -30.003, dropoff_lat => -50.1, dropoff_lng => -30);
+SELECT pg_temp.request(:'quote', 'pickup_lat => -50.003, pickup_lng => -30', 'ida-2') AS another_key;
 SELECT state FROM hail.cancel_trip((SELECT id FROM hail.trips WHERE quote_id = :'quote'));
 SELECT id AS bobs FROM hail.create_quote(:'bob', -50, -30, -50.05, -30, 'economy') \gset
 SET SESSION AUTHORIZATION hail_front;
@@ -195,6 +222,16 @@ FROM hail.create_job_quote(:'ida', '[{"lat": -50, "lng": -30}, {"lat": -50.01, "
 SELECT :'stops' AS stops, :distance_m AS distance_m, :duration_s AS duration_s, :'in_range' AS in_range;
 SELECT stops = :'stops' AS same_stops, distance_m = :distance_m AS same_way, replaces = :'job' AS replaces FROM hail.requote(:'job');
 SELECT explanation FROM hail.explain_quote(:'job') WHERE name IN ('distance', 'booking_fee');
+
+-- Experiments are for customers: who orders as a partner is in none, not with a new quote for the old one either.
+BEGIN;
+SELECT state FROM hail.start_experiment((hail.create_experiment('quotes-all', ARRAY[('control', true, 1, 1), ('dear', false, 9999, 1.5)]::hail.variant_input[], 'quotes')).name);
+SELECT id AS shop FROM hail.register_user(NULL, 'Quoted shop', 'partner') \gset
+SELECT id AS shops, variant_id IS NULL AS in_none, variant_multiplier FROM hail.quote_route(:'shop', '{-50,-30,-50.01,-30}', 'van') \gset
+SELECT :'in_none' AS in_none, :variant_multiplier AS variant_multiplier;
+SELECT variant_id, variant_multiplier FROM hail.requote(:'shops');
+SELECT variant_id IS NOT NULL AS in_it, variant_multiplier FROM hail.quote_route(:'ida', '{-50,-30,-50.01,-30}', 'van');
+ROLLBACK;
 
 -- The price as SQL computes it, from the tables, for random trips at random times: price lists of all times, rules over
 -- midnight in a zone whose clocks change, events with holes, surge, an experiment.

@@ -132,10 +132,15 @@ static void refuse_blocked(const char *field)
 /* hail.check_code(trip_id, seq, code, given, field, hint): the trip's row is locked by this transaction. */
 Datum hail_check_code(PG_FUNCTION_ARGS)
 {
-    pg_uuid_t *trip_id = PG_GETARG_UUID_P(0);
-    int seq = PG_GETARG_INT32(1), wrong;
-    char *code, *field = text_to_cstring(PG_GETARG_TEXT_PP(4));
+    pg_uuid_t *trip_id;
+    int seq, wrong;
+    char *code, *field;
 
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(4) || PG_ARGISNULL(5))
+        elog(ERROR, "a code is checked for a trip or stop, with a field and a hint");
+    trip_id = PG_GETARG_UUID_P(0);
+    seq = PG_GETARG_INT32(1);
+    field = text_to_cstring(PG_GETARG_TEXT_PP(4));
     if (PG_ARGISNULL(2))
         ereport(ERROR, hail_error(HAIL_WRONG_STATE), errmsg("there is no code yet"), hail_field(field));
     code = text_to_cstring(PG_GETARG_TEXT_PP(2));

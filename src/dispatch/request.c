@@ -180,24 +180,27 @@ static double metres_off(const double *given, Datum lat, Datum lng)
     return given == NULL ? 0 : geo_distance_m(given[0], given[1], DatumGetFloat8(lat), DatumGetFloat8(lng));
 }
 
-static void refuse_mismatch(const char *message, const char *field)
+static bool is_other_class(const Request *request)
 {
-    refuse((Refusal){HAIL_QUOTE_MISMATCH, message, field, "Ask for a quote for this trip."});
+    return request->asked->service_class != NULL &&
+           strcmp(request->asked->service_class, TextDatumGetCString(request->quote[COL_CLASS])) != 0;
 }
 
 /* What the caller says the trip is must be what the quote is for. */
-static void check_same_trip(const Request *request)
+static Refusal check_same_trip(const Request *request)
 {
+    static const char *const hint = "Ask for a quote for this trip.";
     const TripRequest *asked = request->asked;
     const Datum *quote = request->quote;
 
     if (metres_off(asked->pickup, quote[COL_PICKUP_LAT], quote[COL_PICKUP_LNG]) > QUOTE_MAX_OFF_M)
-        refuse_mismatch("the quote is for another pickup", "pickup_lat");
+        return (Refusal){HAIL_QUOTE_MISMATCH, "the quote is for another pickup", "pickup_lat", hint};
     if (metres_off(asked->dropoff, quote[COL_DROPOFF_LAT], quote[COL_DROPOFF_LNG]) > QUOTE_MAX_OFF_M)
-        refuse_mismatch("the quote is for another dropoff", "dropoff_lat");
-    if (asked->service_class != NULL &&
-        strcmp(asked->service_class, TextDatumGetCString(quote[COL_CLASS])) != 0)
-        refuse_mismatch("the quote is for another service class", "service_class");
+        return (Refusal){HAIL_QUOTE_MISMATCH, "the quote is for another dropoff", "dropoff_lat", hint};
+    if (is_other_class(request))
+        return (Refusal){HAIL_QUOTE_MISMATCH, "the quote is for another service class", "service_class",
+                         hint};
+    return (Refusal){0};
 }
 
 static void load_quote(Request *request)
@@ -218,10 +221,10 @@ static void load_quote(Request *request)
             hail_result(0, col, &isnull); /* kept until SPI ends; none but the last is null */
     request->in_experiment = !isnull;
     request->customer_id = *DatumGetUUIDP(request->quote[COL_CUSTOMER]);
-    check_same_trip(request);
 }
 
-/* The trip that the key has made, if any; error when it was another request. */
+/* The trip that the key has made, if any; error when it was another request. Where the phone is by now does
+ * not count: a trip that exists is told, or the next key makes another. */
 static bool find_trip(const Request *request, Datum *trip)
 {
     const TripRequest *asked = request->asked;
@@ -242,7 +245,7 @@ static bool find_trip(const Request *request, Datum *trip)
         nulls[5] = 'n';
     if (hail_execute(&find_repeated, args, nulls, false, 1) == 0)
         return false;
-    if (!DatumGetBool(hail_result(0, 2, &isnull)))
+    if (!DatumGetBool(hail_result(0, 2, &isnull)) || is_other_class(request))
         refuse((Refusal){HAIL_IDEMPOTENCY_MISMATCH, "this key was used with another request",
                          "idempotency_key", "Use a new key for a new trip."});
     *trip = hail_result(0, 1, &isnull);
@@ -321,6 +324,8 @@ static bool check(Request *request, Datum *trip)
 {
     Refusal why = check_strategy(request);
 
+    if (why.message == NULL)
+        why = check_same_trip(request);
     if (why.message != NULL) {
         if (find_trip(request, trip))
             return true;

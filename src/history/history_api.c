@@ -26,6 +26,9 @@ Datum hail_append_history(PG_FUNCTION_ARGS)
 {
     HistoryPoint point = {0};
 
+    for (int arg = 0; arg < 5; arg++)
+        if (arg != 1 && PG_ARGISNULL(arg))
+            elog(ERROR, "a point of the history needs a driver, a place and a time");
     point.driver_id = *PG_GETARG_UUID_P(0);
     if (!PG_ARGISNULL(1))
         point.trip_id = *PG_GETARG_UUID_P(1);

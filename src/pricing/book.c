@@ -1,12 +1,14 @@
 /* The kept copy of what prices are made of; see book.h. */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/kept.h"
 #include "base/statement.h"
 #include "pricing/book.h"
@@ -26,7 +28,11 @@ typedef struct Book {
     BookClass *classes;
     BookExperiment *experiments;
     int region_count, class_count, experiment_count;
+    TimestampTz since; /* price lists and events that ended earlier are not here */
 } Book;
+
+/* Price lists and events of years are not kept by every backend. */
+#define BOOK_KEEPS (1 * USECS_PER_DAY)
 
 static HailStatement read_regions = {
     "SELECT r.id::int4, r.code, r.currency, r.timezone, r.hexagon_size_m, r.distance_factor, r.speed_kmh,"
@@ -51,9 +57,10 @@ static HailStatement read_fares = {
                        "f.cancellation_fee,"
                        " f.commission_bp, f.waiting_free_s, f.waiting_per_minute, f.waiting_max"
                        " FROM hail.fares f JOIN hail.service_classes c ON c.code = f.service_class"
+                       " WHERE coalesce(upper(f.effective) >= $1, true)"
                        " ORDER BY f.region_id, c.id, f.effective",
-    0,
-    {0}};
+    1,
+    {TIMESTAMPTZOID}};
 
 static HailStatement read_time_rules = {
     "SELECT t.region_id::int4,"
@@ -66,9 +73,11 @@ static HailStatement read_time_rules = {
 static HailStatement read_events = {
     "SELECT e.region_id::int4, " RANGE("e.active") ", (e.multiplier * 100)::int4,"
                                                    " public.ST_AsBinary(e.area, 'NDR')"
-                                                   " FROM hail.event_areas e ORDER BY e.region_id",
-    0,
-    {0}};
+                                                   " FROM hail.event_areas e"
+                                                   " WHERE coalesce(upper(e.active) >= $1, true)"
+                                                   " ORDER BY e.region_id",
+    1,
+    {TIMESTAMPTZOID}};
 
 /* One row a variant. */
 static HailStatement read_variants = {
@@ -148,7 +157,7 @@ typedef bool (*LoadRow)(const Book *book, uint64 row, void *into);
 static void load_parts(Book *book, HailStatement *statement, Size size, LoadRow load,
                        void (*give)(BookRegion *region, void *first, int count))
 {
-    uint64 rows = hail_execute(statement, NULL, NULL, false, 0);
+    uint64 rows = hail_execute(statement, (Datum[]){TimestampTzGetDatum(book->since)}, NULL, false, 0);
     char *all = palloc0(size * Max(rows, 1));
     int used = 0;
 
@@ -259,6 +268,7 @@ static void *load(void)
 {
     Book *book = palloc0(sizeof(Book));
 
+    book->since = hail_now() - BOOK_KEEPS;
     load_regions(book);
     load_classes(book);
     load_parts(book, &read_fares, sizeof(BookFare), load_fare, give_fares);
@@ -273,14 +283,26 @@ static HailKept kept = {"prices",
                         {"regions", "service_classes", "fares", "fare_time_rules", "event_areas",
                          "experiments", "experiment_variants"}};
 
+/* A clock that was set back meets what was over when the copy was read: it is read anew. */
+static const Book *book_of_now(void)
+{
+    const Book *book = hail_kept(&kept);
+
+    if (unlikely(hail_now() < book->since)) {
+        kept.current = false;
+        book = hail_kept(&kept);
+    }
+    return book;
+}
+
 const BookRegion *book_region(int16 id)
 {
-    return region_in(hail_kept(&kept), id);
+    return region_in(book_of_now(), id);
 }
 
 const BookRegion *book_region_by_code(const char *code)
 {
-    const Book *book = hail_kept(&kept);
+    const Book *book = book_of_now();
 
     for (int i = 0; i < book->region_count; i++)
         if (strcmp(book->regions[i].code, code) == 0)

@@ -3,9 +3,10 @@
  *    What prices are made of and what seldom changes: regions with their price lists, time rules and event
  *    areas, and service classes. Each backend keeps a copy (base/kept.h), so that a price costs no statement.
  *
- * What these functions return is valid until the transaction ends. Versions that are over are in the copy
- * too, and planned ones: which is in force is asked with a time, so that a list which begins takes effect
- * without anybody telling. Multipliers are hundredths, amounts minor units.
+ * What these functions return is valid until the transaction ends. The copy has the versions in force,
+ * planned ones and those that ended at most a day before it was read: which is in force is asked with a time,
+ * from now on, so that a list which begins takes effect without anybody telling. Multipliers are hundredths,
+ * amounts minor units.
  */
 #ifndef HAIL_PRICING_BOOK_H
 #define HAIL_PRICING_BOOK_H

@@ -12,6 +12,7 @@
 #include "base/guc.h"
 #include "geo/geo.h"
 #include "geofence/geofence.h"
+#include "identity/session.h"
 #include "live/live.h"
 #include "pricing/price.h"
 #include "pricing/pricing.h"
@@ -132,8 +133,8 @@ static char *time_text(TimestampTz at)
     return JsonEncodeDateTime(text, TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc);
 }
 
-/* Since when there is no price list, and from when there is one again. */
-static void refuse_class(const PriceTrip *trip, const BookClass *class, const char *field)
+/* For those who make price lists: since when there is none, and from when there is one again. */
+static char *when_priced(const PriceTrip *trip, const BookClass *class)
 {
     TimestampTz ended = DT_NOBEGIN, begins = DT_NOEND;
 
@@ -147,12 +148,20 @@ static void refuse_class(const PriceTrip *trip, const BookClass *class, const ch
         else
             begins = Min(begins, fare->from);
     }
+    if (begins != DT_NOEND)
+        return psprintf("Its price list begins at %s.", time_text(begins));
+    return ended == DT_NOBEGIN ? "hail.set_fare() gives it one."
+                               : psprintf("Its price list ended at %s.", time_text(ended));
+}
+
+static void refuse_class(const PriceTrip *trip, const BookClass *class, const char *field)
+{
+    HailRole role = hail_actor().role;
+    bool operates = role == HAIL_ROLE_ADMIN || role == HAIL_ROLE_ANALYST;
+
     ereport(ERROR, hail_error(HAIL_UNKNOWN_CLASS),
             errmsg("service class %s has no fare in region %s", class->code, trip->region->code),
-            hail_field(field),
-            ended == DT_NOBEGIN && begins == DT_NOEND ? errhint("hail.set_fare() gives it one.")
-            : begins == DT_NOEND ? errhint("Its price list ended at %s.", time_text(ended))
-                                 : errhint("Its price list begins at %s.", time_text(begins)));
+            hail_field(field), errhint("%s", operates ? when_priced(trip, class) : "Choose another class."));
 }
 
 static int64 price_at(const PriceTrip *trip, const Price *price, int duration_s, FareAmounts *amounts)

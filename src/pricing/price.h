@@ -33,7 +33,7 @@ typedef struct PricePlaces {
 typedef struct PriceTrip {
     PricePlaces places;
     const BookRegion *region;  /* at the pickup */
-    const pg_uuid_t *customer; /* who would pay; NULL: nobody in particular, who is in no experiment */
+    const pg_uuid_t *customer; /* who would pay; NULL: no customer, hence in no experiment */
     TimestampTz at;
     EtaGuess way; /* over all legs; the interval is the sum of theirs */
     int surge, time_multiplier, event_multiplier;

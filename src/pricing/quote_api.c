@@ -248,6 +248,20 @@ static PricePlaces route(ArrayType *array)
     return (PricePlaces){(const double *)ARR_DATA_PTR(array), count / 2, true};
 }
 
+static HailStatement read_payer = {
+    "SELECT FROM hail.users u WHERE u.id = $1 AND u.role = 'customer'", 1, {UUIDOID}, HAIL_BY_KEY};
+
+/* Experiments are for customers: whoever else pays is in none. */
+static const pg_uuid_t *customer_or_none(const pg_uuid_t *payer)
+{
+    bool customer;
+
+    SPI_connect();
+    customer = hail_execute(&read_payer, (Datum[]){UUIDPGetDatum(payer)}, NULL, false, 1) > 0;
+    SPI_finish();
+    return customer ? payer : NULL;
+}
+
 /* hail.quote_route(user_id, places, service_class): internal, the caller has authorised; strict */
 Datum hail_quote_route(PG_FUNCTION_ARGS)
 {
@@ -255,7 +269,7 @@ Datum hail_quote_route(PG_FUNCTION_ARGS)
     Price price;
     QuoteDraft draft = {.trip = &trip, .price = &price, .customer_id = PG_GETARG_UUID_P(0), .any_user = true};
 
-    price_trip(&trip, route(PG_GETARG_ARRAYTYPE_P(1)), NULL, draft.customer_id);
+    price_trip(&trip, route(PG_GETARG_ARRAYTYPE_P(1)), NULL, customer_or_none(draft.customer_id));
     price = price_class(&trip, price_find_class(text_argument(fcinfo, 2), "service_class"), "service_class");
     PG_RETURN_DATUM(store_one(&draft));
 }
@@ -320,7 +334,7 @@ Datum hail_requote(PG_FUNCTION_ARGS)
     old = load_quote(&id, &actor);
     draft.customer_id = &old.customer_id;
     draft.any_user = old.any_user;
-    price_trip(&trip, old.places, NULL, &old.customer_id);
+    price_trip(&trip, old.places, NULL, old.any_user ? NULL : &old.customer_id);
     price = price_class(&trip, price_find_class(old.class, "quote_id"), "quote_id");
     PG_RETURN_DATUM(quote_for_caller(store_one(&draft)));
 }
