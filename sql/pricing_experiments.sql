@@ -208,6 +208,18 @@ BEGIN;
 UPDATE hail.trips SET currency = 'EGP' WHERE price = 5000 AND region_id = (SELECT id FROM hail.regions WHERE code = 'trial');
 SELECT metric, count(*) FROM hail.experiment_outcomes('world') GROUP BY 1 ORDER BY 1;
 ROLLBACK;
+-- D3 was quoted again an hour later, and took that: the same set, of the time of its first quote; 5 trips of 13 sets, not 14.
+BEGIN;
+UPDATE hail.quotes SET set_id = id WHERE customer_id = customer('D3') RETURNING id AS first \gset
+SELECT quoted('D3', :'first', 'economy', 'dearer', 1150) AS again \gset
+UPDATE hail.quotes SET replaces = :'first' WHERE id = :'again';
+SELECT taken(:'again', 'completed', 'a') IS NOT NULL AS taken;
+SELECT o.of_time, o.numerator, o.denominator FROM
+    (SELECT 'all' AS of_time, a.* FROM hail.experiment_outcomes('world') a
+     UNION ALL SELECT 'before', b.* FROM hail.experiment_outcomes('world', NULL, '2013-12-10 09:00+00') b
+     UNION ALL SELECT 'after', c.* FROM hail.experiment_outcomes('world', '2013-12-10 08:30+00') c) o
+WHERE o.metric = 'conversion' AND o.variant = 'dearer' ORDER BY 1;
+ROLLBACK;
 -- Twenty customers more on one side than chance gives: a warning with every answer.
 BEGIN;
 SELECT sum(asked('F' || i, 'control', 1)) FROM generate_series(1, 20) i;

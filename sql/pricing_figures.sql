@@ -11,27 +11,32 @@ BEGIN
     FOR i IN 1..6 LOOP
         PERFORM hail.register_driver((hail.register_user('+35598000000' || i, 'S' || i, 'driver')).id, 'sums', '{economy}');
     END LOOP;
-    PERFORM hail.register_user('+355980000100', 'Cleo', 'customer');
+    PERFORM hail.register_user('+35598000010' || i, 'C' || i, 'customer') FROM generate_series(0, 6) i;
 END
 $$;
--- n quotes made at a time in one call, of classes economy, comfort, ...; `taken`: which of them became a trip, driven by
--- driver S<driver> at `metres` for `total`, in `real` seconds where `guess` were quoted, with an interval of 20 % either way
+CREATE TEMP SEQUENCE turns;
+-- Seven customers by turns. n quotes made at a time in one call, of classes economy, comfort, ..., or (again) in place of the
+-- customer's newest; `taken`: which of them became a trip, driven by driver S<driver> at `metres` for `total`, in `real` seconds where
+-- `guess` were quoted, with an interval of 20 % either way
 CREATE FUNCTION ride(at timestamptz, total bigint, driver integer, metres integer DEFAULT 10000, surge numeric DEFAULT 1, guess integer DEFAULT 1000,
                      real_s integer DEFAULT 1000, source text DEFAULT 'learnt', classes text[] DEFAULT '{economy}', taken integer DEFAULT 1,
-                     lat float8 DEFAULT 0.1, waiting bigint DEFAULT 0, region text DEFAULT 'sums', in_state text DEFAULT 'completed')
+                     lat float8 DEFAULT 0.1, waiting bigint DEFAULT 0, region text DEFAULT 'sums', in_state text DEFAULT 'completed',
+                     customer integer DEFAULT nextval('turns') % 7, again boolean DEFAULT false)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     ids uuid[] := ARRAY(SELECT hail.uuid7() FROM generate_series(1, cardinality(classes)));
-    who uuid := (SELECT u.id FROM hail.users u WHERE u.phone = '+355980000100');
+    who uuid := (SELECT u.id FROM hail.users u WHERE u.phone = '+35598000010' || customer);
+    first record;
     place hail.regions := (SELECT r FROM hail.regions r WHERE r.code = ride.region);
 BEGIN
+    SELECT q.id, q.set_id INTO first FROM hail.quotes q WHERE q.customer_id = who AND again ORDER BY q.created_at DESC, q.id LIMIT 1;
     INSERT INTO hail.quotes (id, customer_id, region_id, service_class, pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s,
         base_amount, distance_amount, time_amount, surge, time_multiplier, event_multiplier, multiplier_amount, minimum_amount, booking_fee,
-        rounding_amount, total, cancellation_fee, commission_bp, currency, created_at, expires_at, set_id, fare_id, per_km, per_minute,
+        rounding_amount, total, cancellation_fee, commission_bp, currency, created_at, expires_at, set_id, replaces, fare_id, per_km, per_minute,
         minimum_fare, rounding, waiting_free_s, waiting_per_minute, waiting_max, duration_low_s, duration_high_s, price_low, price_high,
         eta_source, variant_multiplier)
     SELECT ids[k], who, place.id, classes[k], lat, -144.4, lat, -144.3, metres, guess, ride.total * k, 0, 0, ride.surge, 1, 1, 0, 0, 0, 0,
-           ride.total * k, 0, 2000, place.currency, at, at + '10 minutes', ids[1], hail.uuid7(), 0, 0, 0, 1, 180, 0, 0, guess * 0.8, guess * 1.2,
+           ride.total * k, 0, 2000, place.currency, at, at + '10 minutes', coalesce(first.set_id, ids[1]), first.id, hail.uuid7(), 0, 0, 0, 1, 180, 0, 0, guess * 0.8, guess * 1.2,
            ride.total * k, ride.total * k, source, 1
     FROM generate_series(1, cardinality(classes)) k;
     IF taken > 0 THEN
@@ -69,18 +74,20 @@ SELECT region_code, cell = hail.hexagon_cell(0.1, -144.4, 1000) AS here, ST_Cove
 FROM hail.price_per_km('sums', :day);
 SELECT region_code, trips, km, round(price_per_km::numeric, 4) AS per_km 
 FROM hail.price_per_km(NULL, '2013-12-09 22:00+00', '2013-12-10 22:00+00', 'economy', 5000) WHERE region_code LIKE 'sums%';
+-- times are moved out to whole hours: 22:59 to 22:00, 19:01 to 20:00
+SELECT trips FROM hail.price_per_km('sums', '2013-12-09 22:59+00', '2013-12-10 19:01+00');
 -- by part of the day, Cairo: 00:30 is night, 07:00 to 09:00 morning, the rest midday, with those of 0.9 N: 43,000 over 90 km
 SELECT day_part, trips, km, round(price_per_km::numeric, 4) AS per_km, round(ST_Area(hexagon)::numeric, 1) AS area
 FROM hail.price_per_km('sums', :day, NULL, 100000, true);
 SELECT hail.price_per_km('sums', :day, 'rocket');
-SELECT hail.price_per_km('sums', :day, NULL, 49);
+SELECT hail.price_per_km('sums', :day, NULL, 499);
 SELECT hail.price_per_km('nowhere', :day);
 SELECT hail.price_per_km('sums', '2013-12-10', '2013-12-10');
 SELECT hail.price_per_km('sums', '-infinity', '2013-12-10');
 SELECT hail.price_per_km('sums', '2013-12-10', '2015-12-10');
 
 -- Acceptance by surge, all of the 12th: 5 of 6 sets at 1, mean price 1500 (1000 and 2000), taken 1000 x 3, 2000 x 2: 1400;
--- 1 of 5 at 2.5, 3750, 2500. By price, two bands a class: economy 1000 x 6 of 11, then 2500 x 5; comfort likewise, doubled.
+-- 1 of 5 at 2.5, 3750, whose price is not told. By price, two bands a class: economy 1000 x 6 of 11, then 2500 x 5; comfort likewise, doubled.
 SELECT region_code, surge, quote_sets, taken, round(acceptance::numeric, 4) AS acceptance, price_mean, price_taken_mean, currency
 FROM hail.acceptance_by_surge('sums', '2013-12-12', '2013-12-13');
 SELECT service_class, band, price_from, price_to, quotes, taken, round(acceptance::numeric, 4) AS acceptance, price_mean,
@@ -88,6 +95,14 @@ SELECT service_class, band, price_from, price_to, quotes, taken, round(acceptanc
 FROM hail.acceptance_by_price('sums', '2013-12-12', '2013-12-13', 2);
 SELECT service_class, band, price_from, price_to, quotes FROM hail.acceptance_by_price('sums', '2013-12-12', '2013-12-13', 1);
 SELECT hail.acceptance_by_price('sums', '2013-12-12', '2013-12-13', 0);
+
+-- The 13th: six customers asked at 08:50, one of them was quoted again at 09:10 and 09:20 and took that: six sets, of 08:50.
+SELECT ride('2013-12-13 08:50+00', 1000, 1, taken => 0, customer => k) FROM generate_series(1, 6) k;
+SELECT ride('2013-12-13 09:10+00', 1100, 1, taken => 0, customer => 6, again => true);
+SELECT ride('2013-12-13 09:20+00', 1200, 1, customer => 6, again => true);
+SELECT h, quote_sets, taken FROM generate_series(8, 9) h,
+       hail.acceptance_by_surge('sums', '2013-12-13'::timestamptz + h * interval '1 hour', '2013-12-13'::timestamptz + (h + 1) * interval '1 hour');
+SELECT service_class, band, price_from, price_to, quotes, taken FROM hail.acceptance_by_price('sums', '2013-12-13', '2013-12-14', 1);
 
 -- Earnings of the 10th in Cairo (80 %): S1 1200 and, until 22:00 UTC, no more; S2 1600, S3 2400, S4 3400, S5 4000, S6 4800 + 22400 = 27200.
 -- Gini: 2 (1 x 1200 + 2 x 1600 + 3 x 2400 + 4 x 3400 + 5 x 4000 + 6 x 27200) / (6 x 39800) - 7/6 = 0.578727; the 11th has one driver.
@@ -105,11 +120,38 @@ FROM hail.eta_accuracy('sums', '2013-12-09 22:00+00', '2013-12-10 22:00+00');
 SELECT source, trips FROM hail.eta_accuracy('sums', '2013-12-09 22:00+00', '2013-12-11 22:00+00') ORDER BY 1;
 SELECT day, source, trips FROM hail.eta_accuracy('sums', '2013-12-09 22:00+00', '2013-12-11 22:00+00', true) ORDER BY 1, 2;
 
+-- A destination that was changed, be it back to where it was: not driven as quoted. Only the five others of six count.
+BEGIN;
+UPDATE hail.trips SET destination_changes = 2 WHERE price = 3000 AND region_id = (SELECT id FROM hail.regions WHERE code = 'sums');
+SELECT source, trips FROM hail.eta_accuracy('sums', '2013-12-09 22:00+00', '2013-12-10 22:00+00');
+ROLLBACK;
+-- Trips scheduled so far ahead as a policy lets them be are not forgotten.
+BEGIN;
+SELECT (hail.set_dispatch_policy('sums', NULL, '{"schedule_max": "90 days"}')).schedule_max;
+UPDATE hail.trips SET requested_at = requested_at - interval '90 days' WHERE region_id = (SELECT id FROM hail.regions WHERE code = 'sums');
+SELECT e.trips AS earnings, a.trips AS eta, r.trips AS revenue
+FROM hail.earnings_distribution('sums', '2013-12-09 22:00+00', '2013-12-10 22:00+00') e,
+     hail.eta_accuracy('sums', '2013-12-09 22:00+00', '2013-12-10 22:00+00') a,
+     hail.revenue_by_class('sums', '2013-12-09 22:00+00', '2013-12-10 22:00+00') r WHERE a.source = 'learnt';
+ROLLBACK;
+
 -- Revenue: eleven trips of the 10th, 49,750 with 250 of waiting, a fifth of it commission.
 SELECT region_code, day, service_class, trips, km, price, waiting, commission, driver_earnings, round(price_mean::numeric, 4) AS mean,
        round(surge_mean::numeric, 4) AS surge, surged_trips, currency
 FROM hail.revenue_by_class('sums', '2013-12-09 22:00+00', '2013-12-11 22:00+00');
 SELECT count(*) FROM hail.revenue_by_class('sums2', '2013-12-09 22:00+00', '2013-12-11 22:00+00');
+
+-- Of persons: six trips of one customer (the 16th) or four (the 17th) are nobody's to see; six customers of one driver (the 18th) are, but
+-- for what they brought.
+SELECT ride('2013-12-16 08:00+00', 1000, k, customer => 1), ride('2013-12-17 08:00+00', 1000, k, customer => k % 4),
+       ride('2013-12-18 08:00+00', 1000, 1, customer => k) FROM generate_series(1, 6) k \g /dev/null
+SELECT d, p.trips AS per_km, s.quote_sets AS by_surge, c.quotes AS by_price, e.trips AS eta, r.trips AS revenue
+FROM generate_series(timestamptz '2013-12-16', '2013-12-18', '1 day') d
+LEFT JOIN LATERAL hail.price_per_km('sums', d, d + interval '1 day') p ON true
+LEFT JOIN LATERAL hail.acceptance_by_surge('sums', d, d + interval '1 day') s ON true
+LEFT JOIN LATERAL hail.acceptance_by_price('sums', d, d + interval '1 day', 1) c ON true
+LEFT JOIN LATERAL hail.eta_accuracy('sums', d, d + interval '1 day') e ON true
+LEFT JOIN LATERAL hail.revenue_by_class('sums', d, d + interval '1 day') r ON true ORDER BY 1;
 
 -- Surge, 07:30 to 12:00 (16,200 s). A: 08:00 1.1 for 600 s, 1.3 for 1,200 s, 1.1 for 600 s; 10:00 1.5 for 1,200 s: twice, 3,600 s,
 -- 2,880 + 1,800 = 4,680 / 3,600 = 1.3. B: 1.8 since before, until 08:30. C: 1.2 from before to after; D: 2.0 for ever. E: before only.

@@ -202,7 +202,8 @@ SELECT id AS quote, surge, total FROM hail.create_quote(:'ida', -50, -30, -50 + 
 SELECT :surge AS surge, :total AS total;
 SELECT pg_temp.surge(1.81);
 SELECT pg_temp.request(:'quote', 'favourites_first => false', 'ida-4') AS risen;
-SELECT surge, total, replaces = :'quote' AS replaces, set_id = id AS a_set_of_one FROM hail.requote(:'quote');
+SELECT surge, total, replaces = :'quote' AS replaces, set_id = :'quote' AS same_set FROM hail.requote(:'quote');
+SELECT set_id = :'quote' AS same_set FROM hail.requote((SELECT id FROM hail.quotes WHERE replaces = :'quote'));
 SELECT pg_temp.surge(1.8);
 SELECT pg_temp.request(:'quote', 'favourites_first => false', 'ida-4') AS at_the_limit;
 ROLLBACK;

@@ -415,11 +415,14 @@ DECLARE
 BEGIN
     RETURN QUERY
     SELECT DISTINCT q.set_id, q.customer_id, q.variant_id FROM hail.quotes q
-    WHERE q.variant_id = ANY (ids) AND q.created_at >= lower(span) AND q.created_at < coalesce(upper(span), 'infinity');
+    WHERE q.variant_id = ANY (ids) AND q.created_at >= lower(span) AND q.created_at < coalesce(upper(span), 'infinity')
+      -- a set is of the time of its first quote; CASE: the others are not looked up, be they few or all
+      AND CASE WHEN q.replaces IS NULL THEN true
+               ELSE (SELECT f.created_at FROM hail.quotes f WHERE f.id = q.set_id) >= lower(span) END;
 END
 $$;
 COMMENT ON FUNCTION hail.experiment_sets(hail.experiments, tstzrange) IS
-'The quote sets made within a time that have a variant''s price in one class or more. Internal.';
+'The quote sets made (their first quotes) within a time that have a variant''s price in one class or more. Internal.';
 
 CREATE FUNCTION hail.experiment_customers(experiment hail.experiments, span tstzrange)
 RETURNS TABLE (variant_id integer, quote_sets bigint, trips bigint, completed bigint, revenue float8, offers bigint, accepted bigint,
@@ -435,8 +438,9 @@ BEGIN
     ), quoted AS MATERIALIZED ( -- hail.quote_ttl is a day at most
         SELECT t.id, t.state, t.price, t.currency, q.set_id
         FROM hail.trips t JOIN hail.quotes q ON q.id = t.quote_id
-        WHERE t.requested_at >= from_time AND t.requested_at < to_time + interval '1 day'
-          AND q.created_at >= from_time AND q.created_at < to_time AND (experiment.region_id IS NULL OR t.region_id = experiment.region_id)
+        WHERE t.requested_at >= from_time AND t.requested_at < to_time + interval '2 days'
+          AND q.created_at >= from_time AND q.created_at < to_time + CASE WHEN q.replaces IS NULL THEN interval '0' ELSE interval '1 day' END
+          AND (experiment.region_id IS NULL OR t.region_id = experiment.region_id)
     ), taken AS ( -- trips of these sets, of whatever class, and the offers of them that a driver could answer
         SELECT p.customer_id, count(*) AS trips, count(*) FILTER (WHERE t.state = 'completed') AS completed,
                coalesce(sum(t.price) FILTER (WHERE t.state = 'completed'), 0)::float8 AS revenue,
@@ -547,7 +551,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.experiment_outcomes(text, timestamptz, timestamptz) IS
-'What came of an experiment''s quotes made from a time to another (NULL: as far as it goes), by metric and variant: numerator over denominator = value with its 95 % interval; difference to the control with its interval and p-value; significant: that interval misses 0. conversion: trips per quote set (quotes asked for together); customer_conversion: share of customers who took a trip; completion: completed trips over trips; acceptance: offers accepted over offers that drivers answered or let go by; quote_sets_per_customer; revenue_per_quote_set and revenue_per_customer: prices of completed trips, minor units of currency (left out when there are several). A trip counts whatever class of its set it is of. Customers are the unit (delta method; customer_conversion: Wilson). suspicious_split: see hail.experiment_split(). Administrators and analysts. Errors: not_found, wrong_state (a draft), invalid_value.';
+'What came of an experiment''s quotes made from a time to another (NULL: as far as it goes), by metric and variant: numerator over denominator = value with its 95 % interval; difference to the control with its interval and p-value; significant: that interval misses 0. conversion: trips per quote set (quotes asked for together, and those that hail.requote() made of them); customer_conversion: share of customers who took a trip; completion: completed trips over trips; acceptance: offers accepted over offers that drivers answered or let go by; quote_sets_per_customer; revenue_per_quote_set and revenue_per_customer: prices of completed trips, minor units of currency (left out when there are several). A trip counts whatever class of its set it is of. Customers are the unit (delta method; customer_conversion: Wilson). suspicious_split: see hail.experiment_split(). Administrators and analysts. Errors: not_found, wrong_state (a draft), invalid_value.';
 
 GRANT EXECUTE ON FUNCTION hail.experiment_split(text, timestamptz, timestamptz), hail.experiment_outcomes(text, timestamptz, timestamptz)
     TO hail_admin, hail_analyst;

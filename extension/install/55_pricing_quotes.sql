@@ -56,7 +56,8 @@ COMMENT ON COLUMN hail.quotes.multiplier_amount IS 'What surge, time of day, eve
 COMMENT ON COLUMN hail.quotes.stops IS
 'Quotes of jobs: latitude and longitude of every stop in its order, the first the pickup and the last the dropoff; distance and time are those of all legs.';
 COMMENT ON COLUMN hail.quotes.minimum_amount IS 'What the minimum fare adds.';
-COMMENT ON COLUMN hail.quotes.set_id IS 'The first of the quotes that one call made; its own id when it made one.';
+COMMENT ON COLUMN hail.quotes.set_id IS
+'The first of the quotes that one call made; its own id when it made one. A quote of hail.requote() has the set of the one it replaces.';
 COMMENT ON COLUMN hail.quotes.replaces IS 'The quote that hail.requote() made this one of.';
 COMMENT ON COLUMN hail.quotes.fare_id IS 'The version of the price list; per_km, per_minute, minimum_fare and rounding are copied from it.';
 COMMENT ON COLUMN hail.quotes.waiting_free_s IS

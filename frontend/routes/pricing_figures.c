@@ -46,7 +46,7 @@ const Route pricing_figures_routes[] = {
                 {.name = "hexagonSizeM",
                  .source = IN_QUERY,
                  .type = TYPE_NUMBER,
-                 .min = 50,
+                 .min = 500,
                  .max = 50000,
                  .about = "metres; default: the region's"},
                 {.name = "byDayPart", .source = IN_QUERY, .type = TYPE_BOOLEAN, .fallback = "false"}},

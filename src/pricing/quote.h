@@ -13,7 +13,7 @@
 typedef struct QuoteDraft {
     const PriceTrip *trip;
     const Price *price;
-    pg_uuid_t id, set_id;
+    pg_uuid_t id, set_id;      /* set_id where it replaces one: that one's */
     const pg_uuid_t *replaces; /* the quote that this one stands for; NULL: none */
     const pg_uuid_t *customer_id;
     bool any_user; /* else customer_id must be a customer */

@@ -181,7 +181,8 @@ static Datum store_one(QuoteDraft *draft)
 
     SPI_connect();
     hail_uuid7(&draft->id);
-    draft->set_id = draft->id;
+    if (draft->replaces == NULL)
+        draft->set_id = draft->id;
     quote = quote_store(draft);
     MemoryContextSwitchTo(caller);
     quote = datumCopy(quote, false, -1);
@@ -278,7 +279,7 @@ Datum hail_quote_route(PG_FUNCTION_ARGS)
 static HailStatement read_quote = {
     "SELECT q.customer_id, q.service_class, coalesce(q.stops,"
     "   ARRAY[q.pickup_lat, q.pickup_lng, q.dropoff_lat, q.dropoff_lng]), q.stops IS NOT NULL,"
-    " u.role <> 'customer', EXISTS (SELECT FROM hail.trips t WHERE t.quote_id = q.id)"
+    " u.role <> 'customer', EXISTS (SELECT FROM hail.trips t WHERE t.quote_id = q.id), q.set_id"
     " FROM hail.quotes q JOIN hail.users u ON u.id = q.customer_id"
     " WHERE q.id = $1 AND ($2 IS NULL OR q.customer_id = $2)",
     2,
@@ -287,7 +288,7 @@ static HailStatement read_quote = {
 
 /* What a quote was for; what `places` points to lives as long as the current memory context. */
 typedef struct OldQuote {
-    pg_uuid_t customer_id;
+    pg_uuid_t customer_id, set_id;
     char *class;
     PricePlaces places;
     bool any_user;
@@ -310,6 +311,7 @@ static OldQuote load_quote(const pg_uuid_t *id, const HailActor *actor)
     old.places.is_job = DatumGetBool(hail_result(0, 4, &isnull));
     old.any_user = DatumGetBool(hail_result(0, 5, &isnull));
     used = DatumGetBool(hail_result(0, 6, &isnull));
+    old.set_id = *DatumGetUUIDP(hail_result(0, 7, &isnull));
     SPI_finish();
     if (used)
         ereport(ERROR, hail_error(HAIL_QUOTE_USED), errmsg("this quote has been used"),
@@ -333,6 +335,7 @@ Datum hail_requote(PG_FUNCTION_ARGS)
         id = *PG_GETARG_UUID_P(0);
     old = load_quote(&id, &actor);
     draft.customer_id = &old.customer_id;
+    draft.set_id = old.set_id;
     draft.any_user = old.any_user;
     price_trip(&trip, old.places, NULL, old.any_user ? NULL : &old.customer_id);
     price = price_class(&trip, price_find_class(old.class, "quote_id"), "quote_id");
