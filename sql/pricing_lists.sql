@@ -262,4 +262,12 @@ ROLLBACK TO s;
 SELECT hail.create_event_area('tariff', 'mine', 0.5, NULL, '2013-11-21 00:00+00', lat => 42, lng => -1, radius_m => 500);
 ROLLBACK;
 RESET SESSION AUTHORIZATION;
+
+-- On a clock that runs, between the look at it and the write time has passed.
+SELECT hail.set_clock('2013-11-20 12:30+00', 1);
+SELECT base, upper(effective) AS ends FROM hail.set_fare('tariff', 'economy', 3100, 0, 0, 0, 0);
+SELECT base, upper(effective) AS ends FROM hail.set_fare('tariff', 'economy', 3200, 0, 0, 0, 0);
+SELECT base, upper(effective) < hail.clock() AS ended FROM hail.end_fare('tariff', 'economy');
+SELECT id AS area FROM hail.create_event_area('tariff', 'now', 1.2, NULL, '2013-11-21 00:00+00', lat => 42, lng => -1, radius_m => 500) \gset
+SELECT upper(active) <= hail.clock() AS ended FROM hail.end_event_area(:'area');
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

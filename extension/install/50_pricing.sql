@@ -115,7 +115,8 @@ CREATE FUNCTION hail.fares_stay() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     kept hail.fares;
-    past tstzrange := tstzrange(NULL, hail.clock());
+    -- Whoever ends a list has looked at the clock a little earlier.
+    past tstzrange := tstzrange(NULL, hail.clock() - CASE WHEN isempty(NEW.effective) THEN interval '0' ELSE '1 minute' END);
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         kept := NEW;
@@ -137,7 +138,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.fares_stay() IS
-'Trigger: what prices may have been made with stays as it was; only an end that lies ahead may be set. Internal.';
+'Trigger: what prices may have been made with stays as it was; only an end that lies ahead, or less than a minute back, may be set. Internal.';
 CREATE TRIGGER fares_stay BEFORE UPDATE OR DELETE ON hail.fares FOR EACH ROW EXECUTE FUNCTION hail.fares_stay();
 ALTER TABLE hail.fares ENABLE ALWAYS TRIGGER fares_stay;
 
