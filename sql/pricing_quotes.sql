@@ -315,4 +315,28 @@ DELETE FROM hail.fares f USING hail.regions r WHERE r.id = f.region_id AND r.cod
 DELETE FROM hail.fare_time_rules t USING hail.regions r WHERE r.id = t.region_id AND r.code = 'quotes';
 SELECT pg_temp.refusal('DELETE FROM hail.regions WHERE code = ''quotes''');
 ROLLBACK;
+
+-- The way to the pickup is that of the nearest driver of each class, whoever serves several and whichever class none serves.
+INSERT INTO hail.users (id, phone, name, role)
+SELECT md5('near' || n)::uuid, '+35970002' || to_char(n, 'FM0000'), 'N' || n, 'driver' FROM generate_series(1, 200) n;
+INSERT INTO hail.drivers (id, region_id, service_classes, class_mask, status, online)
+SELECT md5('near' || n)::uuid, r.id, c.classes, hail.class_mask(c.classes), 'approved', true
+FROM generate_series(1, 200) n, hail.regions r,
+     LATERAL (SELECT CASE WHEN n % 20 = 0 THEN '{premium}'::text[] WHEN n % 7 = 0 THEN '{comfort}' WHEN n = 191 THEN '{xl,economy}' ELSE '{economy}' END AS classes) c
+WHERE r.code = 'quotes';
+SELECT hail.report_locations(array_agg(md5('near' || n)::uuid ORDER BY n), array_agg(-50.4 + (n * 37 % 199) * 0.002 ORDER BY n),
+                             array_agg(-30.3 + (n * 53 % 193) * 0.003 ORDER BY n)) FROM generate_series(1, 200) n;
+WITH places AS (SELECT -50.42 + (n * 13 % 47) * 0.01 AS lat, -30.32 + (n * 29 % 43) * 0.014 AS lng FROM generate_series(1, 40) n),
+    answers AS (
+        SELECT e.service_class, e.pickup_eta_s AS seconds, alone.pickup_eta_s AS alone,
+               (SELECT g.duration_s FROM hail.live_search(p.lat, p.lng, current_setting('hail.pickup_eta_radius')::float8, 1, c.id) h
+                    JOIN hail.live_scan() d ON d.driver_id = h.driver_id
+                    CROSS JOIN hail.guess_eta(r.id, d.lat, d.lng, p.lat, p.lng, hail.clock(), true) g) AS expected
+        FROM places p CROSS JOIN hail.estimate_fares(p.lat, p.lng, p.lat + 0.03, p.lng) e
+             JOIN hail.service_classes c ON c.code = e.service_class JOIN hail.regions r ON r.code = e.region
+             CROSS JOIN hail.estimate_fare('quotes', p.lat, p.lng, p.lat + 0.03, p.lng, e.service_class) alone)
+SELECT service_class, count(*) AS places, count(expected) AS with_driver, count(DISTINCT expected) > 1 AS differ,
+       count(*) FILTER (WHERE seconds IS DISTINCT FROM expected) AS other, count(*) FILTER (WHERE alone IS DISTINCT FROM expected) AS other_alone
+FROM answers GROUP BY service_class ORDER BY service_class;
+UPDATE hail.drivers SET online = false WHERE id IN (SELECT md5('near' || n)::uuid FROM generate_series(1, 200) n);
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

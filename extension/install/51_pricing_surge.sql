@@ -133,17 +133,6 @@ GRANT EXECUTE ON FUNCTION hail.hexagon_at(float8, float8, float8), hail.hexagon(
 GRANT EXECUTE ON FUNCTION hail.hexagon_ewkb(bigint, float8)
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 
-CREATE FUNCTION hail.surge_hundredths(region_id smallint, size float8, lat float8, lng float8) RETURNS integer
-LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'hail_surge_hundredths';
-COMMENT ON FUNCTION hail.surge_hundredths(smallint, float8, float8, float8) IS
-'Surge at a point of a region in hundredths, 100 where there is none; `size`: the region''s hexagons. Internal.';
-
-CREATE FUNCTION hail.surge_multiplier(region hail.regions, lat float8, lng float8) RETURNS numeric
-LANGUAGE sql STABLE
-RETURN pg_catalog.round(hail.surge_hundredths((region).id, (region).hexagon_size_m, lat, lng) / 100.0, 2);
-COMMENT ON FUNCTION hail.surge_multiplier(hail.regions, float8, float8) IS
-'Surge of a region at a point; 1 where there is none. Internal.';
-
 CREATE FUNCTION hail.require_anybody() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -170,18 +159,9 @@ END
 $$;
 COMMENT ON FUNCTION hail.check_place(float8, float8) IS 'Error that names lat or lng when they are no place on earth. Internal.';
 
+-- Needs no table but where shared memory does not serve; those it reads as hail_owner.
 CREATE FUNCTION hail.surge_at(lat float8, lng float8) RETURNS numeric
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    region hail.regions;
-BEGIN
-    PERFORM hail.require_anybody();
-    PERFORM hail.check_place(lat, lng);
-    region := hail.region_at(lat, lng);
-    RETURN CASE WHEN region.id IS NULL THEN 1.00 ELSE hail.surge_multiplier(region, lat, lng) END;
-END
-$$;
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'hail_surge_at';
 COMMENT ON FUNCTION hail.surge_at(float8, float8) IS 'Surge multiplier at a point as of the last tick; 1 where there is none.';
 
 CREATE FUNCTION hail.surge_map(lat float8, lng float8, radius_m float8 DEFAULT 5000)

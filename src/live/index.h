@@ -204,6 +204,8 @@ extern bool live_index_reclaim_slot(int32 slot, TimestampTz before);
 extern int32 live_index_next_silent(int32 slot, int32 end, TimestampTz before, TimestampTz ahead);
 
 extern int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits);
+extern int live_index_search_nearest(const LiveSearch *search, const int *class_ids, int count,
+                                     TimestampTz now, LiveHit *hits, bool *found);
 extern LiveIndexStats live_index_stats(void);
 
 /* State of a driver at `now`, from its mirrored row and count of pending offers. */

@@ -50,7 +50,7 @@ typedef struct LiveSearch {
     uint64 area_mask;          /* hail.preferred_areas it lies in, by bit: a driver with areas of its own must
                                 * have one of them; LIVE_ANY_AREA: not asked */
     bool with_room;            /* also drivers on a trip who can take another job */
-    bool brief;                /* only driver_id, lat, lng and distance_m of a hit are asked for */
+    bool brief;                /* only the first columns of a hit are asked for */
     const pg_uuid_t *excluded; /* drivers never to return */
     int excluded_count;
     LivePassed *passed; /* filled in; NULL: not asked. Without preload it stays empty */
@@ -60,10 +60,10 @@ typedef struct LiveSearch {
 typedef struct LiveHit {
     pg_uuid_t driver_id;
     double lat, lng, distance_m;
+    int64 class_mask;
     float heading, speed;                                /* a brief search fills in nothing from here on */
     float rating, acceptance, completion, vehicle_score; /* rating 1-5, the others 0-1 */
     int pending_offers;
-    int64 class_mask;
     uint64 area_mask;                  /* areas the driver prefers; 0: anywhere */
     TimestampTz last_seen, idle_since; /* idle_since 0: never had a trip */
 } LiveHit;
@@ -76,6 +76,14 @@ typedef struct LiveHit {
  * held. The caller has authorised itself.
  */
 extern int live_search(const LiveSearch *search, LiveHit *hits);
+
+/*
+ * The nearest available driver of each of `count` classes, into hits[] and, where there is none, found[]
+ * false: what live_search() would find of it alone, in one search. max_results and class_id do not count.
+ * Returns how many were found. Errors and locks as there.
+ */
+extern int live_search_nearest(const LiveSearch *search, const int *class_ids, int count, LiveHit *hits,
+                               bool *found);
 
 /*
  * One driver as live_search() would return it, wherever it is: radius_m, max_results and with_room do not

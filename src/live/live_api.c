@@ -47,6 +47,24 @@ int live_search(const LiveSearch *search, LiveHit *hits)
     return live_index_search(search, hail_now(), hits);
 }
 
+int live_search_nearest(const LiveSearch *search, const int *class_ids, int count, LiveHit *hits, bool *found)
+{
+    LiveSearch one = *search;
+    int all = 0;
+
+    if (live_mode() != LIVE_IN_TABLES) {
+        live_require_ready();
+        return live_index_search_nearest(search, class_ids, count, hail_now(), hits, found);
+    }
+    one.max_results = 1;
+    for (int i = 0; i < count; i++) {
+        one.class_id = class_ids[i];
+        found[i] = live_tables_search(&one, &hits[i]) == 1;
+        all += found[i];
+    }
+    return all;
+}
+
 /* Every driver the index knows to be online or busy, or has a position of; in table mode those online or
  * busy. */
 static void visit_entries(void (*visit)(const LiveEntry *entry, void *arg), void *arg)

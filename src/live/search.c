@@ -8,6 +8,8 @@
  * distances are ordered by driver id. Where drivers are dense, a radius that should hold enough of them is
  * tried before the one asked for: its cover and its tiles are few.
  *
+ * The nearest of each of several classes are found in one such search, whose limit is the farthest of them.
+ *
  * One cell lock is held at a time, so a driver that changes cells meanwhile can be met twice or not at all.
  * Counters by tile tell (see LiveTile): a search during which a driver was linked into a cell of any tile it
  * may look at runs again, and after MAX_RUNS closes the gate to such moves. A driver that stays linked, in
@@ -55,12 +57,14 @@ typedef struct SearchRun {
     double limit;            /* squared chord: nothing farther can be a result */
     TimestampTz now, oldest; /* fresh_at must not be before `oldest` */
     bool needs_cold;         /* some condition does */
-    int64 class_bit;         /* 0: any */
+    int64 class_bits;        /* one of them; 0: any */
+    const int *classes;      /* the nearest of each is asked for; NULL: the best max_results */
+    int class_count;
     uint32 max_pending;
     bool with_room;
     QueuedCell *queue;
     int queued, queue_room;
-    Found *found; /* heap, farthest on top */
+    Found *found; /* heap, farthest on top; of each class, without a slot where there is none */
     int count;
     LiveHit *hits; /* copies, unordered */
     CellsRange cover, tiles;
@@ -138,26 +142,31 @@ static void sift_down(SearchRun *run, int count)
     run->found[i] = moving;
 }
 
-/* Cell lock held: no errors, no allocation. */
-static void keep_hit(SearchRun *run, int32 slot, double chord2)
+static void copy_hit(const SearchRun *run, int32 slot, LiveHit *hit)
+{
+    const LiveHot *hot = &live_index->hot[slot];
+    LiveEntry entry;
+
+    if (run->search->brief) {
+        hit->driver_id = hot->driver_id;
+        hit->lat = hot->lat;
+        hit->lng = hot->lng;
+        hit->class_mask = hot->class_mask;
+        return;
+    }
+    live_copy_slot(live_index, slot, &entry);
+    live_hit_fill(hit, &entry, 0);
+}
+
+static void keep_of_best(SearchRun *run, int32 slot, double chord2)
 {
     bool full = run->count == run->search->max_results;
     Found f = {chord2, slot, full ? run->found[0].hit : run->count};
-    LiveHit *hit = &run->hits[f.hit];
 
     if (full && chord2 == run->found[0].chord2 &&
         live_uuid_cmp(&live_index->hot[slot].driver_id, &run->hits[f.hit].driver_id) > 0)
         return;
-    if (run->search->brief) {
-        hit->driver_id = live_index->hot[slot].driver_id;
-        hit->lat = live_index->hot[slot].lat;
-        hit->lng = live_index->hot[slot].lng;
-    } else {
-        LiveEntry entry;
-
-        live_copy_slot(live_index, slot, &entry);
-        live_hit_fill(hit, &entry, 0);
-    }
+    copy_hit(run, slot, &run->hits[f.hit]);
     if (full) {
         run->found[0] = f;
         sift_down(run, run->count);
@@ -167,6 +176,35 @@ static void keep_hit(SearchRun *run, int32 slot, double chord2)
     }
     if (run->count == run->search->max_results)
         run->limit = Min(run->limit, run->found[0].chord2);
+}
+
+static void keep_of_classes(SearchRun *run, int32 slot, double chord2)
+{
+    const LiveHot *hot = &live_index->hot[slot];
+    double farthest = 0;
+
+    for (int i = 0; i < run->class_count; i++) {
+        Found *nearest = &run->found[i];
+
+        if (hot->class_mask >> run->classes[i] & 1 &&
+            (chord2 < nearest->chord2 ||
+             (chord2 == nearest->chord2 && live_uuid_cmp(&hot->driver_id, &run->hits[i].driver_id) < 0))) {
+            run->count += nearest->slot == LIVE_NO_SLOT;
+            *nearest = (Found){chord2, slot, i};
+            copy_hit(run, slot, &run->hits[i]);
+        }
+        farthest = Max(farthest, nearest->chord2);
+    }
+    run->limit = Min(run->limit, farthest);
+}
+
+/* Cell lock held: no errors, no allocation. */
+static inline void keep_hit(SearchRun *run, int32 slot, double chord2)
+{
+    if (run->classes != NULL)
+        keep_of_classes(run, slot, chord2);
+    else
+        keep_of_best(run, slot, chord2);
 }
 
 /* Cell lock held: no errors, no allocation. */
@@ -243,14 +281,14 @@ static inline bool findable(const SearchRun *run, const LiveHot *hot)
 {
     return hot->fresh_at >= run->oldest &&
            (hot->on_trip ? run->with_room : hot->cooldown_until <= run->now) &&
-           (run->class_bit == 0 || (hot->class_mask & run->class_bit) != 0) &&
+           (run->class_bits == 0 || (hot->class_mask & run->class_bits) != 0) &&
            hot->pending_offers < run->max_pending;
 }
 
 /* Why findable() says no. */
 static LivePass why_not_findable(const SearchRun *run, const LiveHot *hot)
 {
-    if (run->class_bit != 0 && (hot->class_mask & run->class_bit) == 0)
+    if (run->class_bits != 0 && (hot->class_mask & run->class_bits) == 0)
         return LIVE_PASS_CLASS;
     if (hot->fresh_at < run->oldest)
         return LIVE_PASS_STALE;
@@ -479,6 +517,8 @@ static void start_over(SearchRun *run)
     if (run->search->passed != NULL)
         memset(run->search->passed, 0, offsetof(LivePassed, drivers));
     run->limit = geo_m_to_chord2(run->radius_m);
+    for (int i = 0; i < run->class_count; i++)
+        run->found[i] = (Found){INFINITY, LIVE_NO_SLOT, i};
 }
 
 /* True: no driver was linked into a cell of the cover meanwhile, the result is good. */
@@ -542,10 +582,16 @@ static void sort_found(SearchRun *run)
     }
 }
 
+/* Of a hit, what is filled in. */
+static Size hit_size(const SearchRun *run)
+{
+    return run->search->brief ? offsetof(LiveHit, heading) : sizeof(LiveHit);
+}
+
 /* Copy the hits out, nearest first. */
 static int write_hits(SearchRun *run, LiveHit *hits)
 {
-    Size size = run->search->brief ? offsetof(LiveHit, heading) : sizeof(LiveHit);
+    Size size = hit_size(run);
 
     sort_found(run);
     for (int i = 0; i < run->count; i++) {
@@ -572,15 +618,15 @@ static void search_within(SearchRun *run, double radius_m)
 }
 
 /*
- * A radius that should hold max_results drivers, to judge by those linked in the origin's cell of a coarse
+ * A radius that should hold so many drivers, to judge by those linked in the origin's cell of a coarse
  * level, and three standard deviations more; never mind if it does not.
  */
-static double likely_radius_m(const SearchRun *run)
+static double likely_radius_m(const SearchRun *run, int drivers)
 {
     CellsKey key = cells_parent(cells_key(run->origin.lat, run->origin.lng), DENSITY_LEVEL);
     double linked = pg_atomic_read_u32(live_count_of(live_index, DENSITY_LEVEL, key));
     double side = M_PI * GEO_EARTH_RADIUS_M / cells_rows(DENSITY_LEVEL);
-    double wanted = run->search->max_results + 3 * sqrt(run->search->max_results);
+    double wanted = drivers + 3 * sqrt(drivers);
 
     if (linked < wanted)
         return run->search->radius_m;
@@ -598,30 +644,60 @@ static void count_search(const SearchRun *run)
         pg_atomic_fetch_add_u64(&stripe->search_reruns, run->reruns);
 }
 
+/* Search for `wanted` hits, in places that are all there at once; `queue` has QUEUE_ROOM. */
+static void search_all(SearchRun *run, TimestampTz now, QueuedCell *queue, int wanted, int drivers)
+{
+    const LiveSearch *search = run->search;
+    double likely;
+
+    run->origin = geo_origin(search->lat, search->lng);
+    run->now = now;
+    run->oldest = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
+    run->needs_cold = search->min_rating > 0 || search->area_mask != LIVE_ANY_AREA;
+    run->with_room = search->with_room;
+    run->max_pending = search->max_pending_offers > 0 ? (uint32)search->max_pending_offers : PG_UINT32_MAX;
+    run->patience = patience();
+    run->queue = queue;
+    run->queue_room = QUEUE_ROOM;
+    run->found = palloc(sizeof(Found) * wanted);
+    run->hits = palloc(sizeof(LiveHit) * wanted);
+
+    likely = likely_radius_m(run, drivers);
+    if (likely < search->radius_m)
+        search_within(run, likely);
+    if (run->count < wanted)
+        search_within(run, search->radius_m);
+    count_search(run);
+}
+
 int live_index_search(const LiveSearch *search, TimestampTz now, LiveHit *hits)
 {
     QueuedCell queue[QUEUE_ROOM];
     SearchRun run = {search};
-    double likely;
 
-    run.origin = geo_origin(search->lat, search->lng);
-    run.now = now;
-    run.oldest = now - (TimestampTz)hail_presence_ttl_s * USECS_PER_SEC;
-    run.needs_cold = search->min_rating > 0 || search->area_mask != LIVE_ANY_AREA;
-    run.with_room = search->with_room;
-    run.class_bit = search->class_id >= 0 ? INT64CONST(1) << search->class_id : 0;
-    run.max_pending = search->max_pending_offers > 0 ? (uint32)search->max_pending_offers : PG_UINT32_MAX;
-    run.patience = patience();
-    run.queue = queue;
-    run.queue_room = QUEUE_ROOM;
-    run.found = palloc(sizeof(Found) * search->max_results);
-    run.hits = palloc(sizeof(LiveHit) * search->max_results);
-
-    likely = likely_radius_m(&run);
-    if (likely < search->radius_m)
-        search_within(&run, likely);
-    if (run.count < search->max_results)
-        search_within(&run, search->radius_m);
-    count_search(&run);
+    run.class_bits = search->class_id >= 0 ? INT64CONST(1) << search->class_id : 0;
+    search_all(&run, now, queue, search->max_results, search->max_results);
     return write_hits(&run, hits);
+}
+
+/* Drivers among whom the nearest of each class is looked for first. */
+#define DRIVERS_OF_CLASS 6
+
+int live_index_search_nearest(const LiveSearch *search, const int *class_ids, int count, TimestampTz now,
+                              LiveHit *hits, bool *found)
+{
+    QueuedCell queue[QUEUE_ROOM];
+    SearchRun run = {search, .classes = class_ids, .class_count = count};
+
+    for (int i = 0; i < count; i++)
+        run.class_bits |= INT64CONST(1) << class_ids[i];
+    search_all(&run, now, queue, count, DRIVERS_OF_CLASS * count);
+    for (int i = 0; i < count; i++) {
+        found[i] = run.found[i].slot != LIVE_NO_SLOT;
+        if (!found[i])
+            continue;
+        memcpy(&hits[i], &run.hits[i], hit_size(&run));
+        hits[i].distance_m = geo_chord2_to_m(run.found[i].chord2);
+    }
+    return run.count;
 }

@@ -251,30 +251,6 @@ int price_find_classes(const PriceTrip *trip, ArrayType *codes, const char *fiel
     return count;
 }
 
-/* Room for the nearest drivers of all classes: most often each class that is asked for is among them. */
-#define NEAREST_DRIVERS 8
-
-static int find_drivers(const PriceTrip *trip, int class_id, int max, LiveHit *hits)
-{
-    LiveSearch search = {.lat = lat(&trip->places, 0),
-                         .lng = lng(&trip->places, 0),
-                         .class_id = class_id,
-                         .radius_m = hail_pickup_eta_radius_m,
-                         .area_mask = LIVE_ANY_AREA,
-                         .max_results = max};
-
-    return live_search(&search, hits);
-}
-
-/* The first of the hits, nearest first, that serves a class; -1: none does. */
-static int nearest_of_class(const LiveHit *hits, int count, int class_id)
-{
-    for (int i = 0; i < count; i++)
-        if (hits[i].class_mask >> class_id & 1)
-            return i;
-    return -1;
-}
-
 static int seconds_to_pickup(const PriceTrip *trip, const LiveHit *driver)
 {
     return eta_pickup(trip->region->id, driver->lat, driver->lng, lat(&trip->places, 0),
@@ -282,27 +258,31 @@ static int seconds_to_pickup(const PriceTrip *trip, const LiveHit *driver)
         .duration_s;
 }
 
+/* The same driver may be the nearest of several classes: its way is asked for once. */
+static int seconds_of_hit(const PriceTrip *trip, const LiveHit *hits, const bool *found, int hit,
+                          const int *seconds)
+{
+    for (int i = 0; i < hit; i++)
+        if (found[i] && memcmp(&hits[i].driver_id, &hits[hit].driver_id, UUID_LEN) == 0)
+            return seconds[i];
+    return seconds_to_pickup(trip, &hits[hit]);
+}
+
 void price_pickup_etas(const PriceTrip *trip, const BookClass *const *classes, int count, int *seconds)
 {
-    LiveHit near[NEAREST_DRIVERS], alone;
-    int known[NEAREST_DRIVERS], found = 0;
+    LiveSearch search = {.lat = lat(&trip->places, 0),
+                         .lng = lng(&trip->places, 0),
+                         .radius_m = hail_pickup_eta_radius_m,
+                         .area_mask = LIVE_ANY_AREA,
+                         .brief = true};
+    LiveHit hits[PRICE_ALL_CLASSES];
+    bool found[PRICE_ALL_CLASSES] = {false};
+    int ids[PRICE_ALL_CLASSES];
 
     for (int i = 0; i < count; i++)
-        seconds[i] = -1;
-    if (live_warming())
-        return;
-    if (count > 1)
-        found = find_drivers(trip, -1, NEAREST_DRIVERS, near);
-    for (int i = 0; i < NEAREST_DRIVERS; i++)
-        known[i] = -1;
-    for (int i = 0; i < count; i++) {
-        int driver = nearest_of_class(near, found, classes[i]->id);
-
-        if (driver >= 0)
-            seconds[i] = known[driver] =
-                known[driver] >= 0 ? known[driver] : seconds_to_pickup(trip, &near[driver]);
-        else if ((count == 1 || found == NEAREST_DRIVERS) &&
-                 find_drivers(trip, classes[i]->id, 1, &alone) == 1)
-            seconds[i] = seconds_to_pickup(trip, &alone);
-    }
+        ids[i] = classes[i]->id;
+    if (count > 0 && !live_warming())
+        live_search_nearest(&search, ids, count, hits, found);
+    for (int i = 0; i < count; i++)
+        seconds[i] = found[i] ? seconds_of_hit(trip, hits, found, i, seconds) : -1;
 }

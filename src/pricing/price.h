@@ -4,8 +4,8 @@
  *    price_class() decides for one; the formula is fare.h's. Estimates, quotes and quotes of jobs all come
  *    through here.
  *
- * Multipliers are hundredths, amounts minor units of the region's currency. In a transaction, with the rights
- * of hail_owner (in a SECURITY DEFINER function), without an LWLock held.
+ * Multipliers are hundredths, amounts minor units of the region's currency. In a transaction, as whomever,
+ * without an LWLock held.
  */
 #ifndef HAIL_PRICING_PRICE_H
 #define HAIL_PRICING_PRICE_H

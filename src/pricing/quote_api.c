@@ -1,4 +1,8 @@
-/* SQL entry points of estimates and quotes. All are SECURITY DEFINER; each asks first who is calling. */
+/*
+ * SQL entry points of estimates and quotes. Each asks first who is calling. Those that write are SECURITY
+ * DEFINER; estimates, asked for much more often, run with their caller's rights and need no table but through
+ * what is kept, which is read as hail_owner.
+ */
 #include "postgres.h"
 
 #include <math.h>
@@ -29,8 +33,37 @@ PG_FUNCTION_INFO_V1(hail_create_quotes);
 PG_FUNCTION_INFO_V1(hail_quote_route);
 PG_FUNCTION_INFO_V1(hail_requote);
 
-/* The columns of hail.fare. */
-enum { FARE_COLUMNS = 27, FARE_COMMISSION = 16, FARE_PICKUP_ETA = 23 };
+/* The columns of hail.fare, in order. */
+enum {
+    FARE_REGION,
+    FARE_CLASS,
+    FARE_DISTANCE,
+    FARE_DURATION,
+    FARE_BASE,
+    FARE_DISTANCE_AMOUNT,
+    FARE_TIME_AMOUNT,
+    FARE_SURGE,
+    FARE_TIME_MULTIPLIER,
+    FARE_EVENT_MULTIPLIER,
+    FARE_MULTIPLIER_AMOUNT,
+    FARE_MINIMUM_AMOUNT,
+    FARE_BOOKING_FEE,
+    FARE_ROUNDING_AMOUNT,
+    FARE_TOTAL,
+    FARE_CANCELLATION_FEE,
+    FARE_COMMISSION,
+    FARE_CURRENCY,
+    FARE_PRICE_LOW,
+    FARE_PRICE_HIGH,
+    FARE_DURATION_LOW,
+    FARE_DURATION_HIGH,
+    FARE_ETA_SOURCE,
+    FARE_PICKUP_ETA,
+    FARE_WAITING_FREE,
+    FARE_WAITING_PER_MINUTE,
+    FARE_WAITING_MAX,
+    FARE_COLUMNS
+};
 
 /* Argument `arg` as degrees within +-limit, or an error that names it. */
 static double degrees_argument(FunctionCallInfo fcinfo, int arg, double limit, const char *field)
@@ -75,42 +108,44 @@ static const pg_uuid_t *who_would_pay(const HailActor *actor)
     return actor->role == HAIL_ROLE_CUSTOMER ? &actor->subject : NULL;
 }
 
-/* The columns of hail.fare for a price; pickup_eta_s below 0: no driver. */
-static void fare_row(const PriceTrip *trip, const Price *price, int pickup_eta_s, bool admin, Datum *values,
-                     bool *nulls)
+/* The columns of hail.fare that are the same in every class. */
+static void put_trip(const PriceTrip *trip, Datum *values)
+{
+    values[FARE_REGION] = CStringGetTextDatum(trip->region->code);
+    values[FARE_DISTANCE] = Int32GetDatum(trip->way.distance_m);
+    values[FARE_DURATION] = Int32GetDatum(trip->way.duration_s);
+    values[FARE_SURGE] = multiplier(trip->surge);
+    values[FARE_TIME_MULTIPLIER] = multiplier(trip->time_multiplier);
+    values[FARE_EVENT_MULTIPLIER] = multiplier(trip->event_multiplier);
+    values[FARE_CURRENCY] = CStringGetTextDatum(trip->region->currency);
+    values[FARE_DURATION_LOW] = Int32GetDatum(trip->way.low_s);
+    values[FARE_DURATION_HIGH] = Int32GetDatum(trip->way.high_s);
+    values[FARE_ETA_SOURCE] = CStringGetTextDatum(eta_source_name(trip->way.source));
+}
+
+/* Those of a class; pickup_eta_s below 0: no driver. */
+static void put_price(const Price *price, int pickup_eta_s, bool admin, Datum *values, bool *nulls)
 {
     const BookFare *fare = price->fare;
     const FareAmounts *amounts = &price->amounts;
-    Datum columns[FARE_COLUMNS] = {CStringGetTextDatum(trip->region->code),
-                                   CStringGetTextDatum(fare->class->code),
-                                   Int32GetDatum(trip->way.distance_m),
-                                   Int32GetDatum(trip->way.duration_s),
-                                   Int64GetDatum(amounts->base),
-                                   Int64GetDatum(amounts->distance),
-                                   Int64GetDatum(amounts->time),
-                                   multiplier(trip->surge),
-                                   multiplier(trip->time_multiplier),
-                                   multiplier(trip->event_multiplier),
-                                   Int64GetDatum(amounts->multiplier),
-                                   Int64GetDatum(amounts->minimum),
-                                   Int64GetDatum(amounts->booking_fee),
-                                   Int64GetDatum(amounts->rounding),
-                                   Int64GetDatum(amounts->total),
-                                   Int64GetDatum(fare->cancellation_fee),
-                                   Int32GetDatum(fare->commission_bp),
-                                   CStringGetTextDatum(trip->region->currency),
-                                   Int64GetDatum(price->low),
-                                   Int64GetDatum(price->high),
-                                   Int32GetDatum(trip->way.low_s),
-                                   Int32GetDatum(trip->way.high_s),
-                                   CStringGetTextDatum(eta_source_name(trip->way.source)),
-                                   Int32GetDatum(pickup_eta_s),
-                                   Int32GetDatum(fare->waiting_free_s),
-                                   Int64GetDatum(fare->waiting_per_minute),
-                                   Int64GetDatum(fare->waiting_max)};
 
-    memcpy(values, columns, sizeof(columns));
-    memset(nulls, false, FARE_COLUMNS);
+    values[FARE_CLASS] = CStringGetTextDatum(fare->class->code);
+    values[FARE_BASE] = Int64GetDatum(amounts->base);
+    values[FARE_DISTANCE_AMOUNT] = Int64GetDatum(amounts->distance);
+    values[FARE_TIME_AMOUNT] = Int64GetDatum(amounts->time);
+    values[FARE_MULTIPLIER_AMOUNT] = Int64GetDatum(amounts->multiplier);
+    values[FARE_MINIMUM_AMOUNT] = Int64GetDatum(amounts->minimum);
+    values[FARE_BOOKING_FEE] = Int64GetDatum(amounts->booking_fee);
+    values[FARE_ROUNDING_AMOUNT] = Int64GetDatum(amounts->rounding);
+    values[FARE_TOTAL] = Int64GetDatum(amounts->total);
+    values[FARE_CANCELLATION_FEE] = Int64GetDatum(fare->cancellation_fee);
+    values[FARE_COMMISSION] = Int32GetDatum(fare->commission_bp);
+    values[FARE_PRICE_LOW] = Int64GetDatum(price->low);
+    values[FARE_PRICE_HIGH] = Int64GetDatum(price->high);
+    values[FARE_PICKUP_ETA] = Int32GetDatum(pickup_eta_s);
+    values[FARE_WAITING_FREE] = Int32GetDatum(fare->waiting_free_s);
+    values[FARE_WAITING_PER_MINUTE] = Int64GetDatum(fare->waiting_per_minute);
+    values[FARE_WAITING_MAX] = Int64GetDatum(fare->waiting_max);
     nulls[FARE_COMMISSION] = !admin;
     nulls[FARE_PICKUP_ETA] = pickup_eta_s < 0;
 }
@@ -125,7 +160,7 @@ Datum hail_estimate_fare(PG_FUNCTION_ARGS)
     int pickup_eta_s;
     TupleDesc desc;
     Datum values[FARE_COLUMNS];
-    bool nulls[FARE_COLUMNS];
+    bool nulls[FARE_COLUMNS] = {false};
 
     if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != FARE_COLUMNS)
         elog(ERROR, "estimate_fare returns a hail.fare");
@@ -133,7 +168,8 @@ Datum hail_estimate_fare(PG_FUNCTION_ARGS)
     class = price_find_class(text_argument(fcinfo, 5), "service_class");
     price = price_class(&trip, class, "service_class");
     price_pickup_etas(&trip, &class, 1, &pickup_eta_s);
-    fare_row(&trip, &price, pickup_eta_s, actor.role == HAIL_ROLE_ADMIN, values, nulls);
+    put_trip(&trip, values);
+    put_price(&price, pickup_eta_s, actor.role == HAIL_ROLE_ADMIN, values, nulls);
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
@@ -145,18 +181,21 @@ Datum hail_estimate_fares(PG_FUNCTION_ARGS)
     const BookClass *classes[PRICE_ALL_CLASSES];
     PriceTrip trip;
     int count, pickup_etas_s[PRICE_ALL_CLASSES];
+    Datum values[FARE_COLUMNS];
+    bool nulls[FARE_COLUMNS] = {false};
 
     InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+    if (result->setDesc->natts != FARE_COLUMNS)
+        elog(ERROR, "estimate_fares returns hail.fare");
     price_trip(&trip, places_arguments(fcinfo, 0), NULL, who_would_pay(&actor));
     count = price_find_classes(&trip, PG_ARGISNULL(4) ? NULL : PG_GETARG_ARRAYTYPE_P(4), "service_classes",
                                classes);
     price_pickup_etas(&trip, classes, count, pickup_etas_s);
+    put_trip(&trip, values);
     for (int i = 0; i < count; i++) {
         Price price = price_class(&trip, classes[i], "service_classes");
-        Datum values[FARE_COLUMNS];
-        bool nulls[FARE_COLUMNS];
 
-        fare_row(&trip, &price, pickup_etas_s[i], actor.role == HAIL_ROLE_ADMIN, values, nulls);
+        put_price(&price, pickup_etas_s[i], actor.role == HAIL_ROLE_ADMIN, values, nulls);
         tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
     }
     return (Datum)0;

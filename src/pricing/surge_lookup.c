@@ -9,6 +9,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -16,7 +17,9 @@
 #include "base/owner.h"
 #include "base/statement.h"
 #include "geo/hexgrid.h"
+#include "geofence/geofence.h"
 #include "identity/session.h"
+#include "pricing/book.h"
 #include "pricing/pricing.h"
 #include "pricing/surge_mirror.h"
 #include "pricing/surge_store.h"
@@ -63,15 +66,34 @@ void pricing_init(void)
     surge_mirror_init();
 }
 
-PG_FUNCTION_INFO_V1(hail_surge_hundredths);
+PG_FUNCTION_INFO_V1(hail_surge_at);
 PG_FUNCTION_INFO_V1(hail_surge_cell_state);
 PG_FUNCTION_INFO_V1(hail_surge_stats);
 
-/* hail.surge_hundredths(region_id, hexagon_size_m, lat, lng) */
-Datum hail_surge_hundredths(PG_FUNCTION_ARGS)
+static double degrees_argument(FunctionCallInfo fcinfo, int arg, double limit, const char *field)
 {
-    PG_RETURN_INT32(surge_multiplier_at(PG_GETARG_INT16(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2),
-                                        PG_GETARG_FLOAT8(3)));
+    double degrees = PG_ARGISNULL(arg) ? NAN : PG_GETARG_FLOAT8(arg);
+
+    if (!(fabs(degrees) <= limit))
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE),
+                errmsg("%s must be between %.0f and %.0f", field, -limit, limit), hail_field(field));
+    return degrees;
+}
+
+/* hail.surge_at(lat, lng) */
+Datum hail_surge_at(PG_FUNCTION_ARGS)
+{
+    const BookRegion *region;
+    double lat, lng;
+    int16 id;
+    int hundredths = SURGE_NONE;
+
+    hail_require_actor();
+    lat = degrees_argument(fcinfo, 0, 90, "lat");
+    lng = degrees_argument(fcinfo, 1, 180, "lng");
+    if (geofence_region_at(lat, lng, &id) && (region = book_region(id)) != NULL)
+        hundredths = surge_multiplier_at(id, region->hexagon_size_m, lat, lng);
+    PG_RETURN_NUMERIC(int64_div_fast_to_numeric(hundredths, 2));
 }
 
 static Datum make_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
