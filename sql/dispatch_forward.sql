@@ -49,6 +49,15 @@ SELECT id AS trip FROM request('Bea', 'first_accept', 'on') \gset
 SELECT * FROM agreed(:'trip');
 SELECT later('5 seconds');
 SELECT * FROM agreed(:'trip');
+-- what trips have taught counts: where the last 600 m take eight minutes it does not end soon
+SELECT count(*) FROM hail.finishing_drivers(:'trip', 12000, 8);
+SELECT count(*) AS refused FROM hail.queue_eta_trips('strategies62', ARRAY(SELECT hail.clock() - n * interval '1 minute' FROM generate_series(1, 50) n),
+    array_fill(0, ARRAY[50])::float8[], array_fill(62.0446, ARRAY[50])::float8[], array_fill(0, ARRAY[50])::float8[],
+    array_fill(62.05, ARRAY[50])::float8[], array_fill(480, ARRAY[50])::float8[]);
+SELECT hail.learn_eta() >= 50 AS learnt;
+SELECT count(*) FROM hail.finishing_drivers(:'trip', 12000, 8);
+SELECT hail.forget_eta('strategies62') > 0 AS forgotten;
+SELECT count(*) FROM hail.finishing_drivers(:'trip', 12000, 8);
 SELECT pickup_distance_m BETWEEN 6100 AND 6300 AS by_way_of_the_dropoff FROM hail.driver_offers(who('D1'));
 SELECT offers_pending, status FROM hail.matching_status(:'trip');
 -- in a search without a round of its own (the index is being rebuilt) nobody is asked twice in the same round

@@ -58,6 +58,12 @@ LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hail_guess_eta';
 COMMENT ON FUNCTION hail.guess_eta(smallint, float8, float8, float8, float8, timestamptz, boolean) IS
 'hail.eta() for valid places and a region that is known. Internal.';
 
+CREATE FUNCTION hail.eta_seconds(region_id smallint, from_lat float8, from_lng float8, to_lat float8, to_lng float8, at timestamptz)
+RETURNS float8
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hail_eta_seconds';
+COMMENT ON FUNCTION hail.eta_seconds(smallint, float8, float8, float8, float8, timestamptz) IS
+'Seconds with a passenger between valid places, as learnt and without the region''s roads: a microsecond, for many candidates. Internal.';
+
 CREATE FUNCTION hail.check_way(from_lat float8, from_lng float8, to_lat float8, to_lng float8, min_m float8) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -9,7 +9,7 @@ BEGIN ATOMIC
            CASE WHEN d.offers_total > 0 THEN d.offers_accepted::real / d.offers_total ELSE 1 END,
            CASE WHEN d.trips_total > 0 THEN d.trips_completed::real / d.trips_total ELSE 1 END, d.vehicle_score,
            (SELECT count(*)::integer FROM hail.offers o WHERE o.driver_id = d.id AND o.status = 'pending'), d.class_mask, d.area_mask
-    FROM hail.trips n JOIN hail.dispatch_policies p ON p.id = n.policy_id JOIN hail.regions r ON r.id = n.region_id
+    FROM hail.trips n JOIN hail.dispatch_policies p ON p.id = n.policy_id
     JOIN hail.service_classes c ON c.code = n.service_class,
          LATERAL (SELECT finishing_drivers.radius_m / 111195.0 + 0.01 AS lat,
                          (finishing_drivers.radius_m / 111195.0 + 0.01) / greatest(cos(radians(n.pickup_lat)), 0.01) AS lng) box,
@@ -24,12 +24,12 @@ BEGIN ATOMIC
       AND a.received_at > hail.clock() - current_setting('hail.presence_ttl')::interval
       AND d.online AND d.status = 'approved' AND d.active_jobs <= 1 AND d.class_mask & (1::bigint << c.id) <> 0
       AND t.state = 'started' AND t.service = 'ride'
-      AND m.to_dropoff * r.distance_factor * 3.6 / r.speed_kmh <= extract(epoch FROM p.forward_within)
       AND m.to_dropoff + m.to_pickup <= finishing_drivers.radius_m
+      AND hail.eta_seconds(t.region_id, a.lat, a.lng, t.dropoff_lat, t.dropoff_lng, hail.clock()) <= extract(epoch FROM p.forward_within)
     ORDER BY 2, 1 LIMIT max_results;
 END;
 COMMENT ON FUNCTION hail.finishing_drivers(uuid, float8, integer) IS
-'Drivers whose ride ends, by the estimate from where they are (the position table, seconds old), within the policy''s forward_within; metres: to its end and from there to the trip''s pickup, within the radius together. Internal.';
+'Drivers whose ride ends, by what ETAs have learnt from where they are (the position table, seconds old), within the policy''s forward_within; metres: to its end and from there to the trip''s pickup, within the radius together. Internal.';
 
 CREATE FUNCTION hail.offer_forward(trip_id uuid) RETURNS integer
 LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_offer_forward';

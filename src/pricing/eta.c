@@ -189,6 +189,7 @@ const char *eta_source_name(EtaSource source)
 }
 
 PG_FUNCTION_INFO_V1(hail_guess_eta);
+PG_FUNCTION_INFO_V1(hail_eta_seconds);
 PG_FUNCTION_INFO_V1(hail_eta_store);
 
 static Datum row_result(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
@@ -216,6 +217,14 @@ Datum hail_guess_eta(PG_FUNCTION_ARGS)
     bool nulls[6] = {false};
 
     return row_result(fcinfo, values, nulls);
+}
+
+/* hail.eta_seconds(region_id, from_lat, from_lng, to_lat, to_lng, at): strict; places are valid */
+Datum hail_eta_seconds(PG_FUNCTION_ARGS)
+{
+    PG_RETURN_FLOAT8(eta_guess(PG_GETARG_INT16(0), PG_GETARG_FLOAT8(1), PG_GETARG_FLOAT8(2),
+                               PG_GETARG_FLOAT8(3), PG_GETARG_FLOAT8(4), PG_GETARG_TIMESTAMPTZ(5))
+                         .seconds);
 }
 
 /* hail.eta_store() -> state, slots, used, evictions, half_life */
