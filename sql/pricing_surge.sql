@@ -134,7 +134,7 @@ SELECT pg_temp.refusal('SELECT hail.set_surge(' || args || ')') FROM (VALUES (1,
 SELECT cap, reason FROM hail.set_surge('surge', cap => 3, quote_weight => 0.2);
 
 -- Who only looks counts a fifth; with several quotes, of one set or not, once; with a trip not at all.
-SELECT hail.surge_settle(id, true, 'off') FROM hail.regions WHERE code = 'surge';
+SELECT hail.surge_settle(id, true, 'off', hexagon_size_m) FROM hail.regions WHERE code = 'surge';
 UPDATE hail.trips SET requested_at = '2013-11-20 09:00+00' WHERE requested_at > '2013-11-20 10:00+00';
 SELECT hail.advance_clock('10 minutes') IS NOT NULL AS later;
 SELECT pg_temp.customer() AS ada \gset
@@ -147,6 +147,16 @@ WHERE q.customer_id = :'bea' AND q.service_class = 'comfort';
 SELECT count(*) FROM pg_temp.ticks(1);
 SELECT requests, lookers, ratio FROM hail.explain_surge(-3, 21);
 SELECT requests, lookers, ratio FROM hail.explain_surge(-3, 21.1);
+
+-- Whoever asks and cancels, again and again, is one customer.
+CREATE FUNCTION pg_temp.ask_and_cancel(customer uuid, key text) RETURNS hail.trips LANGUAGE sql AS
+$$ SELECT hail.cancel_trip((hail.request_trip((hail.create_quote(customer, -2.2, 21, -2.2, 21.05, 'economy')).id, 'cash', idempotency_key => key)).id, 'customer', 'x') $$;
+SELECT pg_temp.customer() AS cleo \gset
+SELECT count((pg_temp.ask_and_cancel(:'cleo', 'again ' || n)).state) AS cancelled FROM generate_series(1, 12) n;
+SELECT count(*) FROM pg_temp.ticks(1);
+SELECT requests, lookers, multiplier FROM hail.explain_surge(-2.2, 21);
+UPDATE hail.trips SET requested_at = '2013-11-20 09:00+00' WHERE customer_id = :'cleo';
+UPDATE hail.quotes SET created_at = '2013-11-20 09:00+00' WHERE customer_id = :'cleo';
 
 -- Neighbours: drivers next door help, much demand falls to the hexagons around.
 SELECT neighbour_weight FROM hail.set_surge('surge', neighbour_weight => 0.3);

@@ -41,6 +41,33 @@ SELECT * FROM tick();
 SELECT requests, supply, multiplier, round(smoothed_demand::numeric, 2) AS smoothed_demand, held_until FROM hail.surge_cells;
 SELECT old_multiplier, new_multiplier, requests, cause FROM hail.surge_history ORDER BY at;
 SELECT count(*) AS cells, min(multiplier) FROM hail.surge_map(-3, 21, 1000);
+-- A customer counts once, and as often as trips of theirs are not over, whatever came first. Waiting trips do not count.
+SET session_replication_role = replica;
+INSERT INTO hail.trips (region_id, service, service_class, customer_id, quote_id, state, strategy, payment_method, pickup_lat,
+    pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge,
+    policy_id, idempotency_key, requested_at, scheduled_for, driver_id)
+SELECT r.id, 'delivery', 'bicycle', id(300 + c), id(400 + 10 * c + n::integer), t.state,
+       CASE t.state WHEN 'scheduled' THEN 'scheduled' ELSE 'first_accept' END, 'cash', -2.2, 21 - c / 10.0, -3, 21.1, 1, 1, 1, 1, 1,
+       'EUR', 1, 1, n, hail.clock() - interval '1 minute' + n * interval '1 second',
+       CASE t.state WHEN 'scheduled' THEN hail.clock() + interval '1 day' END, CASE t.state WHEN 'completed' THEN id(1) END
+FROM (VALUES (1, '{cancelled,cancelled,no_drivers,completed}'::text[]), (2, '{cancelled,searching,cancelled,searching,searching}'),
+             (3, '{searching,cancelled,searching}'), (4, '{scheduled}'), (5, '{scheduled,cancelled}')) c (c, states),
+     unnest(c.states) WITH ORDINALITY t (state, n), hail.regions r;
+RESET session_replication_role;
+SELECT count(*) FROM tick();
+SELECT c, e.requests, e.lookers FROM generate_series(1, 5) c, hail.explain_surge(-2.2, 21 - c / 10.0) e ORDER BY c;
+-- Hexagons of another size, and a region that goes: the history knows the hexagons that were, and no row stays.
+INSERT INTO hail.surge_cells (region_id, cell, multiplier, updated_at) SELECT r.id, 7, 1.5, hail.clock() FROM hail.regions r;
+UPDATE hail.regions SET hexagon_size_m = 700;
+SELECT new_multiplier, hexagon_size_m, cause FROM hail.surge_history WHERE cell = 7;
+SELECT count(*) AS rows FROM hail.surge_cells;
+BEGIN;
+INSERT INTO hail.surge_cells (region_id, cell, multiplier, updated_at) SELECT r.id, 8, 1.5, hail.clock() FROM hail.regions r;
+SET LOCAL session_replication_role = replica; -- without what refers to the region; surge's own trigger is there always
+DELETE FROM hail.regions;
+SELECT new_multiplier, hexagon_size_m, cause FROM hail.surge_history WHERE cell = 8;
+SELECT count(*) AS rows FROM hail.surge_cells;
+ROLLBACK;
 SELECT mode FROM hail.set_surge('tables', 'off', reason => 'enough');
 SELECT hail.surge_at(-3, 21), (SELECT count(*) FROM hail.surge_cells) AS rows, hail.surge_refill() AS nothing_to_fill;
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

@@ -28,7 +28,7 @@ CREATE TABLE hail.surge_cells (
 COMMENT ON TABLE hail.surge_cells IS
 'Surge per hexagon; a cell that is not here has 1.0. Where the library is preloaded there are rows of surging cells alone, written when multiplier or hold change: the counts are of then, and hail.explain_surge() has those of the last tick. The region is not referenced: a check per row would cost more than the tick, and a trigger removes the cells of a region that goes.';
 COMMENT ON COLUMN hail.surge_cells.held_until IS 'Not lowered before; set whenever it rises.';
-COMMENT ON COLUMN hail.surge_cells.requests IS 'Trips requested in the hexagon within hail.surge_window.';
+COMMENT ON COLUMN hail.surge_cells.requests IS 'Customers who requested a trip in the hexagon within hail.surge_window, each once, or as often as they have trips there that are not over.';
 COMMENT ON COLUMN hail.surge_cells.lookers IS 'Customers with a quote made there within that time and no trip.';
 COMMENT ON COLUMN hail.surge_cells.supply IS 'Available drivers in the hexagon.';
 COMMENT ON COLUMN hail.surge_cells.smoothed_demand IS 'Requests and weighted lookers, neighbours weighed in, averaged over time.';
@@ -208,26 +208,26 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION hail.surge_settings(smallint) IS 'How a region surges: as the newest row of surge_changes says. Internal.';
 
-CREATE FUNCTION hail.surge_tick() RETURNS integer
-LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_surge_tick';
-COMMENT ON FUNCTION hail.surge_tick() IS
-'Keeper step: weigh the demand within hail.surge_window against the available drivers of each hexagon and move its surge one step; returns the rows written or removed. Administrators.';
+CREATE FUNCTION hail.surge_tick("wait" boolean DEFAULT true) RETURNS integer
+LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_surge_tick';
+COMMENT ON FUNCTION hail.surge_tick(boolean) IS
+'Keeper step: weigh the demand within hail.surge_window against the available drivers of each hexagon and move its surge one step; returns the rows written or removed. While somebody else is changing surge, waits, or, with `wait` false as the keeper calls it, does nothing until the next turn. Administrators.';
 
 CREATE FUNCTION hail.surge_refill() RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_surge_refill';
 COMMENT ON FUNCTION hail.surge_refill() IS
 'Keeper step: read the rows of surge_cells into shared memory when that does not know them; returns how many. 0 also while somebody is changing them. Administrators.';
 
-CREATE FUNCTION hail.surge_settle(region_id smallint, "all" boolean, cause text) RETURNS integer
+CREATE FUNCTION hail.surge_settle(region_id smallint, "all" boolean, cause text, hexagon_size_m float8) RETURNS integer
 LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_surge_settle';
-COMMENT ON FUNCTION hail.surge_settle(smallint, boolean, text) IS
-'Between ticks: a region''s cap and mode take effect, or, with `all`, its surge is taken away; the cause goes into the history. Internal.';
+COMMENT ON FUNCTION hail.surge_settle(smallint, boolean, text, float8) IS
+'Between ticks: a region''s cap and mode take effect, or, with `all`, its surge is taken away; the cause and the edge of the hexagons, as it was, go into the history. Internal.';
 
 CREATE FUNCTION hail.surge_forget() RETURNS void LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_surge_forget';
 COMMENT ON FUNCTION hail.surge_forget() IS 'Shared memory reads the rows of surge_cells anew once this has committed. Internal.';
 SELECT hail.surge_forget(); -- of an extension that was here before
 
-GRANT EXECUTE ON FUNCTION hail.surge_tick(), hail.surge_refill() TO hail_admin;
+GRANT EXECUTE ON FUNCTION hail.surge_tick(boolean), hail.surge_refill() TO hail_admin;
 
 -- Controls
 
@@ -266,7 +266,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        PERFORM hail.surge_settle(OLD.id, true, 'grid');
+        PERFORM hail.surge_settle(OLD.id, true, 'grid', OLD.hexagon_size_m);
         RETURN NULL;
     END IF;
     -- hail.set_surge() has its row there already
@@ -275,9 +275,9 @@ BEGIN
         PERFORM hail.log_surge_change(NEW.id, OLD.surge_cap, NEW.surge_cap, NULL, NULL, NULL, 'changed in hail.regions');
     END IF;
     IF NEW.hexagon_size_m <> OLD.hexagon_size_m THEN
-        PERFORM hail.surge_settle(NEW.id, true, 'grid');
+        PERFORM hail.surge_settle(NEW.id, true, 'grid', OLD.hexagon_size_m);
     ELSIF NEW.surge_cap < OLD.surge_cap THEN
-        PERFORM hail.surge_settle(NEW.id, false, 'cap');
+        PERFORM hail.surge_settle(NEW.id, false, 'cap', NEW.hexagon_size_m);
     END IF;
     RETURN NULL;
 END
@@ -329,7 +329,7 @@ BEGIN
         UPDATE hail.regions r SET surge_cap = change.cap WHERE r.id = place.id;
     END IF;
     IF change.mode = 'off' THEN
-        PERFORM hail.surge_settle(place.id, true, 'off');
+        PERFORM hail.surge_settle(place.id, true, 'off', place.hexagon_size_m);
     END IF;
     RETURN change;
 END
@@ -394,6 +394,7 @@ BEGIN
         WHEN 'held' THEN format('The ratio gives %s, but the multiplier has risen and is not lowered before %s.', target, s.held_until)
         WHEN 'band' THEN format('The ratio gives %s, but is too near the edge of the step for the multiplier to be lowered.', target)
         WHEN 'falling' THEN format('The ratio gives %s; the multiplier falls to it by one step of the table a tick.', target)
+        WHEN 'near' THEN format('The ratio gives %s; past the end of the table the multiplier moves by 0.1 or not at all.', target)
         WHEN 'capped' THEN format('The ratio would give more, but the region''s cap is %s.', cap)
         ELSE CASE WHEN s.multiplier = 100 THEN 'Demand does not exceed supply: no surge.'
                   ELSE format('As the ratio table says: %s.', target) END
@@ -402,7 +403,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.explain_surge(float8, float8) IS
-'Why the surge at a place is what it is, as of the last tick: counts in the hexagon (trips requested, customers who only looked, available drivers), their ratio, the one smoothed over time and neighbours, what the table makes of that (target), the multiplier, until when it is held, and a sentence. supply is NULL where nobody asks: nobody was counted. Administrators and analysts.';
+'Why the surge at a place is what it is, as of the last tick: counts in the hexagon (requests, customers who only looked, available drivers; what came since that tick is not in them), their ratio, the one smoothed over time and neighbours, what the table makes of that (target), the multiplier, until when it is held, and a sentence. supply is NULL where nobody asks: nobody was counted. Administrators and analysts.';
 GRANT EXECUTE ON FUNCTION hail.explain_surge(float8, float8) TO hail_admin, hail_analyst;
 
 -- Figures

@@ -10,7 +10,7 @@
 const char *const surge_why_names[] = {
     [SURGE_WHY_OFF] = "off",     [SURGE_WHY_FROZEN] = "frozen", [SURGE_WHY_RISING] = "rising",
     [SURGE_WHY_HELD] = "held",   [SURGE_WHY_BAND] = "band",     [SURGE_WHY_FALLING] = "falling",
-    [SURGE_WHY_TABLE] = "table", [SURGE_WHY_CAPPED] = "capped",
+    [SURGE_WHY_TABLE] = "table", [SURGE_WHY_CAPPED] = "capped", [SURGE_WHY_NEAR] = "near",
 };
 
 static int min_int(int a, int b)
@@ -88,6 +88,12 @@ static int lowered_target(const SurgeRules *rules, double ratio)
     return surge_target(rules, ratio * (1 + SURGE_BAND));
 }
 
+/* Has risen lately. What is held for longer than a rise holds was written under another clock or setting. */
+static bool is_held(const SurgeRules *rules, SurgeState current, int64_t now)
+{
+    return current.held_until > now && current.held_until - now <= rules->hold_us;
+}
+
 SurgeState surge_next(const SurgeRules *rules, SurgeState current, double ratio, int64_t now)
 {
     int target = surge_target(rules, ratio), lowered = lowered_target(rules, ratio);
@@ -102,7 +108,7 @@ SurgeState surge_next(const SurgeRules *rules, SurgeState current, double ratio,
     else if (target > current.multiplier && worth_moving(rules, current.multiplier, target)) {
         next.multiplier = min_int(target, step_above(rules, current.multiplier));
         next.held_until = now + rules->hold_us;
-    } else if (lowered < current.multiplier && now >= current.held_until &&
+    } else if (lowered < current.multiplier && !is_held(rules, current, now) &&
                worth_moving(rules, current.multiplier, lowered))
         next.multiplier = max_int(lowered, step_below(rules, current.multiplier));
     return next;
@@ -110,18 +116,22 @@ SurgeState surge_next(const SurgeRules *rules, SurgeState current, double ratio,
 
 SurgeWhy surge_why(const SurgeRules *rules, SurgeState current, double ratio, int64_t now)
 {
-    int target = surge_target(rules, ratio);
+    int target = surge_target(rules, ratio), lowered = lowered_target(rules, ratio);
 
     if (rules->mode == SURGE_OFF)
         return SURGE_WHY_OFF;
     if (rules->mode == SURGE_FROZEN)
         return SURGE_WHY_FROZEN;
+    if (current.multiplier > rules->cap)
+        return SURGE_WHY_FALLING;
     if (target > current.multiplier)
-        return SURGE_WHY_RISING;
-    if (target < current.multiplier && now < current.held_until)
+        return worth_moving(rules, current.multiplier, target) ? SURGE_WHY_RISING : SURGE_WHY_NEAR;
+    if (target < current.multiplier && is_held(rules, current, now))
         return SURGE_WHY_HELD;
+    if (target < current.multiplier && lowered >= current.multiplier)
+        return SURGE_WHY_BAND;
     if (target < current.multiplier)
-        return lowered_target(rules, ratio) < current.multiplier ? SURGE_WHY_FALLING : SURGE_WHY_BAND;
+        return worth_moving(rules, current.multiplier, lowered) ? SURGE_WHY_FALLING : SURGE_WHY_NEAR;
     return uncapped_target(rules, ratio) > rules->cap ? SURGE_WHY_CAPPED : SURGE_WHY_TABLE;
 }
 

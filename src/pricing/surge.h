@@ -55,6 +55,7 @@ typedef enum SurgeWhy {
     SURGE_WHY_BAND,    /* the ratio is below the step's edge, but not far enough */
     SURGE_WHY_FALLING, /* one step a tick */
     SURGE_WHY_CAPPED,  /* the table says more */
+    SURGE_WHY_NEAR,    /* past the table's end, and too near to what the ratio gives to move */
     SURGE_WHY_TABLE    /* as the table says */
 } SurgeWhy;
 
@@ -70,12 +71,14 @@ extern int surge_target(const SurgeRules *rules, double ratio);
 /*
  * The next state, one tick later: towards the target by at most one step of the table, up or down (past the
  * table's end a step is as high as its last one). Never beyond the target. A rise holds the multiplier for
- * hold_us from `now`; only a lowered cap goes through a hold, and at once. Off: none, at once. Frozen: as it
- * is, but for the cap.
+ * hold_us from `now`; only a lowered cap goes through a hold, and at once. A hold that ends later than that
+ * is none: the clock was set back, or the time to hold lowered. Off: none, at once. Frozen: as it is, but for
+ * the cap.
  */
 extern SurgeState surge_next(const SurgeRules *rules, SurgeState current, double ratio, int64_t now);
 
-/* Why `current`, as a tick has left it, is not what the table says. */
+/* Why `current`, as a tick has left it, is not what the table says: rising and falling only where
+ * surge_next() would move it. */
 extern SurgeWhy surge_why(const SurgeRules *rules, SurgeState current, double ratio, int64_t now);
 
 /*

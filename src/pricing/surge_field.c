@@ -199,7 +199,8 @@ SurgeState surge_field_settle(SurgeField *field, int i, const SurgeRegion *regio
     after = surge_next(&region->rules, before, cell->ratio, now);
     cell->target = (uint16_t)surge_target(&region->rules, cell->ratio);
     cell->multiplier = (uint16_t)after.multiplier;
-    cell->held_until = after.held_until > now ? after.held_until : 0;
+    cell->held_until =
+        after.held_until > now && after.held_until - now <= region->rules.hold_us ? after.held_until : 0;
     return before;
 }
 

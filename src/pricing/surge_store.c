@@ -80,7 +80,7 @@ int surge_store_regions(SurgeRegion **regions)
 {
     uint64 rows = hail_execute(&load_regions, NULL, NULL, false, 0);
 
-    *regions = palloc((rows + 1) * sizeof(SurgeRegion));
+    *regions = palloc((rows + 2) * sizeof(SurgeRegion));
     return read_regions(rows, *regions);
 }
 

@@ -23,7 +23,7 @@ typedef struct SurgeChanges {
     int count, room;
 } SurgeChanges;
 
-/* Every region with its rules, in the order of ids; their number. */
+/* Every region with its rules, in the order of ids, and room for one more; their number. */
 extern int surge_store_regions(SurgeRegion **regions);
 
 /* One region's. False: it does not exist. */

@@ -2,9 +2,11 @@
  * The surge tick: the cells as they were, demand and supply counted anew, each cell decided (surge.h), the
  * changed rows written by one statement, and the mirror exchanged at commit.
  *
- * Demand of a cell: the trips requested there within hail.surge_window, and, by the region's weight, the
- * customers who had a quote made there and requested no trip there: each counts once, however many quotes.
- * Trips that wait for their time do not count. Supply: the available drivers.
+ * Demand of a cell: the customers who requested a trip there within hail.surge_window, each once, or as often
+ * as they have trips there that are not over: several parcels are so many vehicles, but asking and cancelling
+ * again and again is one customer. By the region's weight, also the customers who had a quote made there and
+ * requested no trip there, once each. Trips that wait for their time do not count. Supply: the available
+ * drivers.
  *
  * With shared memory a row is written only when its multiplier or its hold changes, and there are rows of
  * surging cells alone; averages are in the mirror, and begin anew from the counts when that is lost. Without
@@ -31,6 +33,9 @@
 #include "pricing/surge_mirror.h"
 #include "pricing/surge_store.h"
 
+/* What a trip asks for, and what was counted of a customer in a cell. */
+enum { ASKS_NOTHING, ASKED_ONCE, ASKS_NOW }; /* looks or waits for its time; all over; one each that is not */
+
 /* A customer in a cell. */
 typedef struct LookerKey {
     pg_uuid_t customer;
@@ -40,6 +45,7 @@ typedef struct LookerKey {
 typedef struct Looker {
     LookerKey key;
     char status;
+    char asks;
 } Looker;
 
 /* The end of an id is random. */
@@ -122,8 +128,11 @@ static void forget_counts(SurgeField *field)
 #define DEMAND_COLUMNS(t) t ".region_id, " t ".pickup_lat, " t ".pickup_lng, " t ".customer_id"
 
 static HailStatement read_trips = {
-    "SELECT " DEMAND_COLUMNS("t") ", t.state <> 'scheduled' FROM hail.trips t"
-                                  " WHERE t.requested_at > $1 AND t.requested_at <= $2",
+    "SELECT " DEMAND_COLUMNS(
+        "t") ", CASE WHEN t.state = 'scheduled' THEN 0"
+             " WHEN t.state IN ('cancelled', 'no_drivers', 'completed') THEN 1 ELSE 2 END"
+             " FROM hail.trips t"
+             " WHERE t.requested_at > $1 AND t.requested_at <= $2",
     2,
     {TIMESTAMPTZOID, TIMESTAMPTZOID},
     HAIL_BY_KEY};
@@ -156,14 +165,21 @@ static void count_trip(TupleTableSlot *slot, void *arg)
 {
     SurgeTick *tick = arg;
     LookerKey key;
+    Looker *customer;
     bool known, isnull;
+    int asks;
 
     if (!demand_cell(tick, slot, &key))
         return;
-    if (DatumGetBool(slot_getattr(slot, 5, &isnull)))
+    asks = DatumGetInt32(slot_getattr(slot, 5, &isnull));
+    customer = lookers_insert(tick->lookers, key, &known);
+    if (!known)
+        customer->asks = ASKS_NOTHING;
+    /* Counted already: a trip that is over, and the first one under way after such. */
+    if (asks != ASKS_NOTHING &&
+        (customer->asks == ASKS_NOTHING || (customer->asks == ASKS_NOW && asks == ASKS_NOW)))
         tick->field.cells[key.cell].requests++;
-    if (tick->quotes_count)
-        lookers_insert(tick->lookers, key, &known);
+    customer->asks = Max(customer->asks, asks);
 }
 
 static void count_quote(TupleTableSlot *slot, void *arg)
@@ -286,12 +302,29 @@ static void write_rows(SurgeTick *tick, const char *cause)
     surge_store_history(&tick->field, &tick->moved, tick->now, cause);
 }
 
-static void begin_tick(SurgeTick *tick)
+/* The region's cells are of a grid of this size: of before a change of it, or of a region that is deleted. */
+static void set_size(SurgeTick *tick, int16 region_id, double size_m)
+{
+    int i = 0;
+
+    while (i < tick->region_count && tick->regions[i].id < region_id)
+        i++;
+    if (i == tick->region_count || tick->regions[i].id != region_id) {
+        memmove(&tick->regions[i + 1], &tick->regions[i], (tick->region_count - i) * sizeof(SurgeRegion));
+        tick->regions[i] = (SurgeRegion){.id = region_id, .rules = {.mode = SURGE_OFF}};
+        tick->region_count++;
+    }
+    tick->regions[i].size_m = size_m;
+}
+
+/* With the writers' lock. size_m: see set_size(); 0: all regions as they are. */
+static void begin_tick(SurgeTick *tick, int16 region_id, double size_m)
 {
     memset(tick, 0, sizeof(*tick));
-    surge_lock_writers(true);
     tick->now = hail_now();
     tick->region_count = surge_store_regions(&tick->regions);
+    if (size_m > 0)
+        set_size(tick, region_id, size_m);
     gather_cells(tick);
 }
 
@@ -308,7 +341,7 @@ static int surge_tick(void)
     double share = 1;
 
     INSTR_TIME_SET_CURRENT(began);
-    begin_tick(&tick);
+    begin_tick(&tick, 0, 0);
     forget_counts(&tick.field);
     gather_demand(&tick);
     surge_field_surround(&tick.field, tick.regions, tick.region_count);
@@ -325,12 +358,14 @@ static int surge_tick(void)
     return end_tick(&tick);
 }
 
-/* Between ticks: a region's cap and mode take effect, or, with `all`, its surge is taken away. */
-static int settle_region(int16 region_id, bool all, const char *cause)
+/* Between ticks: a region's cap and mode take effect, or, with `all`, its surge is taken away. size_m: of the
+ * hexagons that its cells are of. */
+static int settle_region(int16 region_id, bool all, const char *cause, double size_m)
 {
     SurgeTick tick;
 
-    begin_tick(&tick);
+    surge_lock_writers(true);
+    begin_tick(&tick, region_id, size_m);
     for (int i = 0; i < tick.field.count; i++) {
         SurgeCell *cell = &tick.field.cells[i];
         const SurgeRegion *region = surge_region(tick.regions, tick.region_count, cell->region_id);
@@ -354,25 +389,27 @@ PG_FUNCTION_INFO_V1(hail_surge_tick);
 PG_FUNCTION_INFO_V1(hail_surge_settle);
 PG_FUNCTION_INFO_V1(hail_surge_refill);
 
-/* hail.surge_tick() */
+/* hail.surge_tick(wait) */
 Datum hail_surge_tick(PG_FUNCTION_ARGS)
 {
-    int written;
+    int written = 0;
 
     hail_require_admin();
     SPI_connect();
-    written = surge_tick();
+    if (surge_lock_writers(PG_GETARG_BOOL(0)))
+        written = surge_tick();
     SPI_finish();
     PG_RETURN_INT32(written);
 }
 
-/* hail.surge_settle(region_id, all, cause) */
+/* hail.surge_settle(region_id, all, cause, hexagon_size_m) */
 Datum hail_surge_settle(PG_FUNCTION_ARGS)
 {
     int written;
 
     SPI_connect();
-    written = settle_region(PG_GETARG_INT16(0), PG_GETARG_BOOL(1), text_to_cstring(PG_GETARG_TEXT_PP(2)));
+    written = settle_region(PG_GETARG_INT16(0), PG_GETARG_BOOL(1), text_to_cstring(PG_GETARG_TEXT_PP(2)),
+                            PG_GETARG_FLOAT8(3));
     SPI_finish();
     PG_RETURN_INT32(written);
 }
@@ -386,7 +423,7 @@ Datum hail_surge_refill(PG_FUNCTION_ARGS)
     hail_require_admin();
     SPI_connect();
     if (surge_mirror_stale() && surge_lock_writers(false) && surge_mirror_stale()) {
-        begin_tick(&tick);
+        begin_tick(&tick, 0, 0);
         surge_mirror_stage(tick.field.cells, tick.field.count, &tick.info);
         cells = tick.field.count;
     }

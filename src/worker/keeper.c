@@ -71,7 +71,7 @@ static WorkerStep steps[] = {
     {"geofences", SQL_STEP("geofence_tick", "SELECT hail.geofence_tick()::bigint"), &second, true},
     {"expire presence", C_STEP(NULL, expire_presence), &second, true, NULL, live_more_to_expire},
     {"read surge", surge_stale, NULL, "surge_refill", {"SELECT hail.surge_refill()::bigint", 0, {0}}, &second, false},
-    {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick()::bigint"), &hail_surge_interval_ms, true},
+    {"surge", SQL_STEP("surge_tick", "SELECT hail.surge_tick(false)::bigint"), &hail_surge_interval_ms, true},
     {"read learnt ETAs", C_STEP(eta_store_stale, eta_store_load), &second, false},
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
     {"keep tracks", SQL_STEP("keep_tracks", "SELECT hail.keep_tracks()"), &ten_seconds, true},

@@ -94,6 +94,38 @@ static void a_lowered_cap_acts_at_once(void)
     CHECK_INT(surge_next(&capped, (SurgeState){300, HOLD}, 10, 0).multiplier, 150);
 }
 
+/* The clock was set back, or hail.surge_hold lowered, since it rose. */
+static void no_hold_is_longer_than_one(void)
+{
+    SurgeRules shorter = rules;
+
+    CHECK_INT(surge_next(&rules, (SurgeState){150, HOLD}, 0, 0).multiplier, 150);
+    CHECK_INT(surge_next(&rules, (SurgeState){150, HOLD + 1}, 0, 0).multiplier, 130);
+    CHECK_INT(surge_why(&rules, (SurgeState){150, HOLD + 1}, 0, 0), SURGE_WHY_FALLING);
+    shorter.hold_us = MINUTE;
+    CHECK_INT(surge_next(&shorter, (SurgeState){150, 2 * MINUTE}, 0, 0).multiplier, 130);
+    CHECK_INT(surge_next(&shorter, (SurgeState){150, 2 * MINUTE}, 0, MINUTE).multiplier, 150);
+}
+
+/* A word that tells of a move is one that the next tick makes. */
+static void the_reason_is_what_the_tick_does(void)
+{
+    for (int multiplier = 100; multiplier <= 320; multiplier++)
+        for (double ratio = 0; ratio < 8; ratio += 0.03) {
+            SurgeState state = {multiplier, 0};
+            int next = surge_next(&rules, state, ratio, HOLD).multiplier;
+            SurgeWhy why = surge_why(&rules, state, ratio, HOLD);
+
+            CHECK_INT(why == SURGE_WHY_RISING, next > multiplier);
+            CHECK_INT(why == SURGE_WHY_FALLING, next < multiplier);
+            CHECK(why != SURGE_WHY_NEAR || multiplier > 170);
+            if (unit_broken > 10)
+                return;
+        }
+    CHECK_INT(surge_why(&rules, (SurgeState){230, 0}, 4.7, 0), SURGE_WHY_NEAR);
+    CHECK_INT(surge_why(&rules, (SurgeState){270, 0}, 4.6, 0), SURGE_WHY_NEAR);
+}
+
 static void off_and_frozen(void)
 {
     SurgeRules still = rules;
@@ -319,6 +351,8 @@ int main(void)
     RUN(it_climbs_one_step_a_tick);
     RUN(once_up_it_is_held_and_then_falls_one_step_a_tick);
     RUN(a_lowered_cap_acts_at_once);
+    RUN(no_hold_is_longer_than_one);
+    RUN(the_reason_is_what_the_tick_does);
     RUN(off_and_frozen);
     RUN(lowered_only_when_a_band_below_the_edge);
     RUN(every_state_has_its_reason);
