@@ -439,7 +439,7 @@ BEGIN
         SELECT t.id, t.state, t.price, t.currency, q.set_id
         FROM hail.trips t JOIN hail.quotes q ON q.id = t.quote_id
         WHERE t.requested_at >= from_time AND t.requested_at < to_time + interval '2 days'
-          AND q.created_at >= from_time AND q.created_at < to_time + CASE WHEN q.replaces IS NULL THEN interval '0' ELSE interval '1 day' END
+          AND q.created_at >= from_time AND q.created_at < to_time + interval '1 day' AND (q.replaces IS NOT NULL OR q.created_at < to_time)
           AND (experiment.region_id IS NULL OR t.region_id = experiment.region_id)
     ), taken AS ( -- trips of these sets, of whatever class, and the offers of them that a driver could answer
         SELECT p.customer_id, count(*) AS trips, count(*) FILTER (WHERE t.state = 'completed') AS completed,
@@ -472,7 +472,7 @@ COMMENT ON FUNCTION hail.split_p_value(integer[], bigint[]) IS
 
 CREATE FUNCTION hail.experiment_split(experiment text, from_time timestamptz DEFAULT NULL, to_time timestamptz DEFAULT NULL)
 RETURNS TABLE (variant text, is_control boolean, share_bp integer, customers bigint, expected float8, p_value float8, suspicious boolean)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 DECLARE
     place record;
 BEGIN
@@ -498,7 +498,7 @@ CREATE FUNCTION hail.experiment_outcomes(experiment text, from_time timestamptz 
 RETURNS TABLE (metric text, variant text, is_control boolean, price_multiplier numeric, customers bigint, numerator float8,
                denominator bigint, value float8, low float8, high float8, difference float8, difference_low float8,
                difference_high float8, p_value float8, significant boolean, currency text, suspicious_split boolean)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 DECLARE
     place record;
     warned boolean := false;

@@ -9,7 +9,8 @@
 -- another one, which every quote or change of a trip would pay for. Trips that ended within the time may have been requested
 -- well before (hail.longest_ahead()). A trip is requested within a day of its quote, the most that hail.quote_ttl can be; what
 -- hail.requote() made of a quote is of the same set, whose time is that of its first quote, when it was made by a day after
--- to_time. All have memory enough for a month in one go.
+-- to_time. All have memory enough for a month in one go, and none is compiled: looking up the first quotes of a few sets is
+-- costed as if it were done for all.
 
 CREATE FUNCTION hail.hours_around(INOUT from_time timestamptz, INOUT to_time timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -50,7 +51,7 @@ CREATE FUNCTION hail.price_per_km(region text, from_time timestamptz, to_time ti
 RETURNS TABLE (region_code text, cell bigint, hexagon public.geometry, service_class text, day_part text, trips bigint, km float8,
                price_per_km float8, price_per_km_p10 float8, price_per_km_p50 float8, price_per_km_p90 float8, surge_mean float8,
                currency text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
@@ -87,7 +88,7 @@ COMMENT ON FUNCTION hail.price_per_km(text, timestamptz, timestamptz, text, floa
 CREATE FUNCTION hail.surge_by_cell(region text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (region_code text, cell bigint, hexagon_size_m float8, hexagon public.geometry, surges bigint, surged_s float8,
                surged_share float8, surge_mean_s float8, surge_longest_s float8, multiplier_mean float8, multiplier_max numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
@@ -101,9 +102,12 @@ BEGIN
         WHERE h.at >= from_time AND h.at < until_time AND (area_id IS NULL OR h.region_id = area_id)
         WINDOW w AS (PARTITION BY h.region_id, h.hexagon_size_m, h.cell ORDER BY h.at)
     ), later AS ( -- of cells that did not change within the time: as their next change, or the present, tells
-        SELECT DISTINCT ON (h.region_id, h.hexagon_size_m, h.cell) h.region_id, h.hexagon_size_m AS size, h.cell, h.old_multiplier AS multiplier
-        FROM hail.surge_history h WHERE h.at >= until_time AND (area_id IS NULL OR h.region_id = area_id)
-        ORDER BY h.region_id, h.hexagon_size_m, h.cell, h.at
+        SELECT DISTINCT ON (n.region_id, n.hexagon_size_m, n.cell) n.region_id, n.hexagon_size_m AS size, n.cell, h.old_multiplier AS multiplier
+        FROM (SELECT h.region_id, h.hexagon_size_m, h.cell, min(h.at) AS at FROM hail.surge_history h
+              WHERE h.at >= until_time AND (area_id IS NULL OR h.region_id = area_id) GROUP BY 1, 2, 3) n -- all that comes later is not sorted
+        JOIN hail.surge_history h ON h.region_id = n.region_id AND h.hexagon_size_m = n.hexagon_size_m AND h.cell = n.cell AND h.at = n.at
+        WHERE h.at >= until_time
+        ORDER BY n.region_id, n.hexagon_size_m, n.cell
     ), still AS (
         SELECT l.* FROM later l
         UNION ALL
@@ -138,7 +142,7 @@ COMMENT ON FUNCTION hail.surge_by_cell(text, timestamptz, timestamptz) IS
 CREATE FUNCTION hail.acceptance_by_surge(region text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (region_code text, surge numeric, quote_sets bigint, taken bigint, acceptance float8, price_mean float8, price_taken_mean float8,
                currency text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
@@ -168,7 +172,7 @@ COMMENT ON FUNCTION hail.acceptance_by_surge(text, timestamptz, timestamptz) IS
 CREATE FUNCTION hail.acceptance_by_price(region text, from_time timestamptz, to_time timestamptz, bands integer DEFAULT 10)
 RETURNS TABLE (region_code text, service_class text, band integer, price_from bigint, price_to bigint, quotes bigint, taken bigint,
                acceptance float8, price_mean float8, price_per_km_mean float8, surge_mean float8, currency text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
@@ -210,7 +214,7 @@ COMMENT ON FUNCTION hail.acceptance_by_price(text, timestamptz, timestamptz, int
 CREATE FUNCTION hail.earnings_distribution(region text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (region_code text, day date, drivers bigint, trips bigint, earnings bigint, earnings_mean float8, earnings_deciles float8[],
                earnings_gini float8, top_decile_share float8, currency text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
@@ -245,7 +249,7 @@ CREATE FUNCTION hail.eta_accuracy(region text, from_time timestamptz, to_time ti
 RETURNS TABLE (region_code text, day date, source text, trips bigint, quoted_mean_s float8, driven_mean_s float8, bias_s float8,
                abs_error_p50_s float8, abs_error_p90_s float8, mape float8, rmsle float8, coverage float8, below float8, above float8,
                interval_mean_s float8)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');
@@ -281,7 +285,7 @@ COMMENT ON FUNCTION hail.eta_accuracy(text, timestamptz, timestamptz, boolean) I
 CREATE FUNCTION hail.revenue_by_class(region text, from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (region_code text, day date, service_class text, trips bigint, km float8, price bigint, waiting bigint, commission bigint,
                driver_earnings bigint, price_mean float8, surge_mean float8, surged_trips bigint, currency text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     area_id smallint := hail.figures_region(region, from_time, to_time, '400 days');

@@ -60,6 +60,13 @@ SELECT figures.id(8 + k, s.n), figures.id(6, s.n), figures.id(7, (5000 * s.luck 
        CASE WHEN k = 0 AND s.luck > 0.1 THEN 'accepted' ELSE 'declined' END, 1, 500, 90, s.at, s.at + interval '15 seconds'
 FROM figures.sets s CROSS JOIN generate_series(0, 1) k WHERE s.taken ORDER BY s.n, k;
 RESET session_replication_role;
+-- Surge, June: 40 hexagons change every five minutes.
+SELECT count(hail.make_default_partition(t)) FROM hail.partitioned_tables t WHERE t.table_name = 'surge_history';
+SELECT count(hail.make_day_partition(t, date '2025-06-01' + n)) FROM hail.partitioned_tables t, generate_series(0, 30) n WHERE t.table_name = 'surge_history';
+INSERT INTO hail.surge_history (region_id, cell, at, hexagon_size_m, old_multiplier, new_multiplier, requests, lookers, supply, ratio, cause)
+SELECT r.id, c, timestamptz '2025-06-01 00:00+00' + (n * 300 + c) * interval '1 second', 1000, 1 + 0.2 * (n % 6), 1 + 0.2 * ((n + 1) % 6), 5, 5, 2, 2, 'tick'
+FROM hail.regions r, generate_series(1, 40) c, generate_series(0, 30 * 288 - 1) n WHERE r.code = 'figures';
+VACUUM ANALYZE hail.surge_history;
 VACUUM ANALYZE hail.quotes;
 VACUUM ANALYZE hail.trips;
 VACUUM ANALYZE hail.offers;
