@@ -68,15 +68,12 @@ COMMENT ON TABLE hail.geofence_state IS
 'members changes with every change of who is inside: a process whose copy has another one reads it anew. Internal.';
 INSERT INTO hail.geofence_state (members) VALUES (hail.uuid7());
 
-CREATE FUNCTION hail.geofences_changed() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'hail_geofences_changed';
-COMMENT ON FUNCTION hail.geofences_changed() IS 'Trigger: every process prepares the areas anew. Internal.';
-CREATE TRIGGER geofences_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.geofences
-    FOR EACH STATEMENT EXECUTE FUNCTION hail.geofences_changed();
-CREATE TRIGGER geofences_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.regions
-    FOR EACH STATEMENT EXECUTE FUNCTION hail.geofences_changed();
-ALTER TABLE hail.geofences ENABLE ALWAYS TRIGGER geofences_changed;
-ALTER TABLE hail.regions ENABLE ALWAYS TRIGGER geofences_changed;
+CREATE TRIGGER kept_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.geofences
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.kept_changed();
+CREATE TRIGGER kept_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.regions
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.kept_changed();
+ALTER TABLE hail.geofences ENABLE ALWAYS TRIGGER kept_changed;
+ALTER TABLE hail.regions ENABLE ALWAYS TRIGGER kept_changed;
 
 -- Administration
 

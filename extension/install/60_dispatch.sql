@@ -326,26 +326,15 @@ COMMENT ON FUNCTION hail.guard_trip_state() IS 'Trigger: trips move only along h
 CREATE TRIGGER trips_state BEFORE UPDATE ON hail.trips FOR EACH ROW EXECUTE FUNCTION hail.guard_trip_state();
 ALTER TABLE hail.trips ENABLE ALWAYS TRIGGER trips_state;
 
-CREATE FUNCTION hail.transitions_changed() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'hail_transitions_changed';
-COMMENT ON FUNCTION hail.transitions_changed() IS 'Trigger: every backend reads hail.trip_transitions anew. Internal.';
-CREATE TRIGGER transitions_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.trip_transitions
-    FOR EACH STATEMENT EXECUTE FUNCTION hail.transitions_changed();
-ALTER TABLE hail.trip_transitions ENABLE ALWAYS TRIGGER transitions_changed;
-
--- Matching and requests keep copies of these tables in each backend (src/dispatch/policy.c).
-CREATE FUNCTION hail.rules_changed() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'hail_transitions_changed';
-COMMENT ON FUNCTION hail.rules_changed() IS
-'Trigger: every backend reads policies, classes and preferred areas anew. Internal.';
+-- Each backend keeps copies of these tables (src/dispatch/transitions.c, policy.c).
 DO $$
 DECLARE
     t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['dispatch_policies', 'service_classes', 'preferred_areas'] LOOP
-        EXECUTE format('CREATE TRIGGER rules_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.%I
-                        FOR EACH STATEMENT EXECUTE FUNCTION hail.rules_changed()', t);
-        EXECUTE format('ALTER TABLE hail.%I ENABLE ALWAYS TRIGGER rules_changed', t);
+    FOREACH t IN ARRAY ARRAY['trip_transitions', 'dispatch_policies', 'service_classes', 'preferred_areas'] LOOP
+        EXECUTE format('CREATE TRIGGER kept_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hail.%I
+                        FOR EACH STATEMENT EXECUTE FUNCTION hail.kept_changed()', t);
+        EXECUTE format('ALTER TABLE hail.%I ENABLE ALWAYS TRIGGER kept_changed', t);
     END LOOP;
 END
 $$;

@@ -184,7 +184,6 @@ bool match_load(const pg_uuid_t *trip_id, MatchTrip *trip)
     region_id = DatumGetInt32(column(COL_REGION));
     policy_id = DatumGetInt32(column(COL_POLICY));
     class = TextDatumGetCString(column(COL_CLASS));
-    policies_refresh(); /* may replace the row read above, as load_place() does */
     policy_apply(policy_get(policy_id), policy_class(class), trip);
     load_place(trip, region_id);
     return true;

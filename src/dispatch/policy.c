@@ -1,40 +1,26 @@
-/*
- * The kept copy of policies and classes; see policy.h.
- *
- * `valid` is set before the tables are read: an invalidation that arrives while they are being read unsets
- * it, and the next user reads again. `complete` is set after: a copy whose reading ended in an error (a
- * cancel, a timeout) is not used. A transaction with one snapshot for all its statements may see old rows;
- * what it reads is for itself alone.
- */
+/* The kept copy of policies and classes; see policy.h. */
 #include "postgres.h"
 
 #include <math.h>
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/kept.h"
 #include "base/statement.h"
 #include "dispatch/policy.h"
 
-enum { TABLE_POLICIES, TABLE_CLASSES, TABLE_AREAS, TABLES };
-
-static Oid table_oids[TABLES];
-static bool valid = false, complete = false;
-static LocalTransactionId only_for = InvalidLocalTransactionId; /* read with its one snapshot */
-static MemoryContext memory = NULL;
-static DispatchPolicy *policies;
-static ClassTerms *classes;
-static int policy_count, class_count;
-static bool has_areas;
+typedef struct Policies {
+    DispatchPolicy *policies;
+    ClassTerms *classes;
+    int policy_count, class_count;
+    bool has_areas;
+} Policies;
 
 static HailStatement read_policies = {
-    "SELECT p.tableoid, p.id::int4, coalesce(p.region_id, 0)::int4, coalesce(p.service, ''),"
+    "SELECT p.id::int4, coalesce(p.region_id, 0)::int4, coalesce(p.service, ''),"
     " CASE WHEN isempty(p.effective) THEN 'infinity' ELSE coalesce(lower(p.effective), '-infinity') END,"
     " CASE WHEN isempty(p.effective) THEN '-infinity' ELSE coalesce(upper(p.effective), 'infinity') END,"
     " ARRAY[p.weight_distance, p.weight_rating, p.weight_acceptance, p.weight_completion, p.weight_vehicle,"
@@ -53,25 +39,15 @@ static HailStatement read_policies = {
     {0}};
 
 static HailStatement read_classes = {
-    "SELECT c.tableoid, c.id::int4, c.code, c.service, (SELECT coalesce(bit_or(1::int8 << h.id), 0)"
+    "SELECT c.id::int4, c.code, c.service, (SELECT coalesce(bit_or(1::int8 << h.id), 0)"
     "   FROM hail.service_classes h WHERE h.ladder = c.ladder AND h.tier > c.tier)"
     " FROM hail.service_classes c",
     0,
     {0}};
 
-static HailStatement read_areas = {
-    "SELECT 'hail.preferred_areas'::pg_catalog.regclass::oid, EXISTS (SELECT FROM hail.preferred_areas)",
-    0,
-    {0}};
+static HailStatement read_areas = {"SELECT EXISTS (SELECT FROM hail.preferred_areas)", 0, {0}};
 
 static HailStatement areas_at = {"SELECT hail.areas_at($1, $2)", 2, {FLOAT8OID, FLOAT8OID}, HAIL_BY_KEY};
-
-static void table_changed(Datum arg, Oid relation)
-{
-    for (int i = 0; i < TABLES; i++)
-        if (relation == InvalidOid || relation == table_oids[i])
-            valid = false;
-}
 
 static Datum value(uint64 row, int col)
 {
@@ -114,15 +90,15 @@ static void load_policy(uint64 row, DispatchPolicy *policy)
     double spans[9], counts[8];
     StrategyTerms *strategy = &policy->strategy;
 
-    policy->id = DatumGetInt32(value(row, 2));
-    policy->region_id = DatumGetInt32(value(row, 3));
-    text_value(row, 4, policy->service, sizeof(policy->service));
-    policy->from = DatumGetTimestampTz(value(row, 5));
-    policy->to = DatumGetTimestampTz(value(row, 6));
-    numbers(row, 7, SCORE_TERMS, policy->rules.weights.weight);
-    numbers(row, 8, lengthof(spans), spans);
-    numbers(row, 9, lengthof(counts), counts);
-    strategy->radius_count = numbers(row, 10, -MATCH_MAX_RADII, policy->radius_m);
+    policy->id = DatumGetInt32(value(row, 1));
+    policy->region_id = DatumGetInt32(value(row, 2));
+    text_value(row, 3, policy->service, sizeof(policy->service));
+    policy->from = DatumGetTimestampTz(value(row, 4));
+    policy->to = DatumGetTimestampTz(value(row, 5));
+    numbers(row, 6, SCORE_TERMS, policy->rules.weights.weight);
+    numbers(row, 7, lengthof(spans), spans);
+    numbers(row, 8, lengthof(counts), counts);
+    strategy->radius_count = numbers(row, 9, -MATCH_MAX_RADII, policy->radius_m);
     strategy->offer_ttl_us = microseconds(spans[0]);
     strategy->sequential_ttl_us = microseconds(spans[1]);
     strategy->bid_ttl_us = microseconds(spans[2]);
@@ -140,84 +116,63 @@ static void load_policy(uint64 row, DispatchPolicy *policy)
     policy->candidates = (int)counts[5];
     policy->rules.recent_trips_max = (int)counts[6];
     policy->rules.exact_tier_rounds = (int)counts[7];
-    policy->rules.max_pickup_m = DatumGetFloat8(value(row, 11));
-    policy->wallet_floor = DatumGetInt64(value(row, 12));
-    text_value(row, 13, policy->schedule_max, sizeof(policy->schedule_max));
+    policy->rules.max_pickup_m = DatumGetFloat8(value(row, 10));
+    policy->wallet_floor = DatumGetInt64(value(row, 11));
+    text_value(row, 12, policy->schedule_max, sizeof(policy->schedule_max));
 }
 
-static void note_table(int table, uint64 rows)
+static void load_policies(Policies *copy)
 {
-    if (rows > 0)
-        table_oids[table] = DatumGetObjectId(value(0, 1));
+    copy->policy_count = (int)hail_execute(&read_policies, NULL, NULL, false, 0);
+    copy->policies = palloc0(sizeof(DispatchPolicy) * Max(copy->policy_count, 1));
+    for (int i = 0; i < copy->policy_count; i++)
+        load_policy(i, &copy->policies[i]);
 }
 
-static void *make_rows(uint64 rows, Size size)
+static void load_classes(Policies *copy)
 {
-    return MemoryContextAllocZero(memory, size * Max(rows, 1));
-}
+    copy->class_count = (int)hail_execute(&read_classes, NULL, NULL, false, 0);
+    copy->classes = palloc0(sizeof(ClassTerms) * Max(copy->class_count, 1));
+    for (int i = 0; i < copy->class_count; i++) {
+        ClassTerms *class = &copy->classes[i];
 
-static void load_classes(void)
-{
-    uint64 rows = hail_execute(&read_classes, NULL, NULL, false, 0);
-
-    note_table(TABLE_CLASSES, rows);
-    classes = make_rows(rows, sizeof(ClassTerms));
-    for (class_count = 0; class_count < (int)rows; class_count++) {
-        ClassTerms *class = &classes[class_count];
-
-        class->id = DatumGetInt32(value(class_count, 2));
-        text_value(class_count, 3, class->code, sizeof(class->code));
-        text_value(class_count, 4, class->service, sizeof(class->service));
-        class->higher = DatumGetInt64(value(class_count, 5));
+        class->id = DatumGetInt32(value(i, 1));
+        text_value(i, 2, class->code, sizeof(class->code));
+        text_value(i, 3, class->service, sizeof(class->service));
+        class->higher = DatumGetInt64(value(i, 4));
     }
 }
 
-static void load(void)
+static void *load(void)
 {
-    uint64 rows;
+    Policies *copy = palloc(sizeof(Policies));
 
-    if (memory == NULL) {
-        memory = AllocSetContextCreate(TopMemoryContext, "hail policies", ALLOCSET_SMALL_SIZES);
-        CacheRegisterRelcacheCallback(table_changed, (Datum)0);
-    }
-    complete = false;
-    policy_count = class_count = 0;
-    MemoryContextReset(memory);
-    AcceptInvalidationMessages();
-    valid = true;
-    only_for = IsolationUsesXactSnapshot() ? MyProc->lxid : InvalidLocalTransactionId;
-    rows = hail_execute(&read_policies, NULL, NULL, false, 0);
-    note_table(TABLE_POLICIES, rows);
-    policies = make_rows(rows, sizeof(DispatchPolicy));
-    for (uint64 i = 0; i < rows; i++)
-        load_policy(i, &policies[i]);
-    policy_count = (int)rows;
-    load_classes();
+    load_policies(copy);
+    load_classes(copy);
     hail_execute(&read_areas, NULL, NULL, false, 0);
-    note_table(TABLE_AREAS, 1);
-    has_areas = DatumGetBool(value(0, 2));
-    complete = true;
+    copy->has_areas = DatumGetBool(value(0, 1));
+    return copy;
 }
 
-void policies_refresh(void)
-{
-    if (!valid || !complete || (only_for != InvalidLocalTransactionId && only_for != MyProc->lxid))
-        load();
-}
+static HailKept kept = {"policies", load, {"dispatch_policies", "service_classes", "preferred_areas"}};
 
 const DispatchPolicy *policy_get(int id)
 {
-    for (int i = 0; i < policy_count; i++)
-        if (policies[i].id == id)
-            return &policies[i];
+    const Policies *copy = hail_kept(&kept);
+
+    for (int i = 0; i < copy->policy_count; i++)
+        if (copy->policies[i].id == id)
+            return &copy->policies[i];
     elog(ERROR, "there is no dispatch policy %d", id);
 }
 
 const ClassTerms *policy_class(const char *code)
 {
-    for (int i = 0; i < class_count; i++)
-        if (strcmp(classes[i].code, code) == 0)
-            return &classes[i];
+    const Policies *copy = hail_kept(&kept);
+
+    for (int i = 0; i < copy->class_count; i++)
+        if (strcmp(copy->classes[i].code, code) == 0)
+            return &copy->classes[i];
     elog(ERROR, "there is no service class %s", code);
 }
 
@@ -233,10 +188,11 @@ static int fit(const DispatchPolicy *policy, int region_id, const char *service)
 /* In the order of ids: all versions come after what is shipped, which lies beneath the general ones. */
 const DispatchPolicy *policy_in_force(int region_id, const char *service, TimestampTz at)
 {
+    const Policies *copy = hail_kept(&kept);
     const DispatchPolicy *best = NULL;
 
-    for (int i = 0; i < policy_count; i++) {
-        const DispatchPolicy *policy = &policies[i];
+    for (int i = 0; i < copy->policy_count; i++) {
+        const DispatchPolicy *policy = &copy->policies[i];
 
         if (policy->from <= at && at < policy->to &&
             fit(policy, region_id, service) >= (best ? fit(best, region_id, service) : 1))
@@ -249,7 +205,7 @@ const DispatchPolicy *policy_in_force(int region_id, const char *service, Timest
 
 uint64 policy_areas_at(double lat, double lng)
 {
-    if (!has_areas)
+    if (!((const Policies *)hail_kept(&kept))->has_areas)
         return 0;
     hail_execute(&areas_at, (Datum[]){Float8GetDatum(lat), Float8GetDatum(lng)}, NULL, false, 1);
     return (uint64)DatumGetInt64(value(0, 1));

@@ -1,11 +1,7 @@
 /*
  * policy.h
  *    What matching and requests go by and what seldom changes: policies, service classes. Each
- * backend keeps a copy, dropped when anybody changes those tables (triggers on them send a relcache
- * invalidation).
- *
- * A caller refreshes first; what the others return is valid until the next refresh. All inside SPI, as
- * hail_owner.
+ * backend keeps a copy (base/kept.h); what is returned is valid until the transaction ends.
  */
 #ifndef HAIL_DISPATCH_POLICY_H
 #define HAIL_DISPATCH_POLICY_H
@@ -38,9 +34,6 @@ typedef struct ClassTerms {
     int64 higher; /* bits of the higher classes of the same ladder */
 } ClassTerms;
 
-/* Read anew what has changed. */
-extern void policies_refresh(void);
-
 /* By id, error when there is none. */
 extern const DispatchPolicy *policy_get(int id);
 
@@ -51,7 +44,7 @@ extern const ClassTerms *policy_class(const char *code);
  * general one. Error when there is none. */
 extern const DispatchPolicy *policy_in_force(int region_id, const char *service, TimestampTz at);
 
-/* Bits of the preferred areas that a valid place lies in. */
+/* Bits of the preferred areas that a valid place lies in. Inside SPI, as hail_owner. */
 extern uint64 policy_areas_at(double lat, double lng);
 
 /* Put what the policy says of matching into a trip whose strategy's kind and class are known. */

@@ -313,7 +313,6 @@ static Refusal check_quote(const Request *request)
 
 static void find_policy(Request *request)
 {
-    policies_refresh();
     request->class = *policy_class(TextDatumGetCString(request->quote[COL_CLASS]));
     request->policy =
         *policy_in_force(DatumGetInt16(request->quote[COL_REGION]), request->class.service, request->now);

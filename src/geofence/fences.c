@@ -1,24 +1,10 @@
-/*
- * Fences as each process keeps them; see fences.h.
- *
- * A trigger on the two tables sends a relation cache invalidation, which reaches every process with the
- * commit of the change, and before it the process that makes it. What was read under a transaction's fixed
- * snapshot may be old for the next transaction and is not kept for it.
- */
+/* Fences as each process keeps them; see fences.h. */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "commands/trigger.h"
-#include "fmgr.h"
-#include "storage/proc.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 
-#include "base/owner.h"
+#include "base/kept.h"
 #include "base/statement.h"
 #include "geofence/fences.h"
 
@@ -39,18 +25,6 @@ static HailStatement read_fences = {
 enum { COL_ID = 2, COL_KIND, COL_NAME, COL_CODE, COL_MARGIN, COL_AFTER, COL_OFFERS, COL_ACTIVE, COL_WKB };
 
 static const char *const kind_names[] = {"service_area", "airport", "restricted", "area"};
-
-static FenceSet *kept = NULL;
-static MemoryContext kept_in = NULL;
-static bool current = false;                                   /* `kept` is what the tables hold */
-static LocalTransactionId only_in = InvalidLocalTransactionId; /* valid in that transaction alone */
-static Oid geofences_oid, regions_oid;
-
-static void table_changed(Datum arg, Oid relation)
-{
-    if (relation == InvalidOid || relation == geofences_oid || relation == regions_oid)
-        current = false;
-}
 
 static void *allocate(size_t bytes)
 {
@@ -103,10 +77,10 @@ static void read_fence(uint64 row, Fence *fence)
     fence->active = DatumGetBool(hail_result(row, COL_ACTIVE, &isnull));
 }
 
-/* In the memory context that is to keep it. */
-static FenceSet *read_set(uint64 rows)
+static void *load(void)
 {
     static uint64 loaded = 0;
+    uint64 rows = hail_execute(&read_fences, NULL, NULL, false, 0);
     FenceSet *set = palloc0(sizeof(FenceSet));
 
     set->number = ++loaded;
@@ -128,65 +102,11 @@ static FenceSet *read_set(uint64 rows)
     return set;
 }
 
-static void prepare_to_load(void)
-{
-    static bool registered = false;
-    Oid schema = get_namespace_oid("hail", false);
-
-    if (!registered) {
-        CacheRegisterRelcacheCallback(table_changed, (Datum)0);
-        registered = true;
-    }
-    geofences_oid = get_relname_relid("geofences", schema);
-    regions_oid = get_relname_relid("regions", schema);
-}
-
-/*
- * Whoever asks, what is kept must be all there is: a caller who may see no fence must not leave an empty set
- * to the next. An error undoes the role.
- */
-static FenceSet *load_as_owner(MemoryContext context)
-{
-    HailOwner saved = hail_owner_begin();
-    MemoryContext before;
-    FenceSet *set;
-    uint64 rows;
-
-    rows = hail_execute(&read_fences, NULL, NULL, false, 0);
-    before = MemoryContextSwitchTo(context);
-    set = read_set(rows);
-    MemoryContextSwitchTo(before);
-    hail_owner_end(saved);
-    return set;
-}
+static HailKept kept = {"fences", load, {"geofences", "regions"}};
 
 const FenceSet *fences_get(void)
 {
-    MemoryContext context;
-    FenceSet *set;
-
-    if (current && (only_in == InvalidLocalTransactionId || only_in == MyProc->lxid))
-        return kept;
-    prepare_to_load();
-    current = true; /* a change that comes in while we read takes it back */
-    only_in = IsolationUsesXactSnapshot() ? MyProc->lxid : InvalidLocalTransactionId;
-    context = AllocSetContextCreate(CurrentMemoryContext, "hail fences", ALLOCSET_DEFAULT_SIZES);
-    PG_TRY();
-    {
-        set = load_as_owner(context);
-    }
-    PG_CATCH();
-    {
-        current = false;
-        PG_RE_THROW();
-    }
-    PG_END_TRY();
-    MemoryContextSetParent(context, TopMemoryContext);
-    if (kept_in != NULL)
-        MemoryContextDelete(kept_in);
-    kept_in = context;
-    kept = set;
-    return kept;
+    return hail_kept(&kept);
 }
 
 int fences_covering(const FenceSet *set, double lat, double lng, int *found)
@@ -200,15 +120,4 @@ int fences_find(const FenceSet *set, int32 id, bool service_area)
         if (set->fences[i].id == id && (set->fences[i].kind == FENCE_SERVICE_AREA) == service_area)
             return i;
     return -1;
-}
-
-PG_FUNCTION_INFO_V1(hail_geofences_changed);
-
-/* Trigger on hail.geofences and hail.regions: every process reads them anew. */
-Datum hail_geofences_changed(PG_FUNCTION_ARGS)
-{
-    if (!CALLED_AS_TRIGGER(fcinfo))
-        elog(ERROR, "hail_geofences_changed is a trigger");
-    CacheInvalidateRelcache(((TriggerData *)fcinfo->context)->tg_relation);
-    return PointerGetDatum(NULL);
 }

@@ -40,9 +40,8 @@ typedef struct FenceSet {
 } FenceSet;
 
 /*
- * The fences as of now: what this process has kept, or, when hail.geofences or hail.regions have changed
- * since, read anew. Valid until the next call. In a transaction, as whomever: the tables are read as
- * hail_owner.
+ * The fences as of now: what this process has kept (base/kept.h), or, when hail.geofences or hail.regions
+ * have changed since, read anew. Valid until the transaction ends. In a transaction, as whomever.
  */
 extern const FenceSet *fences_get(void);
 
