@@ -152,7 +152,8 @@ int db_rate(DbRate rate)
 const char *db_rate_name(DbRate rate)
 {
     static const char *const names[RATE_COUNT] = {"report",          "porter_report", "trip_request",
-                                                  "driver_response", "trip_status",   "partner_order"};
+                                                  "driver_response", "trip_status",   "partner_order",
+                                                  "quote",           "estimate"};
 
     return names[rate];
 }

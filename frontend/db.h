@@ -59,6 +59,8 @@ typedef enum DbRate {
     RATE_DRIVER_RESPONSE,
     RATE_TRIP_STATUS,
     RATE_PARTNER_ORDER,
+    RATE_QUOTE,
+    RATE_ESTIMATE,
     RATE_COUNT
 } DbRate;
 

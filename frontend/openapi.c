@@ -313,12 +313,12 @@ static void add_success(Buffer *out, const Route *route)
     if (route->etag)
         buffer_text(out, "\"304\":{\"description\":\"Not modified\"},");
     if (route->remedy != NULL)
-        buffer_format(
-            out,
-            "\"%d\":{\"description\":\"Failure; with %s, error.details.%s may be what to go on with\","
-            "\"$ref\":\"#/components/responses/Error\"},",
-            hail_error_rows[route->remedy->error].http_status, hail_error_rows[route->remedy->error].code,
-            route->remedy->member);
+        buffer_format(out,
+                      "\"%d\":{\"description\":\"Failure; with %s, error.details may be an object: what to "
+                      "go on with as %s, the fields as errors\","
+                      "\"$ref\":\"#/components/responses/Error\"},",
+                      hail_error_rows[route->remedy->error].http_status,
+                      hail_error_rows[route->remedy->error].code, route->remedy->member);
     buffer_text(out, "\"default\":{\"$ref\":\"#/components/responses/Error\"}}");
 }
 

@@ -360,7 +360,7 @@ static void add_field_errors(Request *request)
     buffer_text(out, "]");
 }
 
-/* A list of fields; with a remedy, an object that holds it. */
+/* A list of fields; with a remedy, an object that holds it and the list as `errors`. */
 static void add_details(Request *request)
 {
     if (request->remedy == NULL) {
@@ -369,6 +369,8 @@ static void add_details(Request *request)
     }
     buffer_text(request->body_out, "{");
     add_remedy(request);
+    buffer_text(request->body_out, ",\"errors\":");
+    add_field_errors(request);
     buffer_text(request->body_out, "}");
 }
 

@@ -204,6 +204,15 @@ SELECT pg_temp.surge(1.81);
 SELECT pg_temp.request(:'quote', 'favourites_first => false', 'ida-4') AS risen;
 SELECT surge, total, replaces = :'quote' AS replaces, set_id = :'quote' AS same_set FROM hail.requote(:'quote');
 SELECT set_id = :'quote' AS same_set FROM hail.requote((SELECT id FROM hail.quotes WHERE replaces = :'quote'));
+-- Asked again, it is the same new quote: for 30 s, at the same price, until it is used.
+SELECT count(DISTINCT id) AS renewed FROM (SELECT (hail.requote(:'quote')).id FROM generate_series(1, 3)) r;
+SELECT count(*) AS stored FROM hail.quotes WHERE replaces = :'quote';
+SELECT hail.advance_clock('31 seconds') IS NOT NULL AS later;
+SELECT count(DISTINCT id) AS renewed FROM (SELECT (hail.requote(:'quote')).id FROM generate_series(1, 3)) r;
+SELECT count(*) AS stored FROM hail.quotes WHERE replaces = :'quote';
+SELECT pg_temp.surge(1.9);
+SELECT surge FROM hail.requote(:'quote');
+SELECT hail.set_clock('2013-11-20 11:00+00') IS NOT NULL AS back;
 SELECT pg_temp.surge(1.8);
 SELECT pg_temp.request(:'quote', 'favourites_first => false', 'ida-4') AS at_the_limit;
 ROLLBACK;
@@ -304,6 +313,23 @@ SELECT count(*) AS quotes, count(DISTINCT (got).fare_id) AS price_lists, count(D
                            OR (got).price_high <> pg_temp.price(fare, (got).distance_m, (got).duration_high_s, surge * by_time * by_event * by_variant)) AS other_range,
        count(*) FILTER (WHERE (got).total <> (SELECT sum(p.amount) FROM hail.quote_parts(got) p)) AS not_adding_up
 FROM expected;
+ROLLBACK;
+SELECT hail.set_clock('2013-11-21 07:00+00');
+
+-- Expired quotes are deleted after hail.quote_retention, but for those that a trip was made of and what those replace.
+BEGIN;
+SELECT id AS first FROM hail.create_quote(:'ida', -50, -30, -50.05, -30, 'economy') \gset
+SELECT id AS second FROM hail.requote(:'first') \gset
+SELECT id AS spare FROM hail.create_quote(:'ida', -50, -30, -50.05, -30, 'economy') \gset
+SELECT id AS next_spare FROM hail.requote(:'spare') \gset
+SELECT state FROM hail.request_trip(:'second', 'cash', idempotency_key => 'kept');
+CREATE TEMP TABLE swept ON COMMIT DROP AS SELECT 1 AS n, :'first'::uuid AS id UNION SELECT 2, :'second' UNION SELECT 3, :'spare' UNION SELECT 4, :'next_spare';
+SELECT hail.set_clock('2013-11-21 07:00+00'::timestamptz + interval '90 days 9 minutes') IS NOT NULL AS early;
+SELECT count(*) >= 0 AS kept_up FROM hail.keep();
+SELECT array_agg(n ORDER BY n) AS there FROM swept JOIN hail.quotes USING (id);
+SELECT hail.advance_clock('2 minutes') IS NOT NULL AS late;
+SELECT count(*) >= 0 AS kept_up FROM hail.keep();
+SELECT array_agg(n ORDER BY n) AS there FROM swept JOIN hail.quotes USING (id);
 ROLLBACK;
 SELECT hail.set_clock('2013-11-21 07:00+00');
 

@@ -112,5 +112,5 @@ GRANT EXECUTE ON FUNCTION hail.rate_limits() TO hail_admin;
 CREATE FUNCTION hail.limit_rate(class text) RETURNS boolean
 LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_limit_rate';
 COMMENT ON FUNCTION hail.limit_rate(text) IS
-'Count one call of the caller in a class (trip_request, driver_response, trip_status, partner_order): true, or error rate_limited with the detail retry_after_s=N. Fronts ask before the call itself; administrators are not counted. Errors: unauthenticated, invalid_value (class).';
-GRANT EXECUTE ON FUNCTION hail.limit_rate(text) TO hail_customer, hail_driver, hail_admin, hail_partner;
+'Count one call of the caller in a class (trip_request, driver_response, trip_status, partner_order, quote, estimate): true, or error rate_limited with the detail retry_after_s=N. Fronts ask before the call itself; administrators are not counted. Errors: unauthenticated, invalid_value (class).';
+GRANT EXECUTE ON FUNCTION hail.limit_rate(text) TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;

@@ -29,7 +29,7 @@ CREATE TABLE hail.quotes (
     expires_at        timestamptz NOT NULL,
     stops             float8[],
     set_id            uuid NOT NULL,
-    replaces          uuid,
+    replaces          uuid REFERENCES hail.quotes (id),
     fare_id           uuid NOT NULL,
     per_km            bigint NOT NULL,
     per_minute        bigint NOT NULL,
@@ -50,8 +50,9 @@ CREATE TABLE hail.quotes (
 );
 -- References to regions and classes would have every quote lock the same two rows: quoted_stays keeps these.
 CREATE INDEX quotes_customer ON hail.quotes (customer_id, created_at);
-CREATE INDEX quotes_created ON hail.quotes (created_at); -- demand of surge
-COMMENT ON TABLE hail.quotes IS 'Prices promised to a customer until expires_at, with everything that made them. A trip uses a quote once.';
+CREATE INDEX quotes_created ON hail.quotes (created_at); -- demand of surge, and what is old enough to be deleted
+CREATE INDEX quotes_replaces ON hail.quotes (replaces) WHERE replaces IS NOT NULL;
+COMMENT ON TABLE hail.quotes IS 'Prices promised to a customer until expires_at, with everything that made them. A trip uses a quote once; others are deleted hail.quote_retention after they expired.';
 COMMENT ON COLUMN hail.quotes.multiplier_amount IS 'What surge, time of day, events and the variant of an experiment add to base, distance and time.';
 COMMENT ON COLUMN hail.quotes.stops IS
 'Quotes of jobs: latitude and longitude of every stop in its order, the first the pickup and the last the dropoff; distance and time are those of all legs.';
@@ -187,7 +188,7 @@ COMMENT ON FUNCTION hail.create_quotes(uuid, float8, float8, float8, float8, tex
 CREATE FUNCTION hail.requote(quote_id uuid) RETURNS hail.quotes
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_requote';
 COMMENT ON FUNCTION hail.requote(uuid) IS
-'A new quote for the places and class of an unused one, at the price of now: what to show when a request answered quote_changed or quote_expired. The old one keeps its price until it expires. Its customer or an administrator. Errors: not_found, quote_used, those of hail.create_quote().';
+'A new quote for the places and class of an unused one, at the price of now: what to show when a request answered quote_changed or quote_expired. The old one keeps its price until it expires. Asked again within 30 seconds, at the same price, it answers the same new quote. Its customer or an administrator. Errors: not_found, quote_used, those of hail.create_quote().';
 
 CREATE FUNCTION hail.quote_route(user_id uuid, places float8[], service_class text) RETURNS hail.quotes
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'hail_quote_route';

@@ -144,8 +144,10 @@ const Route dispatch_routes[] = {
     {.method = "POST",
      .path = API "/trips/:id/destination/quote",
      .summary = "What the trip would cost if it ended somewhere else; changes nothing",
-     .sql = "SELECT row_to_json(t) FROM hail.quote_destination($1, $2, $3) t",
+     .sql = "SELECT row_to_json(t) FROM " LIMITED("estimate") ", LATERAL hail.quote_destination(" LIMITED_TRIP
+                                                              ", $2, $3) t",
      .params = {TRIP_ID, DESTINATION},
+     .rate = "estimate",
      .ignored = PRICES,
      .roles = "customer admin",
      .repeatable = true,

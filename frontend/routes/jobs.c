@@ -24,7 +24,9 @@ const Route job_routes[] = {
     {.method = "POST",
      .path = API "/pricing/job-quote",
      .summary = "A price promised for a delivery or porter job over its stops",
-     .sql = "SELECT row_to_json(t) FROM hail.create_job_quote(hail.current_subject(), $1, $2) t",
+     .sql = "SELECT row_to_json(t) FROM hail.limit_rate('quote') AS allowed, "
+            "LATERAL hail.create_job_quote(CASE WHEN allowed THEN hail.current_subject() END, $1, $2) t",
+     .rate = "quote",
      .params = {STOPS, {.name = "serviceClass", .type = TYPE_STRING, .required = true, .min = 1, .max = 50}},
      .ignored = PRICES,
      .status = 201,

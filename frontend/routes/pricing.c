@@ -21,6 +21,9 @@
         .name = "lng", .source = IN_QUERY, LONGITUDE, .required = true                                       \
     }
 
+/* The call is counted first; only then is there something to price. */
+#define LIMITED(class) "hail.limit_rate('" class "') AS allowed"
+
 /* An estimate or quote `t` with its range as one member. */
 #define PRICED(t)                                                                                            \
     "(SELECT row_to_json(p) FROM (SELECT " t ".*, json_build_object('low', " t ".price_low, 'high', " t      \
@@ -30,18 +33,23 @@ const Route pricing_routes[] = {
     {.method = "POST",
      .path = API "/pricing/estimate",
      .summary = "What a trip would cost, in several classes at once; promises nothing",
-     .sql = "SELECT " PRICED("t") " FROM hail.estimate_fares($1, $2, $3, $4, $5) t",
+     .sql = "SELECT " PRICED("t") " FROM " LIMITED(
+         "estimate") ", LATERAL hail.estimate_fares(CASE WHEN allowed THEN $1::float8 END, $2, $3, $4, $5) t",
      .params = {PLACES, CLASSES},
      .ignored = PRICES,
      .shape = RESULT_LIST,
      .list_name = "estimates",
+     .rate = "estimate",
      .roles = "customer driver admin partner analyst",
      .repeatable = true,
      .timeout = TIMEOUT_PRICING},
     {.method = "POST",
      .path = API "/pricing/quote",
      .summary = "Lock a price",
-     .sql = "SELECT " PRICED("t") " FROM hail.create_quote(hail.current_subject(), $1, $2, $3, $4, $5) t",
+     .rate = "quote",
+     .sql =
+         "SELECT " PRICED("t") " FROM " LIMITED("quote") ", LATERAL hail.create_quote(CASE WHEN allowed THEN "
+                                                         "hail.current_subject() END, $1, $2, $3, $4, $5) t",
      .params = {PLACES, {.name = "serviceClass", .type = TYPE_STRING, .required = true, .min = 1, .max = 32}},
      .ignored = PRICES,
      .status = 201,
@@ -50,7 +58,10 @@ const Route pricing_routes[] = {
     {.method = "POST",
      .path = API "/pricing/quotes",
      .summary = "Lock the prices of several classes, all of the same moment",
-     .sql = "SELECT " PRICED("t") " FROM hail.create_quotes(hail.current_subject(), $1, $2, $3, $4, $5) t",
+     .rate = "quote",
+     .sql = "SELECT " PRICED("t") " FROM " LIMITED(
+         "quote") ", LATERAL hail.create_quotes(CASE WHEN allowed THEN hail.current_subject() END, $1, $2, "
+                  "$3, $4, $5) t",
      .params = {PLACES, CLASSES},
      .ignored = PRICES,
      .shape = RESULT_LIST,

@@ -42,6 +42,9 @@ int hail_trip_request_rate = 5;
 int hail_driver_response_rate = 30;
 int hail_trip_status_rate = 20;
 int hail_partner_order_rate = 600;
+int hail_quote_rate = 60;
+int hail_estimate_rate = 120;
+int hail_quote_retention_s = 90 * 86400;
 char *hail_jwt_secret = NULL;
 char *hail_jwt_public_key = NULL;
 int hail_jwt_algorithm = HAIL_JWT_HS256;
@@ -162,6 +165,12 @@ static const IntSetting int_settings[] = {
      &hail_trip_status_rate, 20, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.partner_order_rate", "Orders that a partner may place a minute, as many at once; 0: any number.",
      &hail_partner_order_rate, 600, 0, 60000, PGC_SIGHUP, GUC_REPORT},
+    {"hail.quote_rate", "Requests for quotes that a user may send a minute through a front, as many at once; 0: any number.",
+     &hail_quote_rate, 60, 0, 60000, PGC_SIGHUP, GUC_REPORT},
+    {"hail.estimate_rate", "Requests for estimates that a user may send a minute through a front; 0: any number.",
+     &hail_estimate_rate, 120, 0, 60000, PGC_SIGHUP, GUC_REPORT},
+    {"hail.quote_retention", "Quotes of which no trip was made are deleted this long after they expired.",
+     &hail_quote_retention_s, 90 * 86400, 3600, 2147400000, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",
      &hail_jwt_leeway_s, 30, 0, 60, PGC_SIGHUP, GUC_UNIT_S},
 };

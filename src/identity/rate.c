@@ -58,7 +58,9 @@ static const struct {
                                 {"trip_request", &hail_trip_request_rate},
                                 {"driver_response", &hail_driver_response_rate},
                                 {"trip_status", &hail_trip_status_rate},
-                                {"partner_order", &hail_partner_order_rate}};
+                                {"partner_order", &hail_partner_order_rate},
+                                {"quote", &hail_quote_rate},
+                                {"estimate", &hail_estimate_rate}};
 
 StaticAssertDecl(sizeof(RateSet) == PG_CACHE_LINE_SIZE, "a set fills the lines it is aligned to");
 
@@ -195,7 +197,9 @@ static const struct {
 } counted_in_sql[] = {{HAIL_RATE_TRIP_REQUEST, "trip requests"},
                       {HAIL_RATE_DRIVER_RESPONSE, "answers to offers"},
                       {HAIL_RATE_TRIP_STATUS, "looks at trips"},
-                      {HAIL_RATE_PARTNER_ORDER, "orders"}};
+                      {HAIL_RATE_PARTNER_ORDER, "orders"},
+                      {HAIL_RATE_QUOTE, "quotes"},
+                      {HAIL_RATE_ESTIMATE, "estimates"}};
 
 /* hail.limit_rate(class): true, or error rate_limited. Administrators are not counted. */
 Datum hail_limit_rate(PG_FUNCTION_ARGS)

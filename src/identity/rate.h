@@ -16,6 +16,8 @@ typedef enum HailRateClass {
     HAIL_RATE_DRIVER_RESPONSE, /* offers accepted or declined, bids */
     HAIL_RATE_TRIP_STATUS,     /* trips and searches looked at */
     HAIL_RATE_PARTNER_ORDER,   /* orders of a partner, by its token or its webhook */
+    HAIL_RATE_QUOTE,           /* quotes that are stored */
+    HAIL_RATE_ESTIMATE,        /* prices that are only told */
     HAIL_RATE_CLASSES
 } HailRateClass;
 

@@ -7,6 +7,7 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/statement.h"
@@ -175,4 +176,43 @@ Datum quote_store(const QuoteDraft *draft)
         ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("customer does not exist"),
                 hail_field("customer_id"));
     return hail_result(0, 1, &isnull);
+}
+
+#define EXPIRE_BATCH 5000
+
+/* The newest first: a quote goes before the one that it replaces. */
+static HailStatement delete_expired = {
+    "DELETE FROM hail.quotes d USING (SELECT q.id FROM hail.quotes q"
+    "   WHERE q.created_at >= $1 AND q.created_at < $2 AND q.expires_at <= $2"
+    "   AND NOT EXISTS (SELECT FROM hail.trips t WHERE t.quote_id = q.id)"
+    "   AND NOT EXISTS (SELECT FROM hail.quotes n WHERE n.replaces = q.id)"
+    "   ORDER BY q.created_at DESC LIMIT $3 FOR UPDATE SKIP LOCKED) old WHERE d.id = old.id",
+    3,
+    {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID},
+    HAIL_BY_KEY};
+
+/* Quotes made before have been looked at by this process, and those left are needed. */
+static TimestampTz looked_until = DT_NOBEGIN;
+static bool more_to_expire = false;
+
+bool quote_more_to_expire(void)
+{
+    return more_to_expire;
+}
+
+int64 quote_expire(void)
+{
+    TimestampTz until = hail_now() - hail_quote_retention_s * USECS_PER_SEC;
+    int64 deleted;
+
+    if (until < looked_until) /* a clock set back, or a longer retention */
+        looked_until = DT_NOBEGIN;
+    deleted = (int64)hail_execute(
+        &delete_expired,
+        (Datum[]){TimestampTzGetDatum(looked_until), TimestampTzGetDatum(until), Int32GetDatum(EXPIRE_BATCH)},
+        NULL, false, 0);
+    more_to_expire = deleted > 0; /* what they replace may go next */
+    if (!more_to_expire)          /* a day again: what expired late, and a transaction that was undone */
+        looked_until = until - USECS_PER_DAY;
+    return deleted;
 }

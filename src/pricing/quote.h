@@ -26,4 +26,12 @@ typedef struct QuoteDraft {
  */
 extern Datum quote_store(const QuoteDraft *draft);
 
+/*
+ * Keeper step: delete quotes that expired hail.quote_retention ago, of which no trip was made and which no
+ * other quote replaces; a batch a call, returns how many. Inside SPI, as hail_owner. quote_more_to_expire():
+ * the last call left some.
+ */
+extern int64 quote_expire(void);
+extern bool quote_more_to_expire(void);
+
 #endif

@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "base/error.h"
@@ -314,13 +315,14 @@ Datum hail_quote_route(PG_FUNCTION_ARGS)
     PG_RETURN_DATUM(store_one(&draft));
 }
 
-/* $2: the caller, NULL: an administrator. */
+/* $2: the caller, NULL: an administrator. Of two that renew a quote at once, the second finds what the first
+ * has made. */
 static HailStatement read_quote = {
     "SELECT q.customer_id, q.service_class, coalesce(q.stops,"
     "   ARRAY[q.pickup_lat, q.pickup_lng, q.dropoff_lat, q.dropoff_lng]), q.stops IS NOT NULL,"
     " u.role <> 'customer', EXISTS (SELECT FROM hail.trips t WHERE t.quote_id = q.id), q.set_id"
     " FROM hail.quotes q JOIN hail.users u ON u.id = q.customer_id"
-    " WHERE q.id = $1 AND ($2 IS NULL OR q.customer_id = $2)",
+    " WHERE q.id = $1 AND ($2 IS NULL OR q.customer_id = $2) FOR NO KEY UPDATE OF q",
     2,
     {UUIDOID, UUIDOID},
     HAIL_BY_KEY};
@@ -358,6 +360,43 @@ static OldQuote load_quote(const pg_uuid_t *id, const HailActor *actor)
     return old;
 }
 
+/* Made of the same quote $1 since $2, live at $3, not used, and of the same price inputs. */
+static HailStatement read_renewed = {
+    "SELECT q FROM hail.quotes q WHERE q.replaces = $1 AND q.created_at > $2 AND q.created_at <= $3"
+    " AND q.expires_at > $3 AND q.fare_id = $4 AND q.total = $5 AND (q.surge * 100)::int4 = $6"
+    " AND (q.time_multiplier * 100)::int4 = $7 AND (q.event_multiplier * 100)::int4 = $8"
+    " AND coalesce(q.variant_id, 0) = $9 AND NOT EXISTS (SELECT FROM hail.trips t WHERE t.quote_id = q.id)"
+    " ORDER BY q.created_at DESC, q.id DESC LIMIT 1",
+    9,
+    {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT8OID, INT4OID, INT4OID, INT4OID, INT4OID},
+    HAIL_BY_KEY};
+
+/* A request that is repeated within so long gets the new quote that the first one made. */
+#define RENEWED_STAYS (30 * USECS_PER_SEC)
+
+static bool find_renewed(const QuoteDraft *draft, Datum *quote)
+{
+    MemoryContext caller = CurrentMemoryContext;
+    const PriceTrip *trip = draft->trip;
+    const Price *price = draft->price;
+    bool found, isnull;
+
+    SPI_connect();
+    found =
+        hail_execute(&read_renewed,
+                     (Datum[]){UUIDPGetDatum(draft->replaces), TimestampTzGetDatum(trip->at - RENEWED_STAYS),
+                               TimestampTzGetDatum(trip->at), UUIDPGetDatum(&price->fare->id),
+                               Int64GetDatum(price->amounts.total), Int32GetDatum(trip->surge),
+                               Int32GetDatum(trip->time_multiplier), Int32GetDatum(trip->event_multiplier),
+                               Int32GetDatum(price->variant.id)},
+                     NULL, false, 1) > 0;
+    MemoryContextSwitchTo(caller);
+    if (found)
+        *quote = datumCopy(hail_result(0, 1, &isnull), false, -1);
+    SPI_finish();
+    return found;
+}
+
 /* hail.requote(quote_id) */
 Datum hail_requote(PG_FUNCTION_ARGS)
 {
@@ -367,6 +406,7 @@ Datum hail_requote(PG_FUNCTION_ARGS)
     PriceTrip trip;
     Price price;
     QuoteDraft draft = {.trip = &trip, .price = &price, .replaces = &id};
+    Datum renewed;
 
     if (actor.role != HAIL_ROLE_CUSTOMER && actor.role != HAIL_ROLE_ADMIN)
         ereport(ERROR, hail_error(HAIL_FORBIDDEN), errmsg("only customers renew quotes"));
@@ -378,5 +418,7 @@ Datum hail_requote(PG_FUNCTION_ARGS)
     draft.any_user = old.any_user;
     price_trip(&trip, old.places, NULL, old.any_user ? NULL : &old.customer_id);
     price = price_class(&trip, price_find_class(old.class, "quote_id"), "quote_id");
-    PG_RETURN_DATUM(quote_for_caller(store_one(&draft)));
+    if (!find_renewed(&draft, &renewed))
+        renewed = store_one(&draft);
+    PG_RETURN_DATUM(quote_for_caller(renewed));
 }

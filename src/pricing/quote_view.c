@@ -1,7 +1,9 @@
 /*
  * Quotes as their readers may see them. A customer sees every amount, the multipliers that are public (surge,
- * time of day, event) and what may still be added (waiting); not the commission, the price list's own
- * figures, nor which variant of an experiment it is in.
+ * time of day, event) and what may still be added (waiting); not the commission, the
+ * price list's own figures, nor which variant of an experiment it is in. That hides columns, not the price:
+ * who divides the amounts by way and time finds the rates, and what no multiplier shown explains is the
+ * variant.
  */
 #include "postgres.h"
 

@@ -18,6 +18,7 @@
 #include "live/live.h"
 #include "pricing/eta.h"
 #include "pricing/pricing.h"
+#include "pricing/quote.h"
 #include "worker/worker.h"
 
 static const int ms_250 = 250, second = 1000, five_seconds = 5000, ten_seconds = 10000, hour = 3600000;
@@ -76,6 +77,7 @@ static WorkerStep steps[] = {
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
     {"keep tracks", SQL_STEP("keep_tracks", "SELECT hail.keep_tracks()"), &ten_seconds, true},
     {"learn ETAs", SQL_STEP("learn_eta", "SELECT hail.learn_eta()"), &five_seconds, true, NULL, eta_more_to_learn},
+    {"expire quotes", C_STEP(NULL, quote_expire), &hour, true, NULL, quote_more_to_expire},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
 };
 /* clang-format on */

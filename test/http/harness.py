@@ -68,7 +68,8 @@ class Answer:
 
     @property
     def fields(self):
-        return [d["field"] for d in self.error["details"]]
+        details = self.error["details"]
+        return [d["field"] for d in (details["errors"] if isinstance(details, dict) else details)]
 
     def __str__(self):
         return f"{self.status} {self.raw[:600]!r}"

@@ -412,3 +412,20 @@ def _(w):
             equal(answer.headers["RateLimit"], f'"partner_order";r=0;t={wait}')
             equal(answer.headers["RateLimit-Policy"], '"partner_order";q=2;w=60')
         equal(w.psql(f"SELECT count(*) FROM hail.trips WHERE partner_id = '{p.id}'"), "2")
+
+
+@test("quotes and estimates have limits a minute, each of its own")
+def _(w):
+    with limits(w, quote=2, estimate=3):
+        c = w.customer()
+        trip = {"pickup": PICKUP, "dropoff": DROPOFF}
+        equal([c.post("pricing/quote", dict(trip, serviceClass="economy")).status, c.post("pricing/quotes", trip).status], [201] * 2)
+        stored = w.psql(f"SELECT count(*) FROM hail.quotes WHERE customer_id = '{c.id}'")
+        for path, body in (("pricing/quote", dict(trip, serviceClass="economy")), ("pricing/quotes", trip)):
+            answer = refused(c.post(path, body), 429, "rate_limited")
+            equal(answer.headers["RateLimit-Policy"], '"quote";q=2;w=60')
+        equal(w.psql(f"SELECT count(*) FROM hail.quotes WHERE customer_id = '{c.id}'"), stored)
+        equal([c.post("pricing/estimate", trip).status for _ in range(3)], [200] * 3)
+        equal(refused(c.post("pricing/estimate", trip), 429, "rate_limited").headers["RateLimit-Policy"], '"estimate";q=3;w=60')
+        refused(c.post(f"trips/{c.id}/destination/quote", DROPOFF), 429, "rate_limited")
+        equal(w.person("analyst").post("pricing/estimate", trip).status, 200)

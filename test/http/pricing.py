@@ -96,6 +96,9 @@ def _(w):
     with surge(w, 1.8):
         answer = refused(w.request_trip(c, quote), 409, "quote_changed")
         new = answer.error["details"]["quote"]
+        equal((answer.fields, answer.error["details"]["errors"][0]["message"]), (["quoteId"], answer.error["message"]))
+        again = [w.request_trip(c, quote, key=f"again-{n}").error["details"]["quote"] for n in range(3)]
+        equal([q["id"] for q in again], [new["id"]] * 3, "repeating does not store more quotes")
         check(new["id"] != quote["id"] and new["total"] > quote["total"], new)
         equal((new["replaces"], new["surge"], new["serviceClass"]), (quote["id"], 1.8, quote["serviceClass"]))
         equal([new[p] for p in ("pickupLat", "pickupLng", "dropoffLat", "dropoffLng")], [*PICKUP.values(), *DROPOFF.values()])
