@@ -179,9 +179,11 @@ SELECT count(*), sum(posted) AS posted, sum(held) AS held FROM hail.balance(:'wa
 SELECT (hail.arrive(:'ttrip')).state, (hail.start_trip(:'ttrip', code(:'ttrip'))).state, (hail.complete_trip(:'ttrip')).state;
 SELECT posted, held, posted = 10000 - :tprice AS paid FROM hail.balance(:'wallet');
 SELECT kind, posted, posted = :tprice - hail.commission(:tprice, 1500) AS earned FROM hail.wallet(who('D4'));
--- cancelled by the customer after the driver has arrived: the fee
+-- cancelled by the customer after the driver has arrived, which its position tells: the fee
 SELECT id AS trip FROM hail.request_trip(quote('Ada'), 'wallet', 'first_accept', 'ada-5') \gset t
 SELECT (trip).state FROM hail.accept_offer(:'ttrip', who('D3'));
+SELECT hail.advance_clock('1 minute') IS NOT NULL AS later;
+SELECT state FROM hail.report_location(who('D3'), 0, 31.0001);
 SELECT (hail.arrive(:'ttrip')).state, (hail.cancel_trip(:'ttrip', 'customer', 'late')).state;
 SELECT posted, held, posted = 10000 - :tprice - 300 AS fee_paid FROM hail.balance(:'wallet');
 SELECT trip_id FROM hail.drivers WHERE id = who('D3');

@@ -102,7 +102,7 @@ BEGIN
 END $$;
 SELECT waited, pg_temp.waiting(waited) FROM unnest('{0, 3 minutes, 3 minutes 0.9 seconds, 3 minutes 1 second, 4 minutes, 4 minutes 1 second, 27 minutes, 28 minutes,
     28 minutes 1 second, 2 hours}'::interval[]) waited ORDER BY waited;
-SELECT hail.waiting_of(jsonb_populate_record(t, jsonb_build_object('arrived_at', at, 'scheduled_for', at + '10 minutes')), at + '15 minutes')
+SELECT hail.waiting_of(jsonb_populate_record(t, jsonb_build_object('waiting_from', at, 'scheduled_for', at + '10 minutes')), at + '15 minutes')
 FROM hail.trips t, hail.clock() at WHERE t.id = :'trip';
 -- In cash the driver is told the price with it, and owes the commission of it.
 SELECT posted AS owed FROM hail.wallet(pg_temp.who('Dan'));
@@ -140,8 +140,8 @@ SELECT * FROM pg_temp.held('Wil');
 SELECT destination_changes FROM hail.change_destination(:'trip', 0, 151 + 20 * :one_km, 10000) AS asked_again;
 SELECT * FROM hail.reconcile('2013-11-20');
 -- More than the wallet has: nothing changes.
-SELECT price FROM hail.quote_destination(:'trip', 0, 151 + 60 * :one_km) \gset dear_
-SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, %s)', :'trip', 151 + 60 * :one_km, :dear_price));
+SELECT price FROM hail.quote_destination(:'trip', 0, 151 + 29.9 * :one_km) \gset dear_
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0, %s, %s)', :'trip', 151 + 29.9 * :one_km, :dear_price));
 SELECT price, distance_m, destination_changes, h.* FROM hail.trips, pg_temp.held('Wil') h WHERE id = :'trip';
 -- Under way: from the pickup over where the driver is. 2 km north, then 5 km east of the pickup.
 SELECT pg_temp.arrive(:'trip');
@@ -169,6 +169,147 @@ SELECT state, price FROM hail.cancel_trip(:'trip', 'driver', 'too far');
 SELECT l.* FROM hail.trips t, hail.bid_limits(t) l WHERE t.id = :'trip';
 SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0, 151.1)', :'trip'));
 SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+
+-- The share that was bid is of what the trip cost when the bid was chosen, be it after a change: 10 km, the driver gives the
+-- trip back, and the next bid is for those. Back to the first way it costs the first price, and the other way round.
+CREATE FUNCTION pg_temp.bid_again(trip uuid, amount bigint) RETURNS TABLE (price bigint, agreed_price bigint, agreed_for bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE hail.offers SET status = 'withdrawn' WHERE trip_id = trip AND status = 'pending';
+    UPDATE hail.trips SET excluded_drivers = '{}' WHERE id = trip;
+    PERFORM hail.set_availability(pg_temp.who('Dan'), true, 0, 151.001);
+    INSERT INTO hail.offers (trip_id, driver_id, round, slot, score, pickup_distance_m, pickup_eta_s, created_at, expires_at)
+        VALUES (trip, pg_temp.who('Dan'), 901, 1, 0.5, 100, 12, hail.clock(), hail.clock() + interval '15 seconds');
+    PERFORM hail.choose_bid(trip, (hail.place_bid(trip, pg_temp.who('Dan'), amount)).id);
+    RETURN QUERY SELECT t.price, t.agreed_price, t.agreed_for FROM hail.trips t WHERE t.id = trip;
+END $$;
+SELECT pg_temp.ride('Cay', 'cash', 100, 'broadcast_bid') AS trip \gset
+SELECT price, agreed_price, agreed_for FROM hail.trips WHERE id = :'trip';
+SELECT price FROM hail.change_destination(:'trip', 10 * :one_km, 151, 100000);
+SELECT state, price, agreed_price, agreed_for FROM hail.cancel_trip(:'trip', 'driver', 'too short');
+SELECT * FROM pg_temp.bid_again(:'trip', 5500);
+SELECT total, price FROM hail.quote_destination(:'trip', 100 * :one_km, 151);
+SELECT price FROM hail.change_destination(:'trip', 100 * :one_km, 151, 100000);
+SELECT price FROM hail.change_destination(:'trip', 10 * :one_km, 151, 100000);
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+-- Bids are rounded as the quote is, whatever list comes after it.
+SELECT pg_temp.ride('Cay', 'cash', 10, 'broadcast_bid') AS trip \gset
+BEGIN;
+UPDATE hail.quotes q SET rounding = 1000 FROM hail.trips t WHERE t.id = :'trip' AND q.id = t.quote_id;
+SELECT l.lowest % 1000 AS lowest, l.highest % 1000 AS highest FROM hail.trips t, hail.bid_limits(t) l WHERE t.id = :'trip';
+ROLLBACK;
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+
+-- What was driven under an earlier change counts: 10 km north, changed, back to the pickup, changed.
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
+SELECT pg_temp.arrive(:'trip');
+SELECT * FROM pg_temp.start(:'trip', '0');
+SELECT pg_temp.at(10);
+SELECT distance_m, price, via FROM hail.change_destination(:'trip', 0, 151 + :one_km, 100000);
+SELECT pg_temp.at(0);
+SELECT distance_m, price FROM hail.quote_destination(:'trip', :one_km, 151);
+-- Within 100 m the price stays, however the driver came here; farther on it is another one.
+SELECT distance_m, total, price, price_before FROM hail.quote_destination(:'trip', 0.0000001, 151 + :one_km);
+SELECT distance_m, price FROM hail.change_destination(:'trip', 0.0008, 151 + :one_km, 100000);
+SELECT distance_m, price FROM hail.quote_destination(:'trip', 0.0027, 151 + :one_km);
+-- Longer than anybody accepted it: three times, or 5 km more.
+SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0, %s)', :'trip', 151 + 11 * :one_km));
+SELECT distance_m FROM hail.quote_destination(:'trip', 0, 151 + 9 * :one_km);
+-- Nobody has heard of the driver for a while: the way goes over where it was last, and the price does not fall.
+SELECT hail.advance_clock('61 seconds') IS NOT NULL AS silence;
+SELECT distance_m, price >= price_before AS not_below FROM hail.quote_destination(:'trip', 0.002, 151);
+UPDATE hail.trips SET via = '{}' WHERE id = :'trip';
+SELECT distance_m, total, price, price_before FROM hail.quote_destination(:'trip', 0.002, 151);
+SELECT price FROM hail.change_destination(:'trip', 0.002, 151, 100000);
+SELECT state FROM hail.complete_trip(:'trip');
+-- The last point of the trip's history tells where it is, too, when it is newer.
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
+SELECT pg_temp.arrive(:'trip');
+SELECT * FROM pg_temp.start(:'trip', '0');
+SELECT hail.advance_clock('10 minutes') IS NOT NULL AS driven, hail.append_history(pg_temp.who('Dan'), :'trip', 4 * :one_km, 151, hail.clock() - interval '20 seconds') IS NULL AS kept;
+SELECT hail.drain_history() > 0 AS drained;
+SELECT distance_m FROM hail.quote_destination(:'trip', :one_km, 151);
+SELECT state FROM hail.complete_trip(:'trip');
+-- Whoever books short while prices are low and goes on far pays today's surge for the metres beyond.
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
+BEGIN;
+INSERT INTO hail.surge_cells (region_id, cell, multiplier, updated_at)
+SELECT r.id, hail.hexagon_cell(0, 151, r.hexagon_size_m), 2.0, hail.clock() FROM hail.regions r WHERE r.code = 'rides';
+SELECT hail.surge_at(0, 151);
+SELECT n, d.distance_m, d.base_amount + d.distance_amount + d.time_amount AS plain, d.multiplier_amount, d.price FROM unnest('{5, 10.15, 20, 30}'::float8[]) n, hail.quote_destination(:'trip', 0, 151 + n * :one_km) d;
+SELECT price FROM hail.change_destination(:'trip', 0, 151 + 20 * :one_km, 100000);
+SELECT surge, price = hail.quoted_price(t) AS as_quoted FROM hail.trips t WHERE id = :'trip';
+ROLLBACK;
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+-- An administrator, too, is told of trips that are not there.
+SELECT pg_temp.refusal(format('SELECT hail.quote_destination(%L, 0, 151.1)', id)) FROM unnest(ARRAY[NULL, hail.uuid7()]) id;
+
+-- Said to have arrived 40 km away: neither waiting nor the fee for cancelling begins. At the pickup it may say so again.
+CREATE FUNCTION pg_temp.arrived(north float8) RETURNS TABLE (state text, seen boolean) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.advance_clock('30 minutes'), hail.report_location(pg_temp.who('Dan'), north * 0.008993216, 151);
+    RETURN QUERY SELECT a.state, a.waiting_from IS NOT NULL FROM hail.trips t, hail.arrive(t.id) a WHERE t.driver_id = pg_temp.who('Dan') AND t.state IN ('matched', 'arrived');
+END $$;
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
+SELECT * FROM pg_temp.arrived(42);
+SELECT hail.advance_clock('40 minutes') IS NOT NULL AS waited, w.* FROM hail.trips t, hail.waiting_of(t, hail.clock() + '40 minutes') w WHERE t.id = :'trip';
+SELECT pg_temp.refusal(format('SELECT hail.arrive(%L)', :'trip'));
+SELECT * FROM pg_temp.arrived(0.4);
+SELECT pg_temp.refusal(format('SELECT hail.arrive(%L)', :'trip'));
+SELECT * FROM pg_temp.start(:'trip', '5 minutes');
+SELECT state FROM hail.complete_trip(:'trip');
+SELECT payload -> 'at_pickup' AS at_pickup FROM hail.events WHERE aggregate_id = :'trip' AND type = 'DriverArrived' ORDER BY version;
+-- Not heard of: it arrives, the ride begins, nobody pays for waiting, or for cancelling.
+SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
+SELECT hail.advance_clock('61 seconds') IS NOT NULL AS silence;
+SELECT state, waiting_from FROM hail.arrive(:'trip');
+SELECT * FROM pg_temp.start(:'trip', '2 hours');
+SELECT state FROM hail.complete_trip(:'trip');
+-- A wallet below its floor: a cheaper way is to be had all the same.
+SELECT pg_temp.fund('Wil', 20000 - (SELECT posted::bigint FROM pg_temp.held('Wil'))) IS NOT NULL AS funded;
+SELECT pg_temp.ride('Wil', 'wallet') AS trip \gset
+BEGIN;
+UPDATE hail.accounts SET floor = 15000 WHERE owner_id = pg_temp.who('Wil');
+SELECT pg_temp.refusal(format('SELECT hail.change_destination(%L, 0.1, 151, 100000)', :'trip'));
+SELECT price FROM hail.change_destination(:'trip', 5 * :one_km, 151, 100000);
+SELECT h.held FROM pg_temp.held('Wil') h;
+SET CONSTRAINTS ALL IMMEDIATE;
+ROLLBACK;
+
+-- Whatever the changes: never below the price of what was driven. 40 rides of known seed, a driver anywhere within 8 km each time.
+CREATE FUNCTION pg_temp.try(call text) RETURNS text LANGUAGE sql AS
+$$ SELECT split_part(replace(pg_temp.refusal(call), 'no error', 'done'), ' | ', 1) $$;
+SELECT setseed(0.7);
+SELECT state FROM hail.cancel_trip(:'trip', 'customer');
+CREATE TEMP TABLE driven (n integer, outcome text, price bigint, driven bigint);
+DO $$
+DECLARE
+    trip hail.trips;
+    before hail.trips;
+    outcome text;
+BEGIN
+    FOR n IN 1..40 LOOP
+        PERFORM hail.advance_clock('30 minutes'), hail.report_location(pg_temp.who('Dan'), 0, 151.001);
+        trip.id := pg_temp.ride('Cay', 'cash', 10);
+        PERFORM hail.arrive(trip.id);
+        PERFORM pg_temp.start(trip.id, '0');
+        FOR change IN 1..5 LOOP
+            PERFORM pg_temp.at(random() * 8, random() * 8);
+            PERFORM hail.advance_clock('2 minutes') WHERE random() < 0.2; -- not heard of since
+            SELECT * INTO before FROM hail.trips t WHERE t.id = trip.id;
+            outcome := pg_temp.try(format('SELECT hail.change_destination(%L, %s, %s, 1000000)', trip.id, random() * 0.07, 151 + random() * 0.07));
+            SELECT * INTO trip FROM hail.trips t WHERE t.id = before.id;
+            INSERT INTO driven SELECT n, outcome, trip.price, a.total
+            FROM hail.quotes q, hail.destination_way(trip.region_id, ARRAY[trip.pickup_lat, trip.pickup_lng] || trip.via[:cardinality(trip.via) - 2],
+                     trip.via[cardinality(trip.via) - 1], trip.via[cardinality(trip.via)]) w,
+                 hail.fare_amounts(q.base_amount, q.per_km, q.per_minute, q.minimum_fare, q.booking_fee, q.rounding, w.distance_m, w.duration_s,
+                     (q.surge * 100)::integer, 100, 100, 100) a
+            WHERE q.id = trip.quote_id AND outcome = 'done';
+            EXIT WHEN outcome <> 'done';
+        END LOOP;
+        PERFORM hail.complete_trip(trip.id);
+    END LOOP;
+END $$;
+SELECT count(*) > 60 AS many, count(*) FILTER (WHERE price < driven) AS below, max(driven) > 10000 AS far FROM driven;
 
 -- In cash, as far as the driver's wallet bears the commission; so often only; not for jobs; restricted areas.
 SELECT pg_temp.ride('Cay', 'cash') AS trip \gset
@@ -227,8 +368,6 @@ SELECT state FROM hail.cancel_trip(:'trip', 'customer');
 
 -- 50 rides with a known seed: waiting, waived or not, other destinations, cancelled or completed, wallets that don't suffice.
 -- The books agree after each; in the end nothing is held and every price is what its quote's terms make it.
-CREATE FUNCTION pg_temp.try(call text) RETURNS text LANGUAGE sql AS
-$$ SELECT split_part(replace(pg_temp.refusal(call), 'no error', 'done'), ' | ', 1) $$;
 CREATE TEMP TABLE outcomes (n integer, what text, outcome text);
 SELECT multiplier FROM hail.add_time_rule('rides', 'always', '00:00', '24:00', 1.37);
 SELECT multiplier FROM hail.create_event_area('rides', 'fair', 0.93, NULL, hail.clock() + '10 days', lat => 0, lng => 151, radius_m => 500);
@@ -264,6 +403,7 @@ BEGIN
                     151 + random() * 0.2, expected)));
             ELSIF what = 'arrive' THEN
                 PERFORM hail.cancel_trip(trip.id, 'customer') WHERE random() < 0.1 OR trip.state = 'searching';
+                PERFORM hail.advance_clock('10 minutes'), hail.report_location(pg_temp.who('Dan'), 0, 151.001) WHERE random() < 0.9;
                 INSERT INTO outcomes VALUES (n, what, pg_temp.try(format('SELECT hail.arrive(%L)', trip.id)));
                 PERFORM hail.advance_clock(random() * interval '20 minutes');
             ELSIF what = 'start' THEN
@@ -294,5 +434,16 @@ FROM hail.quotes q, hail.fare_amounts(q.base_amount, q.per_km, q.per_minute, q.m
     (q.surge * 100)::integer, (q.time_multiplier * 100)::integer, (q.event_multiplier * 100)::integer, (q.variant_multiplier * 100)::integer) a
 WHERE q.customer_id IN (SELECT id FROM people);
 SELECT * FROM hail.check_dispatch() WHERE status <> 'ok';
+-- An erasure takes the places out of changed destinations: the events', and where the driver was at the changes.
+SELECT count(*) > 10 AS changed, count(*) FILTER (WHERE e.payload ?& '{dropoff_lat,dropoff_lng,old_dropoff_lat,old_dropoff_lng}') = count(*) AS with_places
+FROM hail.events e JOIN hail.trips t ON t.id = e.aggregate_id WHERE e.type = 'TripDestinationChanged' AND t.customer_id = pg_temp.who('Wil');
+SELECT count(*) > 5 AS with_places FROM hail.trips WHERE customer_id = pg_temp.who('Wil') AND via <> '{}';
+SELECT trips > 10 AS trips FROM hail.erase_customer_positions(pg_temp.who('Wil'));
+SELECT count(*) > 10 AS changed, count(*) FILTER (WHERE e.payload::text ~ '_(lat|lng)"') AS with_places, bool_and(e.payload ? 'price') AS priced
+FROM hail.events e JOIN hail.trips t ON t.id = e.aggregate_id WHERE e.type = 'TripDestinationChanged' AND t.customer_id = pg_temp.who('Wil');
+SELECT count(*) AS with_places FROM hail.trips WHERE customer_id = pg_temp.who('Wil') AND via <> '{}';
 SELECT (hail.set_availability(pg_temp.who('Dan'), false)).online;
+SELECT count(*) > 0 AS with_places FROM hail.trips WHERE driver_id = pg_temp.who('Dan') AND via <> '{}';
+SELECT tracks >= 0 AS erased FROM hail.erase_history(pg_temp.who('Dan'));
+SELECT count(*) AS left_over FROM hail.trips WHERE driver_id = pg_temp.who('Dan') AND via <> '{}';
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

@@ -137,6 +137,15 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_live_search';
 COMMENT ON FUNCTION hail.live_search(float8, float8, float8, integer, integer, real, integer, uuid[], boolean, bigint) IS
 'The search that matching uses, with all its filters: class_id -1 any, min_rating 0 any, max_pending_offers 0 any; with_room: drivers on a trip who can take another job too; area_mask: what hail.areas_at() says of the place, -1 any. For administrators. Errors: invalid_value, warming. Internal.';
 
+CREATE FUNCTION hail.driver_place(driver_id uuid, OUT lat float8, OUT lng float8, OUT recorded_at timestamptz)
+LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_driver_place';
+COMMENT ON FUNCTION hail.driver_place(uuid) IS
+'The newest position of a driver, however old; NULLs when none is known. Does not ask who calls. Internal.';
+
+CREATE FUNCTION hail.metres_between(lat float8, lng float8, other_lat float8, other_lng float8) RETURNS float8
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'hail_metres_between';
+COMMENT ON FUNCTION hail.metres_between(float8, float8, float8, float8) IS 'Great circle metres between two places in degrees. Internal.';
+
 CREATE FUNCTION hail.live_scan(OUT driver_id uuid, OUT state text, OUT available boolean, OUT lat float8,
                                OUT lng float8, OUT heading real, OUT speed real, OUT accuracy real,
                                OUT recorded_at timestamptz, OUT last_seen timestamptz, OUT class_mask bigint,

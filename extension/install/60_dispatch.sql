@@ -147,6 +147,11 @@ CREATE TABLE hail.trips (
     waiting_amount  bigint NOT NULL DEFAULT 0,
     waiting_max     bigint NOT NULL DEFAULT 0,
     destination_changes smallint NOT NULL DEFAULT 0,
+    waiting_from    timestamptz,
+    agreed_price    bigint,
+    agreed_for      bigint,
+    via             float8[] NOT NULL DEFAULT '{}',
+    CHECK ((agreed_price IS NULL) = (agreed_for IS NULL)),
     UNIQUE (customer_id, idempotency_key),
     CHECK ((strategy = 'scheduled') = (scheduled_for IS NOT NULL)
            AND (state IN ('matched', 'arrived', 'started', 'completed')) <= (driver_id IS NOT NULL))
@@ -175,6 +180,11 @@ COMMENT ON COLUMN hail.trips.price IS
 COMMENT ON COLUMN hail.trips.waiting_amount IS 'What waiting at the pickup has cost: known from the start on, a part of price.';
 COMMENT ON COLUMN hail.trips.waiting_max IS 'Waiting never costs more; copied from the quote, and held on the wallet beside the price.';
 COMMENT ON COLUMN hail.trips.destination_changes IS 'How often its destination has been changed; distance and duration are estimates for the new one then.';
+COMMENT ON COLUMN hail.trips.waiting_from IS
+'Since when the driver has been at the pickup, as its position tells: waiting counts from then on, and cancelling costs the fee. NULL: it has not been seen there.';
+COMMENT ON COLUMN hail.trips.agreed_price IS 'The bid that was chosen; NULL: none, the price is the quoted one.';
+COMMENT ON COLUMN hail.trips.agreed_for IS 'What the trip would have cost without bids when agreed_price was agreed on.';
+COMMENT ON COLUMN hail.trips.via IS 'Where the driver was at each change of the destination under way: latitudes and longitudes in turn.';
 COMMENT ON COLUMN hail.trips.driver_slot IS 'Which of the driver''s parallel jobs this is; 1 for rides.';
 COMMENT ON COLUMN hail.trips.rounds_before IS 'Rounds of earlier searches: a driver gave the trip back and the radius starts anew.';
 COMMENT ON COLUMN hail.trips.favourites_first IS 'The customer wants drivers marked as favourites to be asked before others.';
@@ -451,17 +461,19 @@ GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, dri
               pickup_lat, pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, cancellation_fee, currency, surge,
               pickup_code, round, search_until, queue_position, favourites_first, event_version, idempotency_key, requested_at,
               matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by, cancel_reason, no_drivers_reason,
-              scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l, partner_id, partner_order, waiting_amount, waiting_max, destination_changes)
+              scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l, partner_id, partner_order, waiting_amount, waiting_max, destination_changes,
+              waiting_from)
     ON hail.trips TO hail_customer, hail_partner;
 GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, driver_slot, state, strategy, payment_method, pickup_lat,
               pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge,
               round, event_version, requested_at, matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by,
               cancel_reason, scheduled_for, confirm_by, confirmed_at, backup_driver_id, weight_kg, volume_l, waiting_amount,
-              waiting_max, destination_changes)
+              waiting_max, destination_changes, waiting_from)
     ON hail.trips TO hail_driver;
 GRANT SELECT (id, region_id, service, service_class, state, strategy, payment_method, distance_m, duration_s, price, commission_bp,
               cancellation_fee, currency, surge, round, policy_id, requested_at, matched_at, arrived_at, started_at, completed_at,
-              cancelled_at, cancelled_by, no_drivers_reason, scheduled_for, confirmed_at, variant_id, waiting_amount, waiting_max, destination_changes)
+              cancelled_at, cancelled_by, no_drivers_reason, scheduled_for, confirmed_at, variant_id, waiting_amount, waiting_max, destination_changes,
+              waiting_from)
     ON hail.trips TO hail_analyst;
 
 CREATE POLICY offers_customer ON hail.offers FOR SELECT TO hail_customer USING (hail.own_trip(trip_id));

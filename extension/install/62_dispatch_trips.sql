@@ -44,19 +44,39 @@ COMMENT ON FUNCTION hail.accept_offer(uuid, uuid, text) IS
 'A driver (itself or admin) takes an offered trip, in one commit: trip matched, all other offers of the trip and of the driver withdrawn, driver busy, fare held, pickup code made. The same driver''s retry answers already_accepted. The second driver to accept a scheduled trip, while its offer would have lived, becomes the backup: the trip returned names it as backup_driver_id. Trips that take bids are not accepted (wrong_state). Errors: not_found, wrong_state, trip_taken, offer_closed, offer_expired, driver_busy, driver_not_eligible, insufficient_balance (nothing has changed then).';
 GRANT EXECUTE ON FUNCTION hail.accept_offer(uuid, uuid, text) TO hail_driver, hail_admin;
 
+CREATE FUNCTION hail.at_pickup(trip hail.trips) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN current_setting('hail.arrival_radius')::integer = 0 OR EXISTS (
+    SELECT FROM hail.driver_place((trip).driver_id) p
+    WHERE p.recorded_at >= hail.clock() - interval '60 seconds'
+      AND hail.metres_between(p.lat, p.lng, (trip).pickup_lat, (trip).pickup_lng) <= current_setting('hail.arrival_radius')::integer);
+COMMENT ON FUNCTION hail.at_pickup(hail.trips) IS
+'Whether the driver of a trip is within hail.arrival_radius of the pickup, by a position not older than 60 seconds. Internal.';
+
 CREATE FUNCTION hail.arrive(trip_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     trip hail.trips := hail.lock_driven_trip(trip_id);
+    moment timestamptz := hail.clock();
+    here boolean := hail.at_pickup(trip);
 BEGIN
-    UPDATE hail.trips t SET state = hail.next_state(trip.state, 'arrive', 'driver'), arrived_at = hail.clock(),
-           event_version = t.event_version + 1 WHERE t.id = trip.id RETURNING * INTO trip;
-    PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
-    PERFORM hail.trip_event(trip, 'DriverArrived');
+    IF trip.state = 'arrived' AND trip.waiting_from IS NULL AND here THEN
+        UPDATE hail.trips t SET waiting_from = moment, event_version = t.event_version + 1 WHERE t.id = trip.id RETURNING * INTO trip;
+    ELSIF trip.state = 'arrived' AND trip.waiting_from IS NULL THEN
+        PERFORM hail.fail('wrong_state', 'the driver has not been seen at the pickup', 'trip_id', format(
+            'Waiting counts once a position within %s m of the pickup has been reported.', current_setting('hail.arrival_radius')));
+    ELSE
+        UPDATE hail.trips t SET state = hail.next_state(trip.state, 'arrive', 'driver'), arrived_at = moment,
+               waiting_from = CASE WHEN here THEN moment END, event_version = t.event_version + 1
+        WHERE t.id = trip.id RETURNING * INTO trip;
+        PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
+    END IF;
+    PERFORM hail.trip_event(trip, 'DriverArrived', jsonb_build_object('at_pickup', here));
     RETURN hail.trip_for_caller(trip);
 END
 $$;
-COMMENT ON FUNCTION hail.arrive(uuid) IS 'The driver (itself or admin) has reached the pickup. Errors: not_found, wrong_state.';
+COMMENT ON FUNCTION hail.arrive(uuid) IS
+'The driver (itself or admin) has reached the pickup. Waiting that costs, and the fee for cancelling, begin only when its position, 60 seconds old at most, is within hail.arrival_radius of the pickup; otherwise waiting_from of the trip is NULL, and calling it again at the pickup begins them. Errors: not_found, wrong_state.';
 GRANT EXECUTE ON FUNCTION hail.arrive(uuid) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.waiting_of(trip hail.trips, moment timestamptz, OUT seconds bigint, OUT amount bigint)
@@ -64,23 +84,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT w.seconds, coalesce(hail.waiting_amount(w.seconds, q.waiting_free_s, q.waiting_per_minute, q.waiting_max, q.rounding), 0)
     FROM hail.quotes q,
-         LATERAL (SELECT greatest(floor(extract(epoch FROM moment - greatest((trip).arrived_at, (trip).scheduled_for))), 0)::bigint) w (seconds)
+         LATERAL (SELECT CASE WHEN (trip).waiting_from IS NULL THEN 0
+             ELSE greatest(floor(extract(epoch FROM moment - greatest((trip).waiting_from, (trip).scheduled_for))), 0)::bigint END) w (seconds)
     WHERE q.id = (trip).quote_id;
 END;
 COMMENT ON FUNCTION hail.waiting_of(hail.trips, timestamptz) IS
-'Whole seconds the driver of a trip has waited at the pickup, of a scheduled trip since its time, and what they cost by the terms of its quote. Internal.';
+'Whole seconds the driver of a trip has waited since it was seen at the pickup, of a scheduled trip since its time, and what they cost by the terms of its quote. Internal.';
 
 CREATE FUNCTION hail.quoted_price(trip hail.trips) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
     SELECT CASE (trip).destination_changes WHEN 0 THEN q.total ELSE
                (hail.fare_amounts(q.base_amount, q.per_km, q.per_minute, q.minimum_fare, q.booking_fee, q.rounding, (trip).distance_m,
-                    (trip).duration_s, (q.surge * 100)::integer, (q.time_multiplier * 100)::integer,
+                    (trip).duration_s, ((trip).surge * 100)::integer, (q.time_multiplier * 100)::integer,
                     (q.event_multiplier * 100)::integer, (q.variant_multiplier * 100)::integer)).total END
     FROM hail.quotes q WHERE q.id = (trip).quote_id;
 END;
 COMMENT ON FUNCTION hail.quoted_price(hail.trips) IS
-'What a trip costs by the rates and multipliers of its quote: the quoted total, or, where the destination was changed, the price for that; without bids and waiting. Internal.';
+'What a trip costs by the rates and multipliers of its quote: the quoted total, or, where the destination was changed, the price for that at the trip''s surge; without bids and waiting. Internal.';
 
 CREATE FUNCTION hail.start_trip(trip_id uuid, pickup_code text) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -103,7 +124,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.start_trip(uuid, text) IS
-'The driver (itself or admin) starts the trip with the code the customer shows. Waiting since the arrival (of a scheduled trip: not before its time) is added to the price, by the terms of the quote. Errors: not_found, wrong_state, wrong_pickup_code, code_blocked (hail.code_tries wrong ones: the customer renews it with hail.renew_pickup_code()).';
+'The driver (itself or admin) starts the trip with the code the customer shows. Waiting since it was seen at the pickup (of a scheduled trip: not before its time) is added to the price, by the terms of the quote. Errors: not_found, wrong_state, wrong_pickup_code, code_blocked (hail.code_tries wrong ones: the customer renews it with hail.renew_pickup_code()).';
 GRANT EXECUTE ON FUNCTION hail.start_trip(uuid, text) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.complete_trip(trip_id uuid, idempotency_key text DEFAULT NULL) RETURNS hail.trips
@@ -186,7 +207,7 @@ DECLARE
 BEGIN
     UPDATE hail.offers o SET status = 'cancelled', reason = give_back_trip.reason WHERE o.trip_id = old.id AND o.status = 'accepted';
     UPDATE hail.trips t SET state = hail.next_state(old.state, action, actor), driver_id = NULL, pickup_code = NULL, hold_id = NULL,
-           matched_at = NULL, arrived_at = NULL, confirm_by = NULL, confirmed_at = NULL, pooled_at = NULL,
+           matched_at = NULL, arrived_at = NULL, waiting_from = NULL, agreed_price = NULL, agreed_for = NULL, confirm_by = NULL, confirmed_at = NULL, pooled_at = NULL,
            -- a bid was the driver's: without it the quoted price counts again
            price = CASE t.strategy WHEN 'broadcast_bid' THEN hail.quoted_price(t)
                    ELSE t.price END,
@@ -216,7 +237,7 @@ DECLARE
     trip hail.trips;
     to_state text := hail.next_state(old.state, 'cancel', who);
     moment timestamptz := hail.clock();
-    fee bigint := CASE WHEN who = 'customer' AND old.state = 'arrived' THEN old.cancellation_fee ELSE 0 END;
+    fee bigint := CASE WHEN who = 'customer' AND old.state = 'arrived' AND old.waiting_from IS NOT NULL THEN old.cancellation_fee ELSE 0 END;
 BEGIN
     IF to_state = 'searching' THEN
         RETURN hail.trip_for_caller(hail.give_back_trip(old, 'cancel', who, cancel_trip.reason, moment));
@@ -240,7 +261,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.cancel_trip(uuid, text, text) IS
-'Cancel as customer, driver or admin (default: the caller''s role; administrators may act for either). A driver''s cancellation sends the trip back to searching without that driver. A customer pays the cancellation fee once the driver has arrived; a trip that is still scheduled is cancelled free of charge. Errors: not_found, forbidden, wrong_state.';
+'Cancel as customer, driver or admin (default: the caller''s role; administrators may act for either). A driver''s cancellation sends the trip back to searching without that driver. A customer pays the cancellation fee once the driver has arrived and been seen at the pickup; a trip that is still scheduled is cancelled free of charge. Errors: not_found, forbidden, wrong_state.';
 GRANT EXECUTE ON FUNCTION hail.cancel_trip(uuid, text, text) TO hail_customer, hail_driver, hail_admin, hail_partner;
 
 CREATE FUNCTION hail.decline_offer(trip_id uuid, driver_id uuid, reason text DEFAULT NULL) RETURNS hail.offers

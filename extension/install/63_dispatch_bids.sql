@@ -49,15 +49,13 @@ CREATE TRIGGER offers_close_bid AFTER UPDATE OF status ON hail.offers FOR EACH R
 CREATE FUNCTION hail.bid_limits(trip hail.trips, OUT lowest bigint, OUT highest bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    SELECT greatest(ceil(o.total * p.bid_min_bp::numeric / 10000 / f.rounding) * f.rounding, 1)::bigint,
-           greatest(floor(o.total * p.bid_max_bp::numeric / 10000 / f.rounding) * f.rounding, 1)::bigint
-    FROM hail.quotes q, hail.quoted_price(trip) o (total), hail.dispatch_policies p,
-         LATERAL (SELECT coalesce((SELECT min(f.rounding) FROM hail.fares f WHERE f.region_id = q.region_id
-             AND f.service_class = q.service_class AND f.effective @> q.created_at), 1) AS rounding) f
+    SELECT greatest(ceil(o.total * p.bid_min_bp::numeric / 10000 / q.rounding) * q.rounding, 1)::bigint,
+           greatest(floor(o.total * p.bid_max_bp::numeric / 10000 / q.rounding) * q.rounding, 1)::bigint
+    FROM hail.quotes q, hail.quoted_price(trip) o (total), hail.dispatch_policies p
     WHERE q.id = (trip).quote_id AND p.id = (trip).policy_id;
 END;
 COMMENT ON FUNCTION hail.bid_limits(hail.trips) IS
-'Lowest and highest bid for a trip, minor units: the policy''s share of the quoted price, rounded inwards to the price list''s rounding. Internal.';
+'Lowest and highest bid for a trip, minor units: the policy''s share of the quoted price, rounded inwards to the quote''s rounding. Internal.';
 
 CREATE FUNCTION hail.check_bid(trip hail.trips, offer hail.offers, driver hail.drivers, moment timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -208,11 +206,13 @@ BEGIN
             'customer_id', trip.customer_id, 'driver_id', trip.driver_id, 'bid_id', loser.id, 'bidder', loser.driver_id,
             'amount', loser.amount, 'currency', trip.currency));
     END LOOP;
-    UPDATE hail.trips t SET event_version = version WHERE t.id = trip.id RETURNING * INTO trip;
+    UPDATE hail.trips t SET event_version = version, agreed_price = bid.amount,
+           agreed_for = CASE WHEN bid.id IS NOT NULL THEN hail.quoted_price(t) END
+    WHERE t.id = trip.id RETURNING * INTO trip;
 END
 $$;
 COMMENT ON FUNCTION hail.tell_bidders(hail.trips, hail.bids, uuid[]) IS
-'Events for the bid (NULL: none) that has just won a locked trip and for each of the others that it was chosen from; the trip as it is then. Internal.';
+'Events for the bid (NULL: none) that has just won a locked trip and for each of the others that it was chosen from; the trip keeps the price agreed on and what it was agreed on for. The trip as it is then. Internal.';
 
 CREATE FUNCTION hail.choose_bid(trip_id uuid, bid_id uuid) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

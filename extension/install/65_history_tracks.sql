@@ -496,6 +496,7 @@ BEGIN
     positions := positions + n;
     DELETE FROM hail.trip_tracks k WHERE k.trip_id IN (SELECT t.id FROM hail.trips t WHERE t.driver_id = driver.id);
     GET DIAGNOSTICS tracks = ROW_COUNT;
+    UPDATE hail.trips t SET via = '{}' WHERE t.driver_id = driver.id AND t.via <> '{}';
     events := hail.erase_event_places('driver', ARRAY[driver.id]);
     PERFORM hail.write_event('erasure', hail.uuid7(), 1, 'PositionsErased', jsonb_build_object(
         'role', 'driver', 'user_id', driver.id, 'positions', positions, 'tracks', tracks, 'events', events));
@@ -568,7 +569,7 @@ BEGIN
     UPDATE hail.trips t
     SET pickup_lat = round(t.pickup_lat::numeric, places), pickup_lng = round(t.pickup_lng::numeric, places),
         dropoff_lat = round(t.dropoff_lat::numeric, places), dropoff_lng = round(t.dropoff_lng::numeric, places),
-        cancel_reason = NULL
+        via = '{}', cancel_reason = NULL
     WHERE t.id = ANY (ids);
     GET DIAGNOSTICS trips = ROW_COUNT;
     UPDATE hail.offers o SET reason = NULL WHERE o.trip_id = ANY (ids) AND o.reason IS NOT NULL;

@@ -35,6 +35,8 @@ int hail_dispatch_max_lag_ms = 5000;
 int hail_dispatch_queue_max = 10000;
 int hail_code_tries_max = 5;
 int hail_destination_changes_max = 5;
+int hail_destination_growth = 3;
+int hail_arrival_radius_m = 500;
 int hail_webhook_tolerance_s = 300;
 int hail_report_rate = 20;
 int hail_porter_report_rate = 600;
@@ -153,6 +155,10 @@ static const IntSetting int_settings[] = {
      &hail_code_tries_max, 5, 1, 1000, PGC_SIGHUP, 0},
     {"hail.destination_changes", "So often the destination of a trip may be changed.",
      &hail_destination_changes_max, 5, 0, 1000, PGC_SIGHUP, 0},
+    {"hail.destination_growth", "A changed destination may make a trip so many times as long, or 5 km longer; 0: any length.",
+     &hail_destination_growth, 3, 0, 1000, PGC_SIGHUP, 0},
+    {"hail.arrival_radius", "Waiting and cancelling cost once the driver is within this (m) of the pickup; 0: wherever it says it has arrived.",
+     &hail_arrival_radius_m, 500, 0, 1000000, PGC_SIGHUP, 0},
     {"hail.report_rate", "Position reports a driver may send a minute, as many at once; 0: any number.",
      &hail_report_rate, 20, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.porter_report_rate", "The same for drivers of porter classes.",

@@ -37,7 +37,9 @@ extern int hail_max_speed_kmh;       /* hail.max_speed: faster moves are flagged
 extern int hail_dispatch_max_lag_ms; /* hail.dispatch_max_lag: overload begins; 0: never */
 extern int hail_dispatch_queue_max;  /* hail.dispatch_queue_max: trips that may wait in an overload */
 extern int hail_destination_changes_max; /* hail.destination_changes: of one trip */
-extern int hail_code_tries_max; /* hail.code_tries: wrong codes at a pickup or stop until it is blocked */
+extern int hail_destination_growth; /* hail.destination_growth: times as long as accepted; 0: any length */
+extern int hail_arrival_radius_m;   /* hail.arrival_radius: the driver is at the pickup; 0: not asked */
+extern int hail_code_tries_max;     /* hail.code_tries: wrong codes at a pickup or stop until it is blocked */
 extern int hail_webhook_tolerance_s; /* hail.webhook_tolerance: age of a signed webhook, either way */
 extern int hail_report_rate;         /* hail.report_rate: a driver's position reports a minute; 0: no limit */
 extern int hail_porter_report_rate;  /* hail.porter_report_rate: the same for drivers of porter classes */

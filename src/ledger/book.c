@@ -462,7 +462,7 @@ static pg_uuid_t first_hold(Datum *args, const char *nulls)
     return result_uuid(0, 1);
 }
 
-bool ledger_place_trip_hold(PostingAccount *account, const HoldDraft *draft, pg_uuid_t *id)
+bool ledger_place_trip_hold(PostingAccount *account, const HoldDraft *draft, bool covered, pg_uuid_t *id)
 {
     Datum args[7] = {UUIDPGetDatum(id),
                      PointerGetDatum(account->id),
@@ -476,7 +476,10 @@ bool ledger_place_trip_hold(PostingAccount *account, const HoldDraft *draft, pg_
     hail_uuid7(id);
     if (ledger_execute(&insert_trip_hold, args, NULL) == 0)
         return false;
-    ledger_require(check_hold(account, draft->amount));
+    if (covered)
+        account->held += draft->amount;
+    else
+        ledger_require(check_hold(account, draft->amount));
     store_wallet(account);
     return true;
 }

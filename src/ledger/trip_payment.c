@@ -156,10 +156,9 @@ PG_FUNCTION_INFO_V1(hail_release_trip_fare);
 PG_FUNCTION_INFO_V1(hail_charge_cancellation);
 PG_FUNCTION_INFO_V1(hail_commission);
 
-static pg_uuid_t hold_fare(const pg_uuid_t *trip_id, const pg_uuid_t *customer_id, int64 price,
-                           const char *currency)
+/* On a locked wallet. `covered`: the wallet need not have so much, for more was held until now. */
+static pg_uuid_t hold_fare(const pg_uuid_t *trip_id, PostingAccount *account, int64 price, bool covered)
 {
-    PostingAccount *account = ledger_lock_wallet("CUSTOMER_WALLET", customer_id, currency);
     HoldDraft draft = {
         .principal = "system", .amount = price, .reference_type = "trip", .reference_id = trip_id};
     pg_uuid_t unique, id;
@@ -168,7 +167,7 @@ static pg_uuid_t hold_fare(const pg_uuid_t *trip_id, const pg_uuid_t *customer_i
     hail_uuid7(&unique);
     draft.key = psprintf("trip:%s:%s", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(trip_id))),
                          DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&unique))));
-    if (ledger_place_trip_hold(account, &draft, &id))
+    if (ledger_place_trip_hold(account, &draft, covered, &id))
         return id;
     if (!ledger_find_trip_hold_unlocked(trip_id, &hold) || !ledger_lock_hold(&hold.id, &hold) || !hold.open ||
         memcmp(&hold.account_id, account->id, sizeof(pg_uuid_t)) != 0)
@@ -182,7 +181,7 @@ bool ledger_hold_trip_fare(const pg_uuid_t *trip_id, const pg_uuid_t *customer_i
 {
     if (price == 0)
         return false;
-    *hold_id = hold_fare(trip_id, customer_id, price, currency);
+    *hold_id = hold_fare(trip_id, ledger_lock_wallet("CUSTOMER_WALLET", customer_id, currency), price, false);
     return true;
 }
 
@@ -204,7 +203,8 @@ Datum hail_hold_trip_fare(PG_FUNCTION_ARGS)
 }
 
 /* hail.change_trip_hold(trip, amount) -> hold id; NULL when nothing is held any more. The wallet is locked
- * first, so that what the old hold gives back cannot be spent before the new one takes it. */
+ * first, so that what the old hold gives back cannot be spent before the new one takes it. Holding less never
+ * fails, whatever the wallet has. */
 Datum hail_change_trip_hold(PG_FUNCTION_ARGS)
 {
     LedgerTrip trip = read_trip(PG_GETARG_HEAPTUPLEHEADER(0));
@@ -225,9 +225,13 @@ Datum hail_change_trip_hold(PG_FUNCTION_ARGS)
     if (held && hold.amount == amount) {
         *id = hold.id;
     } else {
+        bool less = held && amount < hold.amount;
+
         if (held)
             ledger_release_hold(account, &hold, "released");
-        held = ledger_hold_trip_fare(&trip.id, &trip.customer_id, amount, trip.currency, id);
+        held = amount > 0;
+        if (held)
+            *id = hold_fare(&trip.id, account, amount, less);
     }
     SPI_finish();
     if (!held)

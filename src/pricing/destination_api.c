@@ -1,13 +1,20 @@
 /*
- * The way of a trip whose destination changes: what it would be by road from the pickup over where the driver
- * is now to the new dropoff. Internal: hail.price_destination() has asked who is calling.
+ * The way of a trip whose destination changes: what it would be by road from the pickup, over each place
+ * where the driver was when it changed and where it is now, to the new dropoff. Internal:
+ * hail.price_destination() has asked who is calling.
+ *
+ * Metres and seconds of every leg are estimated anew each time, for now: by the table of another hour, or
+ * with what has been learnt since, what was driven may take another time than at the change before. The
+ * estimate for the whole way is never less than that for what of it was driven.
  */
 #include "postgres.h"
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/array.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -16,6 +23,11 @@
 #include "pricing/eta.h"
 
 PG_FUNCTION_INFO_V1(hail_destination_way);
+
+typedef struct Way {
+    double straight_m; /* great circle */
+    EtaGuess guess;    /* sums; only distance_m and duration_s */
+} Way;
 
 static double degrees_argument(FunctionCallInfo fcinfo, int arg, double limit, const char *field)
 {
@@ -27,39 +39,56 @@ static double degrees_argument(FunctionCallInfo fcinfo, int arg, double limit, c
     return degrees;
 }
 
-/* hail.destination_way(region_id, pickup_lat, pickup_lng, driver_lat, driver_lng, lat, lng) -> (distance_m,
- * duration_s). The driver's place is NULL before the trip has started; then the bounds of trips hold for the
- * way as a whole, and a trip may end where the driver is. */
+static void add_leg(Way *way, int16 region, const double *from, const double *to, TimestampTz at)
+{
+    double metres = geo_distance_m(from[0], from[1], to[0], to[1]);
+    EtaGuess leg;
+
+    way->straight_m += metres;
+    if (metres < 1 || way->straight_m > hail_max_trip_km * 1000.0)
+        return;
+    leg = eta_route_guess(region, from[0], from[1], to[0], to[1], at);
+    way->guess.distance_m += leg.distance_m;
+    way->guess.duration_s += leg.duration_s;
+}
+
+/* The bounds of trips hold for the way as a whole; it may end where the driver is. */
+static void check_way(const Way *way)
+{
+    if (way->straight_m < hail_min_trip_m)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("pickup and dropoff are the same place"),
+                hail_field("lat"), errhint("They must be at least %d m apart.", hail_min_trip_m));
+    if (way->straight_m > hail_max_trip_km * 1000.0)
+        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("the way would be too long"), hail_field("lat"),
+                errhint("It may be at most %d km long.", hail_max_trip_km));
+}
+
+/* hail.destination_way(region_id, places, lat, lng) -> (distance_m, duration_s). places: latitudes and
+ * longitudes in turn, the pickup first. */
 Datum hail_destination_way(PG_FUNCTION_ARGS)
 {
+    if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+        elog(ERROR, "a way has a region and places");
+
     int16 region = PG_GETARG_INT16(0);
-    double pickup_lat = PG_GETARG_FLOAT8(1), pickup_lng = PG_GETARG_FLOAT8(2);
-    bool under_way = !PG_ARGISNULL(3) && !PG_ARGISNULL(4);
-    double via_lat = under_way ? PG_GETARG_FLOAT8(3) : pickup_lat;
-    double via_lng = under_way ? PG_GETARG_FLOAT8(4) : pickup_lng;
-    double lat = degrees_argument(fcinfo, 5, 90, "lat"), lng = degrees_argument(fcinfo, 6, 180, "lng");
-    double driven_m = geo_distance_m(pickup_lat, pickup_lng, via_lat, via_lng);
-    double metres = driven_m + geo_distance_m(via_lat, via_lng, lat, lng);
+    ArrayType *places = PG_GETARG_ARRAYTYPE_P(1);
+    double end[2] = {degrees_argument(fcinfo, 2, 90, "lat"), degrees_argument(fcinfo, 3, 180, "lng")};
+    int count = ArrayGetNItems(ARR_NDIM(places), ARR_DIMS(places));
+    const double *degrees = (const double *)ARR_DATA_PTR(places);
     TimestampTz now = hail_now();
-    EtaGuess way = {.distance_m = 0}, driven = {.distance_m = 0};
+    Way way = {.straight_m = 0};
     TupleDesc desc;
     bool nulls[2] = {false, false};
 
-    if (metres < hail_min_trip_m)
-        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("pickup and dropoff are the same place"),
-                hail_field("lat"), errhint("They must be at least %d m apart.", hail_min_trip_m));
-    if (metres > hail_max_trip_km * 1000.0)
-        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("the way would be too long"), hail_field("lat"),
-                errhint("It may be at most %d km long.", hail_max_trip_km));
+    if (ARR_HASNULL(places) || count < 2 || count % 2 != 0)
+        elog(ERROR, "a way is of latitudes and longitudes");
     if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
         elog(ERROR, "return type must be a row type");
-    if (driven_m >= 1)
-        driven = eta_route_guess(region, pickup_lat, pickup_lng, via_lat, via_lng, now);
-    if (metres - driven_m >= 1)
-        way = eta_route_guess(region, via_lat, via_lng, lat, lng, now);
+    for (int i = 0; i < count; i += 2)
+        add_leg(&way, region, degrees + i, i + 2 < count ? degrees + i + 2 : end, now);
+    check_way(&way);
 
-    Datum values[2] = {Int32GetDatum(driven.distance_m + way.distance_m),
-                       Int32GetDatum(driven.duration_s + way.duration_s)};
+    Datum values[2] = {Int32GetDatum(way.guess.distance_m), Int32GetDatum(way.guess.duration_s)};
 
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -303,7 +303,7 @@ def state(w, customer, trip):
 
 @test("a trip ends somewhere else at the price that was told; the wallet's hold goes with it")
 def _(w):
-    c = w.customer(funds=20000)
+    c = w.customer(funds=10000)
     further = {"lat": 30.12, "lng": 31.33}
     with w.driver() as d:
         trip = w.matched_trip(c, d, method="wallet")
@@ -321,9 +321,10 @@ def _(w):
             changed = c.post(path, dict(further, expectedPrice=told.data["price"]))
             equal((changed.status, changed.data["price"], changed.data["dropoffLat"]), (200, told.data["price"], further["lat"]), changed)
         equal(w.wallet(c)["CUSTOMER_WALLET"]["held"], told.data["price"])
-        far = c.post(path + "/quote", {"lat": 30.9, "lng": 31.3}).data
-        equal(refused(c.post(path, {"lat": 30.9, "lng": 31.3, "expectedPrice": far["price"]}), 409, "insufficient_balance").status, 409)
+        far = c.post(path + "/quote", {"lat": 30.21, "lng": 31.3}).data
+        equal(refused(c.post(path, {"lat": 30.21, "lng": 31.3, "expectedPrice": far["price"]}), 409, "insufficient_balance").status, 409)
         equal(w.wallet(c)["CUSTOMER_WALLET"]["held"], told.data["price"])
+        refused(c.post(path + "/quote", {"lat": 30.9, "lng": 31.3}), 400, "invalid_value", "lat")
         equal(c.post(f"trips/{trip['id']}/status", {"status": "cancelled"}).status, 200)
         refused(c.post(path + "/quote", further), 409, "wrong_state")
 
