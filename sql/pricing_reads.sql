@@ -61,6 +61,19 @@ SELECT hail.list_surge_history('reads', '2013-11-20', '2013-11-21', NULL, NULL, 
 SELECT hail.list_surge_history('reads', '2013-11-20', 'infinity');
 SELECT hail.list_surge_history(NULL, '2013-11-20', '2013-11-21');
 SELECT count(*) FROM hail.list_surge_history('reads', '2013-11-20', '2013-11-21', 52.5, 13.4);
+-- A page of the history is read in the order of an index, whether of all hexagons or of one: nothing is sorted.
+CREATE TEMP TABLE day AS SELECT hail.day_start('2013-11-20') AS starts;
+CREATE TEMP TABLE changes (LIKE hail.surge_history);
+CREATE FUNCTION pg_temp.index(definition text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'CREATE INDEX ON changes ' || definition; END $$;
+SELECT count(pg_temp.index(i)) FROM hail.partitioned_tables p, unnest(p.indexes) i WHERE p.table_name = 'surge_history';
+INSERT INTO changes SELECT 1, n % 500, starts + (n / 500) * interval '30 seconds', 1000, 1, 1.1, 1, 1, 1, 1, 'tick' FROM day, generate_series(1, 20000) n;
+ANALYZE changes;
+SET enable_incremental_sort = off;
+EXPLAIN (COSTS off) SELECT * FROM changes h WHERE h.region_id = 1 AND h.at >= '2013-11-20' AND h.at <= '2013-11-21'
+    AND (h.at < '2013-11-21' OR h.cell > 7) ORDER BY h.at DESC, h.cell LIMIT 21;
+EXPLAIN (COSTS off) SELECT * FROM changes h WHERE h.region_id = 1 AND h.at >= '2013-11-20' AND h.at <= '2013-11-21' AND h.cell = 7
+    ORDER BY h.at DESC, h.cell LIMIT 21;
+RESET enable_incremental_sort;
 BEGIN; SELECT pg_temp.as_person('carl'); SELECT hail.surge_control('reads'); ROLLBACK;
 BEGIN; SELECT pg_temp.as_person('ann'); SELECT mode FROM hail.surge_control('reads'); ROLLBACK;
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

@@ -133,6 +133,30 @@ SELECT pg_temp.refusal('SELECT hail.set_surge(' || args || ')') FROM (VALUES (1,
     (9, '''surge'', neighbour_weight => -1'), (10, '''surge'', cap => 3.5, reason => '' ''')) a (n, args) ORDER BY n;
 SELECT cap, reason FROM hail.set_surge('surge', cap => 3, quote_weight => 0.2);
 
+-- A ratio table of a region's own; what would make no sense is refused, by whatever way it comes.
+SELECT below_ratio, multiplier FROM hail.set_surge_steps('surge', '{2,1}', '{1,1}');
+SELECT below_ratio, multiplier FROM hail.set_surge_steps('surge', '{1.5,6}', '{1,1.25}');
+SELECT pg_temp.demand(5, -2.1, 21);
+SELECT at, surge, why FROM pg_temp.ticks(4, -2.1);
+SELECT target, explanation FROM hail.explain_surge(-2.1, 21);
+SELECT pg_temp.refusal('SELECT hail.set_surge_steps(' || args || ')') FROM (VALUES (1, '''nowhere'', NULL, NULL'), (2, '''surge'', ''{1}'', NULL'),
+    (3, '''surge'', NULL, ''{1}'''), (4, '''surge'', ''{}'', ''{}'''), (5, '''surge'', ''{1,2}'', ''{1}'''), (6, '''surge'', ''{1,NULL}'', ''{1,2}'''),
+    (7, '''surge'', ''{1,NaN}'', ''{1,2}'''), (8, '''surge'', ''{1,Infinity}'', ''{1,2}'''), (9, '''surge'', ''{0,1}'', ''{1,2}'''),
+    (10, '''surge'', ''{1,2}'', ''{1,NaN}'''), (11, '''surge'', ''{1,2}'', ''{0.9,2}'''), (12, '''surge'', ''{1,2}'', ''{1,10.5}'''),
+    (13, '''surge'', ''{1,2}'', ''{1,1.505}'''), (14, '''surge'', ''{1,1}'', ''{1,2}'''), (15, '''surge'', ''{1,2}'', ''{2,1.5}'''),
+    (16, '''surge'', ''{{1},{2}}'', ''{{1},{2}}''')) a (n, args) ORDER BY n;
+SELECT pg_temp.refusal(format('INSERT INTO hail.surge_steps SELECT id, %s FROM hail.regions WHERE code = ''surge''', v)) FROM (VALUES
+    (1, '''NaN'', 2'), (2, '''Infinity'', 2'), (3, '1e7, 2'), (4, '9, ''NaN'''), (5, '9, 10.01'), (6, '9, 1.25'), (7, '1, 1.1')) a (n, v) ORDER BY n;
+SELECT pg_temp.refusal('UPDATE hail.surge_steps SET multiplier = 1.2 WHERE region_id IS NULL AND below_ratio = 3');
+SELECT below_ratio, multiplier FROM hail.set_surge_steps('surge', NULL, NULL);
+SELECT reason, old_cap = cap AS same_cap FROM hail.surge_changes WHERE reason LIKE 'ratio%' ORDER BY id;
+-- A region that begins above the usual cap is on record too.
+BEGIN;
+INSERT INTO hail.regions (code, name, currency, timezone, boundary, surge_cap)
+SELECT v.code, v.code, 'EUR', 'UTC', ST_Multi(ST_MakeEnvelope(v.west, -40, v.west + 1, -39, 4326)), v.cap FROM (VALUES ('high', 100, 4.5), ('usual', 102, 3)) v (code, west, cap);
+SELECT r.code, c.old_cap, c.cap, c.mode, c.reason FROM hail.surge_changes c JOIN hail.regions r ON r.id = c.region_id WHERE r.code IN ('high', 'usual');
+ROLLBACK;
+
 -- Who only looks counts a fifth; with several quotes, of one set or not, once; with a trip not at all.
 SELECT hail.surge_settle(id, true, 'off', hexagon_size_m) FROM hail.regions WHERE code = 'surge';
 UPDATE hail.trips SET requested_at = '2013-11-20 09:00+00' WHERE requested_at > '2013-11-20 10:00+00';

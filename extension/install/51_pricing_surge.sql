@@ -2,15 +2,38 @@
 
 CREATE TABLE hail.surge_steps (
     region_id   smallint REFERENCES hail.regions (id),
-    below_ratio numeric NOT NULL CHECK (below_ratio > 0),
-    multiplier  numeric(4,2) NOT NULL CHECK (multiplier >= 1),
+    below_ratio numeric NOT NULL CHECK (below_ratio > 0 AND below_ratio <= 1000000),
+    multiplier  numeric(4,2) NOT NULL CHECK (multiplier BETWEEN 1 AND 10),
     UNIQUE NULLS NOT DISTINCT (region_id, below_ratio)
 );
 COMMENT ON TABLE hail.surge_steps IS
-'Ratio table: demand/supply below `below_ratio` gives `multiplier`; past the last row min(ratio / 2, the region''s cap). Rows without a region serve every region that has none of its own.';
+'Ratio table: demand/supply below `below_ratio` gives `multiplier`; past the last row min(ratio / 2, the region''s cap). Rows without a region serve every region that has none of its own. Multipliers ascend with the ratio. hail.set_surge_steps() writes them.';
 -- A default by NULL and not by a trigger on regions: a restored dump must not find rows of its own already there.
 INSERT INTO hail.surge_steps (region_id, below_ratio, multiplier) VALUES
     (NULL, 1, 1.0), (NULL, 1.5, 1.1), (NULL, 2, 1.3), (NULL, 3, 1.5), (NULL, 4, 1.8);
+
+CREATE FUNCTION hail.surge_steps_ascend() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET row_security = on -- pg_restore turns it off, and the owner would be refused
+AS $$
+DECLARE
+    wrong record;
+BEGIN
+    SELECT s.region_id, s.below_ratio INTO wrong
+    FROM (SELECT t.region_id, t.below_ratio, t.multiplier,
+                 lag(t.multiplier) OVER (PARTITION BY t.region_id ORDER BY t.below_ratio) AS before FROM hail.surge_steps t) s
+    WHERE s.multiplier <= s.before ORDER BY s.region_id, s.below_ratio LIMIT 1;
+    IF FOUND THEN
+        PERFORM hail.fail('invalid_value', format('multipliers must ascend with the ratio: not so at ratio %s of %s', wrong.below_ratio,
+            coalesce((SELECT 'region ' || r.code FROM hail.regions r WHERE r.id = wrong.region_id), 'the default table')), 'multiplier');
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION hail.surge_steps_ascend() IS 'Trigger: in a ratio table both columns ascend, when the statement has ended. Internal.';
+CREATE TRIGGER surge_steps_ascend AFTER INSERT OR UPDATE ON hail.surge_steps
+    FOR EACH STATEMENT EXECUTE FUNCTION hail.surge_steps_ascend();
+ALTER TABLE hail.surge_steps ENABLE ALWAYS TRIGGER surge_steps_ascend;
 
 CREATE TABLE hail.surge_cells (
     region_id       smallint NOT NULL,
@@ -53,7 +76,7 @@ COMMENT ON COLUMN hail.surge_history.ratio IS 'Smoothed demand over smoothed sup
 COMMENT ON COLUMN hail.surge_history.cause IS
 'tick; cap: the cap was lowered; off: surge was switched off; grid: the hexagons got another size, or the region is gone.';
 INSERT INTO hail.partitioned_tables (table_name, time_column, retention, indexes) VALUES
-    ('surge_history', 'at', '90 days', '{"(region_id, cell, at)", "USING brin (at)"}');
+    ('surge_history', 'at', '90 days', '{"(region_id, at DESC, cell)", "(region_id, cell, at)"}');
 
 -- The log is the setting: what is not in it was never in force.
 CREATE TABLE hail.surge_changes (
@@ -268,6 +291,9 @@ BEGIN
     IF TG_OP = 'DELETE' THEN
         PERFORM hail.surge_settle(OLD.id, true, 'grid', OLD.hexagon_size_m);
         RETURN NULL;
+    ELSIF TG_OP = 'INSERT' THEN
+        PERFORM hail.log_surge_change(NEW.id, 3, NEW.surge_cap, NULL, NULL, NULL, 'inserted into hail.regions');
+        RETURN NULL;
     END IF;
     -- hail.set_surge() has its row there already
     IF NEW.surge_cap <> OLD.surge_cap
@@ -283,10 +309,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.surge_region_changed() IS
-'Trigger: no cap of a region changes without a row of surge_changes; a lower one acts at once; cells of hexagons of another size go. Internal.';
+'Trigger: no cap of a region changes, or begins above 3, without a row of surge_changes; a lower one acts at once; cells of hexagons of another size go. Internal.';
 CREATE TRIGGER surge_region_changed AFTER DELETE OR UPDATE OF surge_cap, hexagon_size_m ON hail.regions
     FOR EACH ROW EXECUTE FUNCTION hail.surge_region_changed();
 ALTER TABLE hail.regions ENABLE ALWAYS TRIGGER surge_region_changed;
+-- A restore, which turns row_security off, brings the rows of surge_changes itself.
+CREATE TRIGGER surge_region_made AFTER INSERT ON hail.regions
+    FOR EACH ROW WHEN (NEW.surge_cap > 3 AND pg_catalog.current_setting('row_security') = 'on')
+    EXECUTE FUNCTION hail.surge_region_changed();
+ALTER TABLE hail.regions ENABLE ALWAYS TRIGGER surge_region_made;
 
 CREATE FUNCTION hail.check_surge_settings(mode text, cap numeric, old_cap numeric, reason text, quote_weight numeric,
                                           neighbour_weight numeric) RETURNS void
@@ -337,6 +368,55 @@ $$;
 COMMENT ON FUNCTION hail.set_surge(text, text, numeric, text, numeric, numeric) IS
 'Switch the surge of a region on, off (no surge from this commit on) or frozen (nothing moves, but that no multiplier stays above the cap); cap it (above 3 with a reason; a lower cap acts at once); weigh quotes (default 0.2 of a trip per customer who looks) and neighbouring hexagons (default 0.3 of a hexagon''s demand and supply). What is NULL stays. Returns the row of surge_changes that tells of it. Administrators.';
 GRANT EXECUTE ON FUNCTION hail.set_surge(text, text, numeric, text, numeric, numeric) TO hail_admin;
+
+CREATE FUNCTION hail.check_surge_steps(below_ratios numeric[], multipliers numeric[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF coalesce(cardinality(below_ratios), 0) NOT BETWEEN 1 AND 50 OR array_ndims(below_ratios) <> 1 THEN
+        PERFORM hail.fail('invalid_value', 'below_ratios must have 1 to 50 ratios', 'below_ratios', 'NULL for both gives back the default table.');
+    ELSIF coalesce(cardinality(multipliers), 0) <> cardinality(below_ratios) OR array_ndims(multipliers) <> 1 THEN
+        PERFORM hail.fail('invalid_value', 'multipliers must be as many as below_ratios', 'multipliers');
+    ELSIF EXISTS (SELECT FROM unnest(below_ratios) r WHERE (r > 0 AND r <= 1000000) IS NOT TRUE) THEN
+        PERFORM hail.fail('invalid_value', 'each of below_ratios must be above 0 and at most 1000000', 'below_ratios');
+    ELSIF EXISTS (SELECT FROM unnest(multipliers) m WHERE (m BETWEEN 1 AND 10 AND m = round(m, 2)) IS NOT TRUE) THEN
+        PERFORM hail.fail('invalid_value', 'each of multipliers must be between 1 and 10, with two decimals', 'multipliers');
+    ELSIF EXISTS (SELECT FROM (SELECT u.r <= lag(u.r) OVER (ORDER BY u.n) AS down FROM unnest(below_ratios) WITH ORDINALITY u (r, n)) d WHERE d.down) THEN
+        PERFORM hail.fail('invalid_value', 'below_ratios must ascend', 'below_ratios');
+    ELSIF EXISTS (SELECT FROM (SELECT u.m <= lag(u.m) OVER (ORDER BY u.n) AS down FROM unnest(multipliers) WITH ORDINALITY u (m, n)) d WHERE d.down) THEN
+        PERFORM hail.fail('invalid_value', 'multipliers must ascend', 'multipliers');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.check_surge_steps(numeric[], numeric[]) IS 'Error that names what is wrong with a ratio table. Internal.';
+
+CREATE FUNCTION hail.set_surge_steps(region text, below_ratios numeric[], multipliers numeric[]) RETURNS SETOF hail.surge_steps
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    place hail.regions;
+    own boolean := below_ratios IS NOT NULL OR multipliers IS NOT NULL;
+BEGIN
+    PERFORM hail.require_admin();
+    place := hail.locked_region(region);
+    IF own THEN
+        PERFORM hail.check_surge_steps(below_ratios, multipliers);
+    END IF;
+    DELETE FROM hail.surge_steps s WHERE s.region_id = place.id;
+    IF own THEN
+        INSERT INTO hail.surge_steps (region_id, below_ratio, multiplier)
+        SELECT place.id, u.r, u.m FROM unnest(below_ratios, multipliers) AS u (r, m);
+    END IF;
+    PERFORM hail.log_surge_change(place.id, place.surge_cap, NULL, NULL, NULL, NULL, 'ratio table: ' || CASE WHEN own THEN
+        (SELECT string_agg(format('below %s %s', u.r, u.m), ', ' ORDER BY u.r) FROM unnest(below_ratios, multipliers) AS u (r, m))
+        ELSE 'default' END);
+    RETURN QUERY SELECT s.* FROM hail.surge_steps s WHERE s.region_id IS NOT DISTINCT FROM CASE WHEN own THEN place.id END
+                 ORDER BY s.below_ratio;
+END
+$$;
+COMMENT ON FUNCTION hail.set_surge_steps(text, numeric[], numeric[]) IS
+'Give a region a ratio table of its own: demand/supply below below_ratios[n] gives multipliers[n], past the last ratio / 2, at most the cap. Both ascend; multipliers lie between 1 and 10. NULL for both gives back the default table. From the next tick on, one step a tick; the change is a row of surge_changes, its reason tells the table. Returns the table in force. Administrators. Errors: not_found, invalid_value.';
+GRANT EXECUTE ON FUNCTION hail.set_surge_steps(text, numeric[], numeric[]) TO hail_admin;
 
 -- Why
 

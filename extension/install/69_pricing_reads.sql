@@ -117,7 +117,9 @@ CREATE FUNCTION hail.list_surge_history(region text, from_time timestamptz, to_t
                                         OUT cell bigint, OUT at timestamptz, OUT old_multiplier numeric, OUT new_multiplier numeric,
                                         OUT requests integer, OUT lookers integer, OUT supply integer, OUT ratio real, OUT cause text,
                                         OUT centre_lat float8, OUT centre_lng float8, OUT next_cursor text) RETURNS SETOF record
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan -- with and without a place other indexes serve, in the order of the page
+AS $$
 DECLARE
     scope text := format('surge history of %s from %s to %s at %s, %s', region, extract(epoch FROM from_time),
                          extract(epoch FROM to_time), lat, lng);

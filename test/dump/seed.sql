@@ -32,6 +32,7 @@ SELECT hail.set_surge('gridport', cap => 4, reason => 'fair', quote_weight => 0.
 INSERT INTO hail.surge_cells (region_id, cell, multiplier, held_until, updated_at)
 SELECT id, 0, 3.5, hail.clock() + interval '5 minutes', hail.clock() FROM hail.regions;
 SELECT hail.set_surge('gridport', cap => 3.2);
+SELECT hail.set_surge_steps('gridport', '{1,2}', '{1,1.4}');
 
 -- A currency of a DBA's own is dumped; those that come with the extension are not.
 INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XTS', 2, 1);
