@@ -40,7 +40,7 @@ SELECT h.names, cardinality(h.names) AS columns,
        pg_temp.column_of(h.names, 'dropoff_lat', 'dropoff_latitude', 'to_lat') AS to_lat,
        pg_temp.column_of(h.names, 'dropoff_lng', 'dropoff_lon', 'dropoff_longitude', 'to_lng') AS to_lng,
        pg_temp.column_of(h.names, 'distance_m', 'path_m', 'trip_distance_km', 'trip_distance_mi') AS distance
-FROM (SELECT ARRAY(SELECT lower(trim(f)) FROM unnest(pg_temp.fields(ltrim(line, U&'\FEFF'))) WITH ORDINALITY u (f, nth) ORDER BY nth) AS names
+FROM (SELECT ARRAY(SELECT lower(trim(f)) FROM unnest(pg_temp.fields(line)) WITH ORDINALITY u (f, nth) ORDER BY nth) AS names
       FROM eta_lines WHERE n = 1) h;
 SELECT coalesce((SELECT string_agg(w.what, ', ') FROM (VALUES ('pickup_ts', h.started), ('pickup_lat', h.from_lat), ('pickup_lng', h.from_lng),
            ('dropoff_lat', h.to_lat), ('dropoff_lng', h.to_lng), ('duration_s or dropoff_ts', coalesce(h.seconds, h.ended))) w (what, at)

@@ -108,7 +108,7 @@ BEGIN
             UPDATE foretold t SET done = true WHERE NOT t.done AND t.started_at < begun + interval '1 hour'
                AND t.started_at + make_interval(secs => t.duration_s) < begun + interval '1 hour' RETURNING t.*)
         INSERT INTO hail.eta_samples (region_id, from_lat, from_lng, to_lat, to_lng, started_at, duration_s, distance_m, due_at)
-        SELECT r.id, o.from_lat, o.from_lng, o.to_lat, o.to_lng, o.started_at, o.duration_s, o.distance_m, '-infinity'
+        SELECT r.id, o.from_lat, o.from_lng, o.to_lat, o.to_lng, o.started_at, o.duration_s, o.distance_m, hail.clock()
         FROM over o CROSS JOIN hail.regions r WHERE o.teaches ORDER BY o.started_at, o.n;
         PERFORM hail.learn_eta(100000);
         COMMIT;

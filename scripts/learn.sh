@@ -26,8 +26,8 @@ query() { psql -qXAt -v ON_ERROR_STOP=1 -v region="$region" "$@"; }
 timezone=$(query <<<"SELECT timezone FROM hail.regions WHERE code = :'region'")
 [ -n "$timezone" ] || { echo "learn.sh: there is no region $region" >&2; exit 1; }
 
-found=$(mktemp)
-trap 'rm -f "$found"' EXIT
+found=$(mktemp) reached=$(mktemp)
+trap 'rm -f "$found" "$reached"' EXIT
 {
     csv_table eta_lines "$csv"
     cat "$here/eta_csv.sql" - <<'SQL'
@@ -55,14 +55,18 @@ SELECT format('... %s more', :bad - 20) WHERE :bad > 20;
     SELECT pg_temp.stop('no line is good');
 \endif
 SQL
+    csv_reached "$reached"
 } | query -v timezone="$timezone" -v times="$TIMES" -v bad_file="$found" >&2
+[ -s "$reached" ] || { echo "learn.sh: psql did not read $csv to its end" >&2; exit 1; }
 if [ -s "$found" ]; then
     cat "$found" >"$BAD" # written, never removed: it may be a device
     echo "learn.sh: lines that teach nothing are in $BAD" >&2
 fi
 
-learnt=0
-while n=$(query -c 'SELECT hail.learn_eta(10000)') && [ "$n" -gt 0 ]; do
+learnt=0 more=t
+while [ "$more" = t ]; do
+    n=$(query -c 'SELECT hail.learn_eta(10000)')
+    more=$(query -c 'SELECT hail.eta_trips_wait()')
     learnt=$((learnt + n))
 done
 echo "$region: $learnt trips learnt" # fewer than were good: the keeper has learnt the others

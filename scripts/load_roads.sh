@@ -20,25 +20,18 @@ for file in "$2" "$3"; do
     [ -r "$file" ] || { echo "load_roads.sh: cannot read $file" >&2; exit 1; }
 done
 
-# A file as data of COPY: line by line, whatever is in it.
-lines() {
-    case $1 in *.gz) gzip -dc "$1" ;; *) cat "$1" ;; esac | tr -d '\r\001\002' | sed 's/^\\\.$/\\. /'
-}
-
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/csv.sh"
+reached=$(mktemp)
+trap 'rm -f "$reached"' EXIT
 {
     cat <<'SQL'
 \set ON_ERROR_STOP 1
 SET client_min_messages = warning;
 BEGIN;
-CREATE TEMP TABLE nodes_file (n integer GENERATED ALWAYS AS IDENTITY, line text) ON COMMIT DROP;
-CREATE TEMP TABLE roads_file (n integer GENERATED ALWAYS AS IDENTITY, line text) ON COMMIT DROP;
 SQL
-    echo "COPY nodes_file (line) FROM STDIN WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02');"
-    lines "$2"
-    echo '\.'
-    echo "COPY roads_file (line) FROM STDIN WITH (FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02');"
-    lines "$3"
-    echo '\.'
+    csv_table nodes_file "$2"
+    csv_table roads_file "$3"
     cat <<'SQL'
 SELECT format('%s: %s nodes, %s roads loaded', :'region', l.nodes, l.roads)
 FROM hail.load_roads(:'region', (SELECT array_agg(line ORDER BY n) FROM nodes_file),
@@ -51,5 +44,7 @@ FROM hail.set_road_network(:'region', true, nullif(:'factor', '')::float8) n;
 COMMIT;
 ANALYZE hail.road_nodes, hail.roads;
 SQL
+    csv_reached "$reached"
 } | psql -qXAt -v region="$region" -v shift="${HOUR_SHIFT:-0}" -v factor="${TIME_FACTOR:-}" \
     -v skip="$([ "${SKIP_BAD:-0}" = 1 ] && echo true || echo false)" -v use="$([ "${USE:-1}" = 0 ] && echo false || echo true)"
+[ -s "$reached" ] || { echo "load_roads.sh: not loaded: psql did not read the files to their end" >&2; exit 1; }

@@ -78,6 +78,22 @@ ROLLBACK;
 SELECT count(*) AS waiting FROM hail.eta_samples s JOIN hail.regions r ON r.id = s.region_id WHERE r.code = 'learning';
 SELECT hail.learn_eta(20), hail.learn_eta(20), hail.learn_eta(20), hail.learn_eta(20);
 SELECT pg_temp.seconds() > :before AS learnt;
+-- A part that is undone and has learnt nothing, or all that was learnt, leaves memory as it is.
+BEGIN;
+SELECT pg_temp.drive(5, '2013-03-27 12:29+00', 2400);
+SAVEPOINT s;
+SELECT hail.clock() IS NOT NULL AS asked;
+ROLLBACK TO s;
+COMMIT;
+SELECT status FROM hail.check_eta();
+SELECT pg_temp.seconds() AS before \gset
+BEGIN;
+SAVEPOINT s;
+SELECT pg_temp.drive(5, '2013-03-27 12:31+00', 2400);
+ROLLBACK TO s;
+COMMIT;
+SELECT status FROM hail.check_eta();
+SELECT pg_temp.seconds() = :before AS as_before;
 -- Undone in part: what is left of the transaction is read from the rows.
 SELECT pg_temp.seconds() AS before \gset
 BEGIN;
@@ -136,6 +152,15 @@ SELECT pg_temp.refusal('SELECT * FROM ' || call) AS refusal FROM unnest(ARRAY[
     $$hail.queue_eta_trips('learning', NULL, NULL, NULL, NULL, NULL, NULL)$$, 'hail.learn_eta(0)', 'hail.learn_eta(1000000)',
     $$hail.forget_eta('nowhere')$$, $$hail.forget_eta(NULL)$$, $$hail.eta_model('nowhere')$$]) WITH ORDINALITY c (call, n) ORDER BY n;
 
+-- Trips just queued don't wait for long; after an hour they do, after 30 days they go, whoever does not learn.
+SELECT count(*) FROM hail.queue_eta_trips('learning', array_fill('2013-03-26 12:30+00'::timestamptz, '{10001}'), array_fill(-9.0::float8, '{10001}'),
+    array_fill(31::float8, '{10001}'), array_fill(-8.96::float8, '{10001}'), array_fill(31::float8, '{10001}'), array_fill(2400::float8, '{10001}'));
+SELECT hail.eta_trips_wait(), status FROM hail.check_eta();
+SELECT hail.advance_clock('2 hours') IS NOT NULL AS clock_set;
+SELECT status, detail FROM hail.check_eta();
+SELECT hail.expire_eta_samples();
+SELECT hail.advance_clock('30 days') IS NOT NULL AS clock_set;
+SELECT hail.expire_eta_samples(), hail.eta_trips_wait();
 -- Rides teach when their tracks are kept: how long, how far, and how long the way to the pickup took.
 SELECT hail.set_clock('2013-11-20 01:00+00') IS NOT NULL AS clock_set;
 SELECT count(*) >= 0 AS partitions_made FROM hail.maintain_partitions();

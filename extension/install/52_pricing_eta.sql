@@ -28,16 +28,18 @@ CREATE TABLE hail.eta_samples (
     distance_m float8,
     due_at     timestamptz NOT NULL
 );
+CREATE INDEX eta_samples_trip ON hail.eta_samples (trip_id) WHERE trip_id IS NOT NULL; -- erasure asks
 COMMENT ON TABLE hail.eta_samples IS
-'Completed rides that hail.learn_eta() has not learnt from yet, in the order in which it will. A row goes with the transaction that learns it.';
+'Completed rides that hail.learn_eta() has not learnt from yet, in the order in which it will. A row goes with the transaction that learns it, 30 days after it was due in any case.';
 COMMENT ON COLUMN hail.eta_samples.trip_id IS 'NULL: of another system (hail.queue_eta_trips()).';
 COMMENT ON COLUMN hail.eta_samples.distance_m IS 'Metres driven; NULL: as the trip''s track says, or not known.';
 COMMENT ON COLUMN hail.eta_samples.due_at IS 'Not learnt before: the trip''s track is kept by then.';
 
--- Effects are figures of many trips: analysts read them. What waits names places of single trips: nobody does.
-GRANT SELECT ON hail.eta_effects TO hail_admin, hail_analyst;
-CREATE POLICY eta_effects_readers ON hail.eta_effects FOR SELECT TO hail_admin, hail_analyst
-    USING (hail.current_role_name() IN ('admin', 'analyst'));
+-- A fine effect may be that of one trip, from a place to another: analysts have hail.eta_model(). What waits names
+-- places of single trips: nobody reads it.
+GRANT SELECT ON hail.eta_effects TO hail_admin;
+CREATE POLICY eta_effects_readers ON hail.eta_effects FOR SELECT TO hail_admin
+    USING (hail.current_role_name() = 'admin');
 
 CREATE FUNCTION hail.eta_effects_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'hail_eta_effects_changed';
@@ -134,10 +136,39 @@ COMMENT ON FUNCTION hail.eta(float8, float8, float8, float8, timestamptz, text, 
 
 -- Learning
 
-CREATE FUNCTION hail.learn_eta(max_trips integer DEFAULT 2000) RETURNS bigint
+CREATE FUNCTION hail.learn_eta(max_trips integer DEFAULT 2000, wait boolean DEFAULT true) RETURNS bigint
 LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_learn_eta';
-COMMENT ON FUNCTION hail.learn_eta(integer) IS
-'Learn from the trips that wait and are due, max_trips at most; returns how many taught something. The keeper calls it every 5 s; on a server without workers any scheduler may. Everybody sees what was learnt when the transaction has committed. Administrators.';
+COMMENT ON FUNCTION hail.learn_eta(integer, boolean) IS
+'Learn from the trips that wait and are due, max_trips at most; returns how many taught something. Learners take turns until their transactions end: with wait false, as the keeper calls it every 5 s, 0 when it is another''s. On a server without workers any scheduler may call it. Everybody, the caller too, sees what was learnt when the transaction has committed. Administrators.';
+
+CREATE FUNCTION hail.eta_trips_wait() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    -- as hail.learn_eta() takes them
+    RETURN EXISTS (SELECT FROM hail.eta_samples s WHERE s.due_at <= hail.clock() AND NOT EXISTS (
+        SELECT FROM hail.trip_tracks w
+        WHERE w.trip_id = s.trip_id AND w.kept_at IS NULL AND s.due_at > hail.clock() - interval '1 hour'));
+END
+$$;
+COMMENT ON FUNCTION hail.eta_trips_wait() IS
+'Is there a trip that hail.learn_eta() would take now? Administrators.';
+
+CREATE FUNCTION hail.expire_eta_samples() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n bigint;
+BEGIN
+    PERFORM hail.require_admin();
+    DELETE FROM hail.eta_samples s WHERE s.due_at < hail.clock() - interval '30 days';
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION hail.expire_eta_samples() IS
+'Delete trips that were due to be learnt 30 days ago and still wait, as where nothing learns; returns how many. The keeper calls it every hour. Administrators.';
 
 CREATE FUNCTION hail.eta_refusal(from_lat float8, from_lng float8, to_lat float8, to_lng float8, duration_s float8)
 RETURNS text
@@ -180,7 +211,7 @@ BEGIN
                         unnest(queue_eta_trips.distance_m)) WITH ORDINALITY AS t (started, a, b, c, d, seconds, metres, nth)
     ), queued AS (
         INSERT INTO hail.eta_samples (region_id, from_lat, from_lng, to_lat, to_lng, started_at, duration_s, distance_m, due_at)
-        SELECT of_region, t.a, t.b, t.c, t.d, t.started, t.seconds, nullif(t.metres, 0), '-infinity'
+        SELECT of_region, t.a, t.b, t.c, t.d, t.started, t.seconds, nullif(t.metres, 0), hail.clock()
         FROM trip t WHERE t.refusal IS NULL ORDER BY t.started, t.nth
     )
     SELECT t.nth::integer, t.refusal FROM trip t WHERE t.refusal IS NOT NULL ORDER BY t.nth;
@@ -242,7 +273,7 @@ BEGIN
     today := (hail.clock() AT TIME ZONE place.timezone)::date;
     SELECT s.half_life INTO half_life FROM hail.eta_store() s;
     RETURN QUERY
-    SELECT w.level, count(*), count(*) FILTER (WHERE w.weight >= 5), sum(w.weight)::float8, avg(w.spread)::float8, max(w.learnt_on)
+    SELECT w.level, count(*), count(*) FILTER (WHERE w.weight >= 5), sum(w.weight)::float8, CASE WHEN sum(w.weight) >= 5 THEN avg(w.spread)::float8 END, max(w.learnt_on)
     FROM (SELECT hail.eta_effect_level(e.key) AS level, e.spread, e.learnt_on,
                  e.weight * power(2, least(0, e.learnt_on - today) / half_life) AS weight
           FROM hail.eta_effects e WHERE e.region_id = place.id) w
@@ -250,7 +281,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.eta_model(text) IS
-'What ETAs have learnt of a region, by what it is about: effects, those with the support of five trips or more, their support in all (trips, older ones counting less), mean spread, and the newest day. Administrators and analysts. Errors: not_found.';
+'What ETAs have learnt of a region, by what it is about: effects, those with the support of five trips or more, their support in all (trips, older ones counting less), mean spread (of that support in all), and the newest day. Administrators and analysts. Errors: not_found.';
 
 CREATE FUNCTION hail.check_eta() RETURNS TABLE (area text, status text, detail text, hint text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -261,7 +292,7 @@ DECLARE
 BEGIN
     PERFORM hail.require_admin();
     SELECT * INTO store FROM hail.eta_store();
-    SELECT count(*) INTO late FROM hail.eta_samples s WHERE s.due_at BETWEEN '-infinity' AND hail.clock() - interval '1 hour';
+    SELECT count(*) INTO late FROM hail.eta_samples s WHERE s.due_at < hail.clock() - interval '1 hour';
     area := 'eta';
     status := 'ok';
     detail := format('%s effect(s) learnt, room for %s', store.used, store.slots);
@@ -287,6 +318,6 @@ COMMENT ON FUNCTION hail.check_eta() IS
 GRANT EXECUTE ON FUNCTION hail.eta(float8, float8, float8, float8, timestamptz, text, text)
     TO hail_customer, hail_driver, hail_admin, hail_partner, hail_analyst;
 GRANT EXECUTE ON FUNCTION hail.eta_model(text), hail.eta_effect_level(bigint) TO hail_admin, hail_analyst;
-GRANT EXECUTE ON FUNCTION hail.learn_eta(integer), hail.forget_eta(text), hail.check_eta(),
+GRANT EXECUTE ON FUNCTION hail.learn_eta(integer, boolean), hail.eta_trips_wait(), hail.expire_eta_samples(), hail.forget_eta(text), hail.check_eta(),
         hail.queue_eta_trips(text, timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[])
     TO hail_admin;

@@ -56,9 +56,53 @@ static void startup_shmem(void)
     LWLockRelease(AddinShmemInitLock);
 }
 
+/* ---- the database whose tables memory stands for ---- */
+
+typedef struct Served {
+    LWLock *lock;
+    Oid database; /* guarded by lock; InvalidOid: nobody has asked yet */
+} Served;
+
+static Served *served = NULL;
+
+static Size served_size(void)
+{
+    return sizeof(Served);
+}
+
+static int served_locks(void)
+{
+    return 1;
+}
+
+static void served_startup(void *memory, LWLockPadded *locks, bool found)
+{
+    served = memory;
+    if (!found) {
+        served->lock = &locks[0].lock;
+        served->database = InvalidOid;
+    }
+}
+
+static const HailShmemModule served_shmem = {"hail_database", served_size, served_locks, served_startup};
+
+static void claim_memory(void)
+{
+    if (served == NULL)
+        return;
+    LWLockAcquire(served->lock, LW_EXCLUSIVE);
+    if (served->database != InvalidOid && served->database != MyDatabaseId)
+        for (int i = 0; i < module_count; i++)
+            if (modules[i]->forget)
+                modules[i]->forget();
+    served->database = MyDatabaseId;
+    LWLockRelease(served->lock);
+}
+
 bool hail_memory_serves(void)
 {
     static int serves = -1; /* this database; it can't be renamed under a connection */
+    static bool claimed = false;
 
     if (serves < 0) {
         /* Only our workers ask outside of a transaction, where no catalog can be read; they serve
@@ -67,7 +111,13 @@ bool hail_memory_serves(void)
 
         serves = name != NULL && strcmp(name, hail_worker_database) == 0;
     }
-    return serves && !RecoveryInProgress();
+    if (!serves || RecoveryInProgress())
+        return false;
+    if (!claimed) {
+        claimed = true;
+        claim_memory();
+    }
+    return true;
 }
 
 void hail_shmem_init(void)
@@ -76,4 +126,5 @@ void hail_shmem_init(void)
     shmem_request_hook = request_shmem;
     previous_startup_hook = shmem_startup_hook;
     shmem_startup_hook = startup_shmem;
+    hail_shmem_register(&served_shmem);
 }

@@ -19,6 +19,9 @@ typedef struct HailShmemModule {
     int (*lock_count)(void); /* LWLocks needed; NULL for none */
     /* memory: `size` bytes; locks: array of lock_count() locks or NULL; found: contents already set up */
     void (*startup)(void *memory, LWLockPadded *locks, bool found);
+    /* What memory says of tables is not true any more: they are those of another database. No ereport; takes
+     * the module's own locks. NULL: nothing to do */
+    void (*forget)(void);
 } HailShmemModule;
 
 /* Register a module; only while shared_preload_libraries are being loaded. The struct must be static. */
@@ -27,7 +30,10 @@ extern void hail_shmem_register(const HailShmemModule *module);
 /*
  * May shared memory stand for tables here: this is the database of hail.database, and not in recovery? (The
  * memory is one per server, the tables are per database.) Whether the library was preloaded the module knows
- * by its own pointers. In a transaction, or in a worker of ours.
+ * by its own pointers. In a transaction, or in a worker of ours; without a lock of a module.
+ *
+ * A database that was dropped and made again under the same name has another OID: who is first to ask there
+ * makes every module forget. Nobody can be connected to the old one any more.
  */
 extern bool hail_memory_serves(void);
 

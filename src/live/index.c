@@ -136,7 +136,8 @@ static void live_startup(void *memory, LWLockPadded *locks, bool found)
     live_index = &index;
 }
 
-static const HailShmemModule live_shmem = {"hail_live", live_size, live_lock_count, live_startup};
+static const HailShmemModule live_shmem = {"hail_live", live_size, live_lock_count, live_startup,
+                                           live_index_clear};
 
 void live_index_init(void)
 {

@@ -286,7 +286,7 @@ PG_FUNCTION_INFO_V1(hail_eta_refusal);
 PG_FUNCTION_INFO_V1(hail_forget_eta);
 PG_FUNCTION_INFO_V1(hail_eta_effect_level);
 
-/* hail.learn_eta(max_trips) -> trips learnt */
+/* hail.learn_eta(max_trips, wait) -> trips learnt */
 Datum hail_learn_eta(PG_FUNCTION_ARGS)
 {
     int32 max_trips = PG_GETARG_INT32(0);
@@ -301,7 +301,11 @@ Datum hail_learn_eta(PG_FUNCTION_ARGS)
                 hail_field("max_trips"));
     more_wait = false;
     SPI_connect();
-    table = eta_store_begin();
+    table = eta_store_begin(PG_GETARG_BOOL(1));
+    if (table == NULL) {
+        SPI_finish();
+        PG_RETURN_INT64(0);
+    }
     rows = hail_execute(&take_samples, (Datum[]){Int32GetDatum(max_trips), TimestampTzGetDatum(hail_now())},
                         NULL, false, 0);
     for (uint64 row = 0; row < rows; row++)
@@ -320,7 +324,7 @@ Datum hail_forget_eta(PG_FUNCTION_ARGS)
 
     require_learning();
     SPI_connect();
-    (void)eta_store_begin();
+    (void)eta_store_begin(true);
     eta_store_writing = true;
     forgotten = (int64)hail_execute(&delete_region, (Datum[]){Int32GetDatum(region_id)}, NULL, false, 0);
     eta_store_writing = false;

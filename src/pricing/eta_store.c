@@ -16,8 +16,10 @@
  * not pass as complete. Until then it is empty, and configured figures answer. Where a part of a transaction
  * that has learnt is rolled back, so it is, too.
  *
- * Rows that find no room (hail.max_eta_effects was lowered) are deleted by who reads them: the mirror holds
- * what the rows hold.
+ * Rows that find no place when they are read (two buckets may be full before the table is; or
+ * hail.max_eta_effects was lowered) stay where they are: what is learnt under their keys begins anew and
+ * takes their place. There are ever fewer of them: the more rows, the fuller the table that was read, and a
+ * full one gets no new rows without giving up others.
  *
  * Without shared memory to serve here each backend reads the rows into a table of its own, when it first
  * asks, and again when they have changed, though not more often than once a minute.
@@ -94,7 +96,18 @@ static void shared_startup(void *memory, LWLockPadded *locks, bool found)
     }
 }
 
-static const HailShmemModule module = {"hail_eta", shared_size, shared_locks, shared_startup};
+/* Until the rows have been read again configured figures answer. */
+static void reset_mirror(void)
+{
+    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+    shared->complete = false;
+    shared->resets++;
+    shared->generation++;
+    eta_table_clear(mirror);
+    LWLockRelease(shared->lock);
+}
+
+static const HailShmemModule module = {"hail_eta", shared_size, shared_locks, shared_startup, reset_mirror};
 
 static bool shared_serves(void)
 {
@@ -127,8 +140,6 @@ static HailStatement read_rows = {
     0,
     {0}};
 
-static HailStatement delete_rows = {"DELETE FROM hail.eta_effects WHERE key = ANY ($1)", 1, {INT8ARRAYOID}};
-
 static Datum cell(HeapTuple row, int col)
 {
     bool isnull;
@@ -139,44 +150,33 @@ static Datum cell(HeapTuple row, int col)
     return value;
 }
 
-static void put_row(EtaTable *table, HeapTuple row, uint64_t *evicted)
+static void put_row(EtaTable *table, HeapTuple row)
 {
     int32_t day = DatumGetInt32(cell(row, 5));
-    EtaEffect *effect = eta_table_put(table, (uint64_t)DatumGetInt64(cell(row, 1)), day, evicted);
+    EtaEffect *effect = eta_table_put(table, (uint64_t)DatumGetInt64(cell(row, 1)), day, NULL);
 
     effect->mean = DatumGetFloat4(cell(row, 2));
     effect->weight = DatumGetFloat4(cell(row, 3));
     effect->spread = DatumGetFloat4(cell(row, 4));
 }
 
-/* Fill an empty table from the rows; those without room are counted, their keys told in *lost (palloc'd). */
-static int read_into(EtaTable *table, Datum **lost)
+/* Fill an empty table from the rows. */
+static void read_into(EtaTable *table)
 {
     MemoryContext caller = CurrentMemoryContext; /* fetching leaves another */
     Portal portal = hail_open(&read_rows, NULL, NULL, false);
-    int count = 0, room = 64;
 
-    *lost = palloc(sizeof(Datum) * room);
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         SPI_cursor_fetch(portal, true, BATCH);
         MemoryContextSwitchTo(caller);
         if (SPI_processed == 0)
             break;
-        for (uint64 i = 0; i < SPI_processed; i++) {
-            uint64_t evicted;
-
-            put_row(table, SPI_tuptable->vals[i], &evicted);
-            if (evicted == 0)
-                continue;
-            if (count == room)
-                *lost = repalloc_huge(*lost, sizeof(Datum) * (room *= 2));
-            (*lost)[count++] = Int64GetDatum((int64)evicted);
-        }
+        for (uint64 i = 0; i < SPI_processed; i++)
+            put_row(table, SPI_tuptable->vals[i]);
         SPI_freetuptable(SPI_tuptable);
     }
     SPI_cursor_close(portal);
-    return count;
 }
 
 /* ---- asking, from a table of this backend ---- */
@@ -196,7 +196,6 @@ static void read_local(void)
 {
     HailOwner saved;
     EtaTable *table;
-    Datum *lost;
     int64 rows;
     bool isnull;
 
@@ -212,7 +211,7 @@ static void read_local(void)
     table = new_table((uint32)Min(2 * rows + 1024, PG_INT32_MAX));
     PG_TRY();
     {
-        read_into(table, &lost);
+        read_into(table);
     }
     PG_CATCH();
     {
@@ -295,16 +294,24 @@ typedef struct Stage {
     bool reset;     /* the mirror is not complete any more */
     uint64_t *keys; /* changed; in TopMemoryContext, kept */
     int count, room;
+    SubTransactionId first, last; /* the subtransactions of the first and the last change; 0: none */
 } Stage;
 
 static Stage stage;
 
-static void take_turn(void)
+static void note_change(void)
+{
+    if (stage.first == InvalidSubTransactionId)
+        stage.first = GetCurrentSubTransactionId();
+    stage.last = GetCurrentSubTransactionId();
+}
+
+static bool take_turn(bool wait)
 {
     LOCKTAG tag;
 
     SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, TURN_CLASS, TURN_LEARN, 2);
-    (void)LockAcquire(&tag, ExclusiveLock, false, false);
+    return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 /* From the mirror, unless it is not complete. */
@@ -325,33 +332,17 @@ static bool copy_mirror(void)
     return complete;
 }
 
-static void delete_lost(Datum *keys, int count)
-{
-    ArrayType *array;
-
-    if (count == 0)
-        return;
-    array = construct_array(keys, count, INT8OID, 8, true, TYPALIGN_DOUBLE);
-    eta_store_writing = true;
-    hail_execute(&delete_rows, (Datum[]){PointerGetDatum(array)}, NULL, false, 0);
-    eta_store_writing = false;
-}
-
 /* In a turn, and after the resets were looked at: who reset the mirror had committed before the snapshot
  * that is taken now. */
 static void read_work(void)
 {
-    Datum *lost;
-    int count;
-
     work_generation = 0;
     eta_table_init(work, hail_max_eta_effects, hail_eta_half_life_days);
-    count = read_into(work, &lost);
-    delete_lost(lost, count);
+    read_into(work);
     stage.whole = true;
 }
 
-EtaTable *eta_store_begin(void)
+EtaTable *eta_store_begin(bool wait)
 {
     bool again = stage.any;
 
@@ -359,7 +350,9 @@ EtaTable *eta_store_begin(void)
         ereport(ERROR, hail_error(HAIL_WRONG_STATE),
                 errmsg("learning must see what others have just committed"),
                 errhint("Call it in a transaction with isolation level READ COMMITTED."));
-    take_turn();
+    if (!take_turn(wait))
+        return NULL;
+    note_change();
     if (work == NULL)
         work = new_table(hail_max_eta_effects);
     if (!again) {
@@ -404,9 +397,12 @@ bool eta_store_stale(void)
 
 int64 eta_store_load(void)
 {
+    const EtaTable *table;
+
     if (!eta_store_stale())
         return 0;
-    return eta_table_used(eta_store_begin());
+    table = eta_store_begin(false);
+    return table == NULL ? 0 : eta_table_used(table);
 }
 
 /* ---- the end of a transaction: nothing here may fail ---- */
@@ -431,16 +427,6 @@ static void publish_keys(void)
     }
 }
 
-static void reset_mirror(void)
-{
-    LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-    shared->complete = false;
-    shared->resets++;
-    shared->generation++;
-    eta_table_clear(mirror);
-    LWLockRelease(shared->lock);
-}
-
 /* What a bulk load made of the list is given back. */
 static void end_stage(void)
 {
@@ -450,6 +436,7 @@ static void end_stage(void)
         stage.room = 0;
     }
     stage.any = stage.whole = stage.reset = false;
+    stage.first = stage.last = InvalidSubTransactionId;
     stage.count = 0;
 }
 
@@ -495,18 +482,28 @@ static void at_transaction_end(XactEvent event, void *arg)
     }
 }
 
-/* Part of what was learnt may be undone: which, only the rows know. */
+/* A part that is undone: what of the rest was learnt, only the rows know, unless all was done in that part.
+ */
 static void at_subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
-    if (event != SUBXACT_EVENT_ABORT_SUB)
+    if (event == SUBXACT_EVENT_ABORT_SUB)
+        eta_store_writing = false;
+    if (stage.first == InvalidSubTransactionId || stage.last < id)
         return;
-    eta_store_writing = false;
-    if (!stage.any)
-        return;
-    work_generation = 0;
-    stage.any = stage.whole = false;
-    stage.count = 0;
-    stage.reset = true;
+    if (event == SUBXACT_EVENT_ABORT_SUB) {
+        SubTransactionId first = stage.first;
+
+        work_generation = 0;
+        local_read_at = 0; /* it may have been read before */
+        end_stage();
+        if (first < id) {
+            stage.reset = true;
+            stage.first = stage.last = first;
+        }
+    } else if (event == SUBXACT_EVENT_COMMIT_SUB) {
+        stage.last = parent;
+        stage.first = Min(stage.first, parent);
+    }
 }
 
 void eta_store_init(void)
@@ -526,7 +523,9 @@ Datum hail_eta_effects_changed(PG_FUNCTION_ARGS)
     if (!CALLED_AS_TRIGGER(fcinfo))
         elog(ERROR, "hail_eta_effects_changed is a trigger");
     CacheInvalidateRelcache(((TriggerData *)fcinfo->context)->tg_relation);
-    if (!eta_store_writing)
+    if (!eta_store_writing) {
+        note_change();
         stage.reset = true;
+    }
     return PointerGetDatum(NULL);
 }

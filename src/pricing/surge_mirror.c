@@ -80,7 +80,13 @@ static void mirror_startup(void *memory, LWLockPadded *locks, bool found)
     }
 }
 
-static const HailShmemModule module = {"hail_surge", surge_mirror_bytes, NULL, mirror_startup};
+/* The cells were those of another database. */
+static void mirror_forget(void)
+{
+    pg_atomic_fetch_and_u64(&shared->state, ~UINT64CONST(1));
+}
+
+static const HailShmemModule module = {"hail_surge", surge_mirror_bytes, NULL, mirror_startup, mirror_forget};
 
 int surge_mirror_room(void)
 {

@@ -76,7 +76,8 @@ static WorkerStep steps[] = {
     {"read learnt ETAs", C_STEP(eta_store_stale, eta_store_load), &second, false},
     {"expire holds", SQL_STEP("expire_holds", "SELECT hail.expire_holds()::bigint"), &ten_seconds, true},
     {"keep tracks", SQL_STEP("keep_tracks", "SELECT hail.keep_tracks()"), &ten_seconds, true},
-    {"learn ETAs", SQL_STEP("learn_eta", "SELECT hail.learn_eta()"), &five_seconds, true, NULL, eta_more_to_learn},
+    {"learn ETAs", SQL_STEP("learn_eta", "SELECT hail.learn_eta(wait => false)"), &five_seconds, true, NULL, eta_more_to_learn},
+    {"expire ETA samples", SQL_STEP("expire_eta_samples", "SELECT hail.expire_eta_samples()"), &hour, true},
     {"expire quotes", C_STEP(NULL, quote_expire), &hour, true, NULL, quote_more_to_expire},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
 };
