@@ -92,8 +92,8 @@ extern void ledger_close_hold(const LedgerHold *hold, const char *status, int64 
 extern pg_uuid_t ledger_place_hold(PostingAccount *account, const HoldDraft *draft);
 
 /*
- * The same for a trip's hold, without a life of its own. `covered`: as much was held until now, so the balance
- * is not asked. False: the trip has an open hold already, or the key has been used; nothing was done.
+ * The same for a trip's hold, without a life of its own. `covered`: as much was held until now, so the
+ * balance is not asked. False: the trip has an open hold already, or the key has been used; nothing was done.
  */
 extern bool ledger_place_trip_hold(PostingAccount *account, const HoldDraft *draft, bool covered,
                                    pg_uuid_t *id);

@@ -40,8 +40,9 @@ extern bool eta_store_predict(const EtaTrip *trip, const EtaRegion *base, EtaPre
 
 /*
  * To change what is learnt: eta_store_begin() takes its turn, which lasts until the transaction ends, and
- * returns a table that holds what the rows hold (NULL: it is another's turn, and `wait` is false); the caller changes it, names what it has changed, and writes
- * the rows. Others see all of it at commit, or nothing. Inside SPI, as hail_owner.
+ * returns a table that holds what the rows hold (NULL: it is another's turn, and `wait` is false); the caller
+ * changes it, names what it has changed, and writes the rows. Others see all of it at commit, or nothing.
+ * Inside SPI, as hail_owner.
  */
 extern EtaTable *eta_store_begin(bool wait);
 extern void eta_store_changed(uint64_t key);
