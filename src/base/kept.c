@@ -66,6 +66,8 @@ void *hail_kept(HailKept *kept)
     MemoryContext context;
     void *copy;
 
+    if (unlikely(!IsTransactionState()))
+        elog(ERROR, "kept tables are asked for outside of a transaction");
     AcceptInvalidationMessages();
     if (likely(kept->current &&
                (kept->only_in == InvalidLocalTransactionId || kept->only_in == MyProc->lxid)))

@@ -182,6 +182,27 @@ static void keep_candidates(BatchTrip *trip, MemoryContext context)
     match->currency = NULL;
 }
 
+/* In an airport's queue its order counts, not the way: so many seconds for each place. */
+#define PLACE_S 1.0
+
+/* While there is a transaction: ETAs read what is kept of tables, and the window is solved outside of any. */
+static double *pickup_seconds(const BatchTrip *trip, MemoryContext context)
+{
+    const MatchTrip *match = &trip->match;
+    double *seconds = MemoryContextAllocHuge(context, sizeof(double) * (trip->field.eligible + 1));
+
+    for (int c = 0; c < trip->field.eligible; c++) {
+        const MatchCandidate *candidate = &trip->field.candidates[c];
+
+        seconds[c] = candidate->facts.queue_place > 0
+                         ? candidate->facts.queue_place * PLACE_S
+                         : eta_pickup(match->region_id, candidate->hit.lat, candidate->hit.lng,
+                                      match->pickup_lat, match->pickup_lng, match->now)
+                               .seconds;
+    }
+    return seconds;
+}
+
 /* In an SPI connection of its own: what was read goes with its end, and not with that of all trips. */
 static void load_trip(void *arg)
 {
@@ -192,6 +213,7 @@ static void load_trip(void *arg)
     if (match_load(&id, &loading->trip->match)) {
         load_candidates(loading->trip, loading->pooled_at, loading->now);
         keep_candidates(loading->trip, loading->context);
+        loading->trip->pickup_s = pickup_seconds(loading->trip, loading->context);
         loading->trip->chosen = -1;
         loading->loaded = true;
     }
@@ -291,15 +313,6 @@ static bool go_on(void *arg)
     return !InterruptPending;
 }
 
-/* In an airport's queue its order counts, not the way: so many seconds for each place. */
-#define PLACE_S 1.0
-
-static double pickup_s(const MatchTrip *trip, const LiveHit *hit)
-{
-    return eta_pickup(trip->region_id, hit->lat, hit->lng, trip->pickup_lat, trip->pickup_lng, trip->now)
-        .seconds;
-}
-
 static void cost_pairs(const Batch *batch, const AssignTerms *terms, const BatchTrip *trip, int64_t *cost,
                        int64_t *unmatched)
 {
@@ -309,9 +322,7 @@ static void cost_pairs(const Batch *batch, const AssignTerms *terms, const Batch
     *unmatched = assign_unmatched_cost(terms, &waiting);
     for (int c = 0; c < trip->field.eligible; c++) {
         const MatchCandidate *candidate = &trip->field.candidates[c];
-        AssignPair pair = {.eta_s = candidate->facts.queue_place > 0
-                                        ? candidate->facts.queue_place * PLACE_S
-                                        : pickup_s(&trip->match, &candidate->hit),
+        AssignPair pair = {.eta_s = trip->pickup_s[c],
                            .idle_s = candidate->facts.idle_s,
                            .acceptance = candidate->hit.acceptance};
 

@@ -33,7 +33,8 @@ typedef struct BatchTrip {
     double ride_s;
     int number; /* the round within the search that this window is to it */
     MatchField field;
-    int chosen; /* of field.candidates; -1: none this time */
+    double *pickup_s; /* by candidate: how long it is to the pickup, or its place in an airport's queue */
+    int chosen;       /* of field.candidates; -1: none this time */
 } BatchTrip;
 
 typedef struct Batch {
