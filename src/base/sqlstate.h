@@ -4,7 +4,7 @@
  *
  * Included by the extension and by haild alike, so it needs nothing but this file. SQLSTATE class "UH" is
  * free for implementations (ISO/IEC 9075: classes starting with 5-9 and I-Z). A row, once released, keeps
- * its SQLSTATE and its word for ever. Nothing raises currency_mismatch and not_preloaded yet:
+ * its SQLSTATE and its word for ever. Nothing raises not_preloaded yet:
  * clients may prepare for them. rate_limited and overloaded have the detail "retry_after_s=N", whole seconds.
  */
 #ifndef HAIL_SQLSTATE_H
@@ -47,6 +47,9 @@
     X(HAIL_ACCOUNT_CLOSED,          "UH063", "account_closed",          409) \
     X(HAIL_HOLD_RESOLVED,           "UH064", "hold_resolved",           409) \
     X(HAIL_CURRENCY_MISMATCH,       "UH065", "currency_mismatch",       409) \
+    X(HAIL_PAYMENT_DUE,             "UH066", "payment_due",             409) \
+    X(HAIL_LIMIT_EXCEEDED,          "UH067", "limit_exceeded",          409) \
+    X(HAIL_FRAUD_HOLD,              "UH068", "fraud_hold",              403) \
     X(HAIL_WARMING,                 "UH070", "warming",                 503) \
     X(HAIL_OUT_OF_SLOTS,            "UH071", "out_of_slots",            503) \
     X(HAIL_NOT_PRELOADED,           "UH072", "not_preloaded",           503) \

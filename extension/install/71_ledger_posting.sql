@@ -1,0 +1,42 @@
+-- 71_ledger_posting: transactions, holds, folding
+
+CREATE FUNCTION hail.post_transaction(kind text, entries hail.entry_input[], idempotency_key text, reference_type text DEFAULT NULL,
+                                      reference_id uuid DEFAULT NULL, metadata jsonb DEFAULT NULL) RETURNS hail.ledger_transactions
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_post_transaction';
+COMMENT ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb) IS
+'Post a transaction of two entries or more: debits equal credits in each currency, each account once, no wallet below its floor. The same key with the same request returns the first result; with another one it is an error. Administrators only.';
+
+CREATE FUNCTION hail.reverse_transaction(transaction_id uuid, idempotency_key text, metadata jsonb DEFAULT NULL)
+RETURNS hail.ledger_transactions
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_reverse_transaction';
+COMMENT ON FUNCTION hail.reverse_transaction(uuid, text, jsonb) IS
+'Post the opposite of a transaction, once. Administrators only.';
+
+CREATE FUNCTION hail.hold(account_id uuid, amount bigint, idempotency_key text, reference_type text DEFAULT NULL,
+                          reference_id uuid DEFAULT NULL, ttl interval DEFAULT NULL) RETURNS hail.holds
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_hold';
+COMMENT ON FUNCTION hail.hold(uuid, bigint, text, text, uuid, interval) IS
+'Reserve an amount on a wallet until it is captured or released, or the ttl has passed. Administrators only.';
+
+CREATE FUNCTION hail.capture(hold_id uuid, to_account uuid, idempotency_key text, amount bigint DEFAULT NULL,
+                             metadata jsonb DEFAULT NULL) RETURNS hail.ledger_transactions
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_capture';
+COMMENT ON FUNCTION hail.capture(uuid, uuid, text, bigint, jsonb) IS
+'Pay a hold, whole (amount NULL) or in part, to an account; what is left of it is free again. Administrators only.';
+
+CREATE FUNCTION hail.release(hold_id uuid) RETURNS hail.holds
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_release';
+COMMENT ON FUNCTION hail.release(uuid) IS
+'Give a hold back. Releasing it again is no error; releasing what was captured is. Administrators only.';
+GRANT EXECUTE ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb),
+    hail.reverse_transaction(uuid, text, jsonb), hail.hold(uuid, bigint, text, text, uuid, interval),
+    hail.capture(uuid, uuid, text, bigint, jsonb), hail.release(uuid) TO hail_admin;
+-- Keeper steps.
+CREATE FUNCTION hail.expire_holds() RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_expire_holds';
+COMMENT ON FUNCTION hail.expire_holds() IS 'Give back the holds whose time is over; their number, 1000 at most a call. Keeper step. Internal.';
+
+CREATE FUNCTION hail.fold_accounts() RETURNS integer
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_fold_accounts';
+COMMENT ON FUNCTION hail.fold_accounts() IS
+'Add to each system account''s posted the entries of transactions that have ended; the number of accounts moved. Keeper step. Internal.';
