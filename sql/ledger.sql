@@ -178,6 +178,14 @@ SELECT status FROM hail.release(:'h4');
 SELECT status FROM hail.release(:'h4');
 SELECT ledger_test.try(format($$ SELECT hail.capture(%L, %L, 'c4') $$, :'h4', :'revenue')) AS released_already;
 SELECT ledger_test.try($$ SELECT hail.release('dddddddd-0000-7000-8000-000000000001') $$) AS unknown;
+-- The engine's own: another principal's keys, and no error for what is not open any more.
+SELECT hail.place_hold(:'wallet3', 2, 'h4', 'test', NULL) AS h6 \gset
+SELECT hail.place_hold(:'wallet3', 2, 'h4', 'test', NULL) = :'h6' AS same;
+SELECT principal, amount, status FROM hail.holds WHERE id = :'h6';
+SELECT ledger_test.try(format($$ SELECT hail.place_hold(%L, 200, 'h7', NULL, NULL) $$, :'wallet3')) AS beyond_available;
+SELECT ledger_test.try($$ SELECT hail.place_hold(NULL, 2, 'h7', NULL, NULL) $$) AS no_wallet;
+SELECT hail.release_hold(:'h6'), hail.release_hold(:'h6'), hail.release_hold(:'h1');
+SELECT ledger_test.try($$ SELECT hail.release_hold('dddddddd-0000-7000-8000-000000000001') $$) AS unknown;
 -- A hold ends by the clock.
 SELECT status FROM hail.hold(:'wallet3', 5, 'h5', ttl => '1 minute');
 SELECT hail.expire_holds();

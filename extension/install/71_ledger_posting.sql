@@ -31,6 +31,19 @@ COMMENT ON FUNCTION hail.release(uuid) IS
 GRANT EXECUTE ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb),
     hail.reverse_transaction(uuid, text, jsonb), hail.hold(uuid, bigint, text, text, uuid, interval),
     hail.capture(uuid, uuid, text, bigint, jsonb), hail.release(uuid) TO hail_admin;
+
+-- For the extension's own SQL.
+CREATE FUNCTION hail.place_hold(wallet_id uuid, amount bigint, idempotency_key text, reference_type text, reference_id uuid,
+                                ttl interval DEFAULT NULL) RETURNS uuid
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_place_hold';
+COMMENT ON FUNCTION hail.place_hold(uuid, bigint, text, text, uuid, interval) IS
+'Reserve an amount on a wallet, as the engine (principal system): the hold, also when its key is repeated. Errors as hail.hold. Internal.';
+
+CREATE FUNCTION hail.release_hold(hold_id uuid) RETURNS boolean
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_release_hold';
+COMMENT ON FUNCTION hail.release_hold(uuid) IS
+'Give an open hold back; false when it has been captured, released or has expired. Internal.';
+
 -- Keeper steps.
 CREATE FUNCTION hail.expire_holds() RETURNS integer
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_expire_holds';

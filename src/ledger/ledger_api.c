@@ -234,6 +234,8 @@ PG_FUNCTION_INFO_V1(hail_reverse_transaction);
 PG_FUNCTION_INFO_V1(hail_hold);
 PG_FUNCTION_INFO_V1(hail_capture);
 PG_FUNCTION_INFO_V1(hail_release);
+PG_FUNCTION_INFO_V1(hail_place_hold);
+PG_FUNCTION_INFO_V1(hail_release_hold);
 PG_FUNCTION_INFO_V1(hail_expire_holds);
 PG_FUNCTION_INFO_V1(hail_fold_accounts);
 
@@ -358,26 +360,44 @@ static void pg_attribute_noreturn() refuse_resolved(void)
             hail_field("hold_id"));
 }
 
+/* Arguments: account, amount, idempotency_key, reference_type, reference_id, ttl. Inside SPI. */
+static pg_uuid_t place_hold(FunctionCallInfo fcinfo, const char *principal, const char *account_name)
+{
+    pg_uuid_t *account_id = required_uuid(fcinfo, 0, account_name);
+    HoldDraft draft = {.principal = principal,
+                       .key = key_argument(fcinfo, 2),
+                       .amount = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1),
+                       .reference_type = text_argument(fcinfo, 3),
+                       .reference_id = uuid_argument(fcinfo, 4),
+                       .ttl = PG_ARGISNULL(5) ? NULL : PG_GETARG_INTERVAL_P(5)};
+
+    return ledger_place_hold(ledger_lock_accounts(account_id, 1), &draft);
+}
+
 /* hail.hold(account_id, amount, idempotency_key, reference_type, reference_id, ttl) */
 Datum hail_hold(PG_FUNCTION_ARGS)
 {
-    pg_uuid_t *account_id, id;
-    HoldDraft draft;
+    pg_uuid_t id;
     Datum row;
 
     hail_require_admin();
-    account_id = required_uuid(fcinfo, 0, "account_id");
-    draft = (HoldDraft){.principal = caller_principal(),
-                        .key = key_argument(fcinfo, 2),
-                        .amount = PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1),
-                        .reference_type = text_argument(fcinfo, 3),
-                        .reference_id = uuid_argument(fcinfo, 4),
-                        .ttl = PG_ARGISNULL(5) ? NULL : PG_GETARG_INTERVAL_P(5)};
     SPI_connect();
-    id = ledger_place_hold(ledger_lock_accounts(account_id, 1), &draft);
+    id = place_hold(fcinfo, caller_principal(), "account_id");
     row = hold_row(&id);
     SPI_finish();
     PG_RETURN_DATUM(row);
+}
+
+/* hail.place_hold(wallet_id, amount, idempotency_key, reference_type, reference_id, ttl): the engine's own.
+ */
+Datum hail_place_hold(PG_FUNCTION_ARGS)
+{
+    pg_uuid_t *id = palloc(sizeof(pg_uuid_t));
+
+    SPI_connect();
+    *id = place_hold(fcinfo, "system", "wallet_id");
+    SPI_finish();
+    PG_RETURN_UUID_P(id);
 }
 
 static void capture_hold(const LedgerClaim *claim, const pg_uuid_t *hold_id, EntryInputs *in)
@@ -440,24 +460,44 @@ static HailStatement hold_status = {
     {UUIDOID},
     HAIL_BY_KEY};
 
+/* Give a hold back; false when it is not open any more. */
+static bool release_hold(const pg_uuid_t *hold_id)
+{
+    pg_uuid_t account_id = account_of_hold(hold_id);
+    PostingAccount *account = ledger_lock_accounts(&account_id, 1);
+    LedgerHold hold;
+
+    if (!ledger_lock_hold(hold_id, &hold) || !hold.open)
+        return false;
+    ledger_release_hold(account, &hold, "released");
+    return true;
+}
+
+/* hail.release_hold(hold_id): the engine's own. */
+Datum hail_release_hold(PG_FUNCTION_ARGS)
+{
+    pg_uuid_t *hold_id = required_uuid(fcinfo, 0, "hold_id");
+    bool released;
+
+    SPI_connect();
+    released = release_hold(hold_id);
+    SPI_finish();
+    PG_RETURN_BOOL(released);
+}
+
 /* hail.release(hold_id): releasing what is released already is no error. */
 Datum hail_release(PG_FUNCTION_ARGS)
 {
-    pg_uuid_t *hold_id, account_id;
-    LedgerHold hold;
+    pg_uuid_t *hold_id;
     bool isnull;
     Datum row;
 
     hail_require_admin();
     hold_id = required_uuid(fcinfo, 0, "hold_id");
     SPI_connect();
-    account_id = account_of_hold(hold_id);
-    PostingAccount *account = ledger_lock_accounts(&account_id, 1);
-
-    if (ledger_lock_hold(hold_id, &hold) && hold.open)
-        ledger_release_hold(account, &hold, "released");
-    else if (hail_execute(&hold_status, (Datum[]){UUIDPGetDatum(hold_id)}, NULL, false, 1) != 1 ||
-             !DatumGetBool(hail_result(0, 1, &isnull)))
+    if (!release_hold(hold_id) &&
+        (hail_execute(&hold_status, (Datum[]){UUIDPGetDatum(hold_id)}, NULL, false, 1) != 1 ||
+         !DatumGetBool(hail_result(0, 1, &isnull))))
         refuse_resolved();
     row = hold_row(hold_id);
     SPI_finish();
