@@ -161,17 +161,7 @@ SELECT round, strategy, radius_m, wanted, offers, candidates, gates FROM hail.li
 SELECT hail.list_rounds(hail.uuid7());
 BEGIN; SELECT role FROM hail.authenticate(:'lou'); SELECT hail.list_rounds(:'ttrip'); ROLLBACK;
 
--- Keys of what makes no trip: again the same, with another request refused, forgotten after a day.
-SELECT hail.claim_request_key('k', 'choose 1'), hail.claim_request_key('k', 'choose 1');
-SELECT hail.claim_request_key('k', 'choose 2');
-SELECT hail.claim_request_key('', 'choose 2');
-SELECT hail.claim_request_key('k2', NULL);
-BEGIN; SELECT role FROM hail.authenticate(:'lou'); SELECT hail.claim_request_key('k', 'mine'); ROLLBACK;
-SELECT hail.advance_clock('25 hours') IS NOT NULL AS next_day;
-SELECT hail.claim_request_key('k3', 'x');
-SELECT hail.claim_request_key('k', 'choose 2');
 SELECT count(hail.set_availability(who(d), false)) FROM unnest(ARRAY['Len', 'Lea']) d;
-DELETE FROM hail.request_keys;
 DELETE FROM hail.trips WHERE idempotency_key LIKE 'past %';
 DROP FUNCTION who(text), quote(text), past_trip(text, integer, text), hours_ago(hail.trips), plan(text);
 SELECT hail.reset_clock() IS NOT NULL AS wall_clock;

@@ -211,57 +211,6 @@ COMMENT ON FUNCTION hail.list_rounds(uuid) IS
 'The recorded matching rounds of a trip, oldest first: radius, drivers wanted and offered, candidates, and how many drivers each gate shut out. hail.explain_round() tells all of one. Administrators only. Error not_found.';
 GRANT EXECUTE ON FUNCTION hail.list_rounds(uuid) TO hail_admin;
 
--- Keys of requests that make no trip: stored in the transaction of their effect, forgotten after a day.
-
-CREATE TABLE hail.request_keys (
-    principal       uuid NOT NULL,
-    idempotency_key hail.caller_key NOT NULL,
-    request         text NOT NULL,
-    created_at      timestamptz NOT NULL,
-    PRIMARY KEY (principal, idempotency_key)
-);
-CREATE INDEX request_keys_age ON hail.request_keys (created_at);
-COMMENT ON TABLE hail.request_keys IS
-'Idempotency keys of requests whose effect has no column for one, with the request they were used for. Each claim forgets some older than a day.';
-GRANT SELECT ON hail.request_keys TO hail_admin;
-CREATE POLICY request_keys_admin ON hail.request_keys FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
-
-CREATE FUNCTION hail.claim_request_key(idempotency_key text, request text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    role text := hail.caller_role();
-    owner uuid := coalesce(hail.current_subject(), '00000000-0000-0000-0000-000000000000');
-    moment timestamptz := hail.clock();
-    stored text;
-BEGIN
-    IF coalesce(length(claim_request_key.idempotency_key), 0) NOT BETWEEN 1 AND 200 THEN
-        PERFORM hail.fail('idempotency_key_required', 'this needs an idempotency key of 1 to 200 characters', 'idempotency_key');
-    ELSIF claim_request_key.request IS NULL OR length(claim_request_key.request) > 1000 THEN
-        PERFORM hail.fail('invalid_value', 'request must have at most 1000 characters', 'request');
-    ELSIF NOT pg_try_advisory_xact_lock(hashtextextended(format('hail.request_keys %s %s', owner, claim_request_key.idempotency_key), 0)) THEN
-        PERFORM hail.fail('in_flight', 'a request with this key is under way', 'idempotency_key', 'Send it again in a moment.');
-    END IF;
-    SELECT k.request INTO stored FROM hail.request_keys k
-    WHERE k.principal = owner AND k.idempotency_key = claim_request_key.idempotency_key;
-    IF stored <> claim_request_key.request THEN
-        PERFORM hail.fail('idempotency_mismatch', 'this key was used with another request', 'idempotency_key',
-                          'Use a new key for a new request.');
-    ELSIF stored IS NOT NULL THEN
-        RETURN true;
-    END IF;
-    INSERT INTO hail.request_keys (principal, idempotency_key, request, created_at)
-        VALUES (owner, claim_request_key.idempotency_key, claim_request_key.request, moment);
-    DELETE FROM hail.request_keys k WHERE (k.principal, k.idempotency_key) IN (
-        SELECT o.principal, o.idempotency_key FROM hail.request_keys o WHERE o.created_at < moment - interval '1 day'
-        ORDER BY o.created_at LIMIT 4 FOR UPDATE SKIP LOCKED);
-    RETURN false;
-END
-$$;
-COMMENT ON FUNCTION hail.claim_request_key(text, text) IS
-'Before something is done under a key: the key is the caller''s until the transaction ends, and kept with the request for a day. True: the same request has been done with it. Errors: idempotency_key_required, in_flight (another transaction holds the key), idempotency_mismatch (used for another request).';
-GRANT EXECUTE ON FUNCTION hail.claim_request_key(text, text) TO hail_customer, hail_admin;
-
 -- By hand
 
 CREATE FUNCTION hail.offer_by_hand(trip hail.trips, driver hail.drivers, moment timestamptz) RETURNS uuid

@@ -47,6 +47,7 @@ int hail_partner_order_rate = 600;
 int hail_quote_rate = 60;
 int hail_estimate_rate = 120;
 int hail_quote_retention_s = 90 * 86400;
+int hail_idempotency_ttl_s = 86400;
 char *hail_jwt_secret = NULL;
 char *hail_jwt_public_key = NULL;
 int hail_jwt_algorithm = HAIL_JWT_HS256;
@@ -177,6 +178,8 @@ static const IntSetting int_settings[] = {
      &hail_estimate_rate, 120, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.quote_retention", "Quotes of which no trip was made are deleted this long after they expired.",
      &hail_quote_retention_s, 90 * 86400, 3600, 2147400000, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.idempotency_ttl", "Request keys are kept, and answered with the first result, this long.",
+     &hail_idempotency_ttl_s, 86400, 60, 30 * 86400, PGC_SUSET, GUC_UNIT_S},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",
      &hail_jwt_leeway_s, 30, 0, 60, PGC_SIGHUP, GUC_UNIT_S},
 };

@@ -79,6 +79,7 @@ static WorkerStep steps[] = {
     {"learn ETAs", SQL_STEP("learn_eta", "SELECT hail.learn_eta(wait => false)"), &five_seconds, true, NULL, eta_more_to_learn},
     {"expire ETA samples", SQL_STEP("expire_eta_samples", "SELECT hail.expire_eta_samples()"), &hour, true},
     {"expire quotes", C_STEP(NULL, quote_expire), &hour, true, NULL, quote_more_to_expire},
+    {"expire request keys", SQL_STEP("expire_request_keys", "SELECT hail.expire_request_keys()"), &ten_seconds, true},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
 };
 /* clang-format on */
