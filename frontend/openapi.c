@@ -11,6 +11,7 @@
 
 #include "error_map.h"
 #include "router.h"
+#include "values.h"
 
 static _Thread_local bool first_item;
 
@@ -52,7 +53,8 @@ static void add_limits(Buffer *out, const Param *param, const char *low, const c
 
 static void add_fallback(Buffer *out, const Param *param)
 {
-    bool bare = param->type == TYPE_NUMBER || param->type == TYPE_INTEGER || param->type == TYPE_BOOLEAN;
+    bool bare = param->type == TYPE_NUMBER || param->type == TYPE_INTEGER || param->type == TYPE_MONEY ||
+                param->type == TYPE_BOOLEAN;
 
     if (param->fallback != NULL)
         buffer_format(out, bare ? ",\"default\":%s" : ",\"default\":\"%s\"", param->fallback);
@@ -69,6 +71,10 @@ static void add_schema(Buffer *out, const Route *route, const Param *param)
     case TYPE_INTEGER:
         buffer_format(out, "{\"type\":\"%s\"", param->type == TYPE_NUMBER ? "number" : "integer");
         add_limits(out, param, "minimum", "maximum");
+        break;
+    case TYPE_MONEY:
+        buffer_format(out, "{\"type\":\"integer\",\"format\":\"int64\",\"minimum\":%.0f,\"maximum\":%.0f",
+                      money_min(param), money_max(param));
         break;
     case TYPE_STRING:
     case TYPE_KEY:
@@ -232,7 +238,7 @@ static void add_parameters(Buffer *out, int first, int variants)
         for (int i = 0; i < route_param_count(router.routes[r]); i++) {
             const Param *param = &router.routes[r]->params[i];
 
-            if (param->source == IN_BODY || param->source == IN_RAW_BODY ||
+            if (param->source == IN_BODY || param->source == IN_RAW_BODY || param->source == IN_HEADERS ||
                 in_earlier_variant(first, r, param->name))
                 continue;
             item(out);
@@ -242,22 +248,25 @@ static void add_parameters(Buffer *out, int first, int variants)
             end_list(out, "}");
         }
     }
+    if (router.routes[first]->csv != NULL) {
+        item(out);
+        buffer_text(
+            out, "{\"name\":\"format\",\"in\":\"query\",\"required\":false,\"schema\":{\"type\":\"string\","
+                 "\"enum\":[\"json\",\"csv\"],\"description\":\"default: as Accept says\"}}");
+    }
     end_list(out, "]");
-}
-
-static bool has_raw_body(const Route *route)
-{
-    for (int i = 0; i < route_param_count(route); i++)
-        if (route->params[i].source == IN_RAW_BODY)
-            return true;
-    return false;
 }
 
 static void add_request_body(Buffer *out, int first, int variants)
 {
-    if (has_raw_body(router.routes[first]))
-        buffer_text(out, ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":"
-                         "{\"type\":\"object\"}}}}");
+    if (takes_raw_body(router.routes[first])) {
+        const char *takes = router.routes[first]->takes;
+
+        buffer_format(out,
+                      ",\"requestBody\":{\"required\":true,\"content\":{\"%s\":{\"schema\":"
+                      "{\"type\":\"%s\"}}}}",
+                      takes != NULL ? takes : "application/json", takes != NULL ? "string" : "object");
+    }
     if (!has_body(router.routes[first]))
         return;
     buffer_text(out, ",\"requestBody\":{\"required\":true,\"content\":{\"application/json\":{\"schema\":");
@@ -307,6 +316,8 @@ static void add_success(Buffer *out, const Route *route)
             ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":\"#/components/schemas/Success\"}}");
         if (route->shape == RESULT_GEOJSON)
             buffer_text(out, ",\"application/geo+json\":{\"schema\":{\"type\":\"object\"}}");
+        if (route->csv != NULL)
+            buffer_text(out, ",\"text/csv\":{\"schema\":{\"type\":\"string\"}}");
         buffer_text(out, "}");
     }
     buffer_text(out, "},");

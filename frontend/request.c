@@ -117,14 +117,51 @@ bool request_accepts(const Request *request, const char *media_type)
     return accept_prefers(mg_get_header(request->connection, "Accept"), media_type, "application/json");
 }
 
-static bool is_json_type(const char *type)
+/* Does a Content-Type name this media type? Parameters may follow it. */
+static bool is_type(const char *given, const char *type)
 {
-    size_t n = strlen("application/json");
+    size_t n = strlen(type);
 
-    if (type == NULL || strncasecmp(type, "application/json", n) != 0)
+    if (given == NULL || strncasecmp(given, type, n) != 0)
         return false;
-    type += n;
-    return type[strspn(type, " \t")] == '\0' || type[strspn(type, " \t")] == ';';
+    given += n;
+    return given[strspn(given, " \t")] == '\0' || given[strspn(given, " \t")] == ';';
+}
+
+/* JSON is UTF-8 whatever its type says; other text is taken only as that. */
+static bool is_utf8(const char *given)
+{
+    const char *charset = strcasestr(given, "charset=");
+
+    if (charset == NULL)
+        return true;
+    charset += strlen("charset=");
+    charset += *charset == '"';
+    return strncasecmp(charset, "utf-8", 5) == 0 || strncasecmp(charset, "us-ascii", 8) == 0;
+}
+
+static bool has_wanted_type(const Request *request)
+{
+    const char *given = mg_get_header(request->connection, "Content-Type"), *takes = request->route->takes;
+
+    return takes != NULL ? is_type(given, takes) && is_utf8(given) : is_type(given, "application/json");
+}
+
+static const char *query_value(const Request *request, const char *name)
+{
+    for (int i = 0; i < request->query_count; i++)
+        if (strcmp(request->query[i].name, name) == 0)
+            return request->query[i].value;
+    return NULL;
+}
+
+bool request_wants_csv(const Request *request)
+{
+    const char *format = query_value(request, "format");
+
+    if (request->route->csv == NULL)
+        return false;
+    return format != NULL ? strcmp(format, "csv") == 0 : request_accepts(request, "text/csv");
 }
 
 static BodyResult read_body(Request *request, size_t length)
@@ -146,12 +183,34 @@ static BodyResult read_body(Request *request, size_t length)
     return BODY_OK;
 }
 
-static bool takes_raw_body(const Route *route)
+/* The body of a raw row: text as it came. Only the mark that some programs put before UTF-8 is no part of
+ * CSV.
+ */
+static BodyResult take_raw_body(Request *request)
 {
-    for (int i = 0; i < route_param_count(route); i++)
-        if (route->params[i].source == IN_RAW_BODY)
-            return true;
-    return false;
+    Buffer *body = request->body_in;
+
+    if (strlen(body->data) != body->length) {
+        request_error(request, "", "contains a zero byte");
+        return BODY_INVALID;
+    }
+    if (request->route->takes != NULL && strncmp(body->data, "\xEF\xBB\xBF", 3) == 0)
+        memmove(body->data, body->data + 3, (body->length -= 3) + 1);
+    return BODY_OK;
+}
+
+/* An integer that no program could count with is a wrong value of its member, not bad JSON. */
+static BodyResult explain_json_error(Request *request, const json_error_t *error)
+{
+    char field[128];
+
+    if (json_error_code(error) == json_error_numeric_overflow && strstr(error->text, "integer") != NULL &&
+        json_member_at(request->body_in->data, (size_t)error->position, field, sizeof(field))) {
+        request_error(request, field, "is too large");
+        return BODY_WRONG_VALUE;
+    }
+    request_error(request, "", "%s (line %d, column %d)", error->text, error->line, error->column);
+    return BODY_INVALID;
 }
 
 BodyResult request_take_body(Request *request)
@@ -163,25 +222,19 @@ BodyResult request_take_body(Request *request)
         return BODY_TOO_LARGE;
     if (length <= 0)
         return BODY_OK;
-    if (!is_json_type(mg_get_header(request->connection, "Content-Type")))
-        return BODY_NOT_JSON_TYPE;
+    if (!has_wanted_type(request))
+        return BODY_WRONG_TYPE;
     if (read_body(request, (size_t)length) != BODY_OK)
         return BODY_INCOMPLETE;
-    if (takes_raw_body(request->route)) {
-        if (strlen(request->body_in->data) == (size_t)length)
-            return BODY_OK;
-        request_error(request, "", "contains a zero byte");
-        return BODY_INVALID;
-    }
+    if (takes_raw_body(request->route))
+        return take_raw_body(request);
     if (!json_nests_within(request->body_in->data, (size_t)length, MAX_NESTING)) {
         request_error(request, "", "nested deeper than %d levels", MAX_NESTING);
         return BODY_INVALID;
     }
     request->body = json_loadb(request->body_in->data, (size_t)length, JSON_REJECT_DUPLICATES, &error);
-    if (request->body == NULL) {
-        request_error(request, "", "%s (line %d, column %d)", error.text, error.line, error.column);
-        return BODY_INVALID;
-    }
+    if (request->body == NULL)
+        return explain_json_error(request, &error);
     if (!json_is_object(request->body)) {
         request_error(request, "", "the body must be an object");
         return BODY_INVALID;
@@ -359,14 +412,52 @@ static void refuse_unknown_query(Request *request)
     const QueryPair *pairs = request->query;
 
     for (int i = 0; i < request->query_count; i++) {
-        bool known = false;
+        bool known = request->route->csv != NULL && strcmp(pairs[i].name, "format") == 0;
 
+        if (known && !value_in("json|csv", pairs[i].value))
+            request_error(request, "format", "must be one of json|csv");
         for (int p = 0; p < route_param_count(request->route); p++)
             known |= request->route->params[p].source == IN_QUERY &&
                      strcmp(request->route->params[p].name, pairs[i].name) == 0;
         if (!known)
             request_error(request, pairs[i].name, "is not known here");
     }
+}
+
+static bool is_credential(const char *header)
+{
+    return strcasecmp(header, "Authorization") == 0 || strcasecmp(header, "Cookie") == 0 ||
+           strcasecmp(header, "Proxy-Authorization") == 0;
+}
+
+/* {"name":"value"} of all headers, names in lower case; the values of one that comes twice are joined, as RFC
+ * 9110 has it. */
+static const char *all_headers(Request *request)
+{
+    const struct mg_header *headers = request->info->http_headers;
+    json_t *object = json_object();
+    const char *copy;
+    char *text;
+
+    for (int i = 0; i < request->info->num_headers; i++) {
+        char *name = arena_copy(request->arena, headers[i].name, strlen(headers[i].name));
+        const char *before;
+
+        if (is_credential(name))
+            continue;
+        for (char *c = name; *c != '\0'; c++)
+            *c = (char)tolower((unsigned char)*c);
+        before = json_string_value(json_object_get(object, name));
+        /* One that is not UTF-8 is no header that anybody signs with, and stays out. */
+        json_object_set_new(object, name,
+                            before != NULL ? json_sprintf("%s, %s", before, headers[i].value)
+                                           : json_string(headers[i].value));
+    }
+    text = json_dumps(object, JSON_COMPACT);
+    copy = text != NULL ? arena_copy(request->arena, text, strlen(text)) : NULL;
+    free(text);
+    json_decref(object);
+    return copy;
 }
 
 static const char *header_value(Request *request, const char *name)
@@ -480,9 +571,7 @@ static const char *bind_param(Request *request, const Param *param, const char *
     case IN_BODY:
         return bind_body(request, param, reason);
     case IN_QUERY:
-        for (int i = 0; i < request->query_count; i++)
-            if (strcmp(request->query[i].name, param->name) == 0)
-                text = request->query[i].value;
+        text = query_value(request, param->name);
         break;
     case IN_PATH:
         text = path_value(request, param->name, reason);
@@ -490,6 +579,8 @@ static const char *bind_param(Request *request, const Param *param, const char *
     case IN_HEADER:
         text = header_value(request, param->name);
         break;
+    case IN_HEADERS:
+        return all_headers(request);
     case IN_RAW_BODY:
         /* Bytes count, not values: the database says whether they are signed, and what they mean. */
         return request->body_in->length > 0 ? request->body_in->data : NULL;

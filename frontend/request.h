@@ -75,15 +75,22 @@ extern bool request_take_token(Request *request);
 /* True when the Accept header asks for the media type, and no less than for application/json. */
 extern bool request_accepts(const Request *request, const char *media_type);
 
+/* The answer is to be text/csv. */
+extern bool request_wants_csv(const Request *request);
+
 typedef enum BodyResult {
     BODY_OK,
     BODY_TOO_LARGE,
-    BODY_NOT_JSON_TYPE,
+    BODY_WRONG_TYPE, /* its media type is not the row's */
     BODY_INCOMPLETE,
-    BODY_INVALID
+    BODY_INVALID,
+    BODY_WRONG_VALUE
 } BodyResult;
 
-/* Read and parse the body into request->body. BODY_INVALID leaves the reason in errors[0] (field ""). */
+/*
+ * Read and parse the body into request->body. BODY_INVALID leaves the reason in errors[0] (field ""),
+ * BODY_WRONG_VALUE in errors[0] with the field.
+ */
 extern BodyResult request_take_body(Request *request);
 
 /* Choose among rows that share method and path. False: errors name the field that should choose. */

@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "csv.h"
 #include "json_case.h"
 #include "log.h"
 
@@ -60,7 +61,8 @@ static bool keeps_alive(const Request *request)
 static void add_vary(const Request *request)
 {
     bool origin = request->config->origin_count > 0;
-    bool accept = request->route != NULL && request->route->shape == RESULT_GEOJSON;
+    bool accept =
+        request->route != NULL && (request->route->shape == RESULT_GEOJSON || request->route->csv != NULL);
 
     if (origin || accept)
         buffer_format(request->head_out, "Vary: %s%s%s\r\n", origin ? "Origin" : "",
@@ -91,7 +93,7 @@ static void send_answer(Request *request, int status, const char *content_type, 
             head,
             "Access-Control-Allow-Origin: %s\r\n"
             "Access-Control-Expose-Headers: Request-Id, Retry-After, RateLimit, RateLimit-Policy, Allow, "
-            "Idempotency-Replayed, ETag, Link\r\n",
+            "Idempotency-Replayed, ETag, Link, Content-Disposition\r\n",
             mg_get_header(request->connection, "Origin"));
     buffer_text(head, extra);
     buffer_text(head, "\r\n");
@@ -270,6 +272,20 @@ static void add_list(Request *request, const PGresult *rows)
     buffer_text(out, "}");
 }
 
+/* What follows a page of CSV says the header Link alone. */
+static void send_csv(Request *request, const PGresult *rows, const char *headers)
+{
+    const Route *route = request->route;
+    Buffer *out = request->body_out;
+
+    csv_header(out, route->csv);
+    for (int i = 0; i < PQntuples(rows); i++)
+        csv_record(out, route->csv, PQgetvalue(rows, i, 0), (size_t)PQgetlength(rows, i, 0));
+    send_answer(request, route->status ? route->status : 200, "text/csv; charset=utf-8; header=present",
+                arena_format(request->arena, "%sContent-Disposition: attachment; filename=\"%s.csv\"\r\n",
+                             headers, route->list_name));
+}
+
 static void send_rows(Request *request, const PGresult *rows, const char *headers)
 {
     const Route *route = request->route;
@@ -280,6 +296,10 @@ static void send_rows(Request *request, const PGresult *rows, const char *header
     if (route->shape == RESULT_GEOJSON && request_accepts(request, "application/geo+json")) {
         add_value(out, rows, 0);
         send_answer(request, status, "application/geo+json", headers);
+        return;
+    }
+    if (request_wants_csv(request)) {
+        send_csv(request, rows, headers);
         return;
     }
     buffer_text(out, "{\"success\":true,\"data\":");

@@ -33,6 +33,14 @@ bool param_binds(const Route *route, const Param *param)
     return param->type != TYPE_OBJECTS && !(route->choice != NULL && strcmp(route->choice, param->name) == 0);
 }
 
+bool takes_raw_body(const Route *route)
+{
+    for (int i = 0; i < route_param_count(route); i++)
+        if (route->params[i].source == IN_RAW_BODY)
+            return true;
+    return false;
+}
+
 static bool same_endpoint(const Route *a, const Route *b)
 {
     return strcmp(a->method, b->method) == 0 && strcmp(a->path, b->path) == 0;
@@ -87,6 +95,11 @@ static bool row_is_sound(const Route *route, const Route *before)
                                   !sql_uses(route->remedy->sql, route->remedy->value_count)))
         return false;
     if (route->shape == RESULT_LIST && route->list_name == NULL)
+        return false;
+    /* A tag would have to tell the two forms apart. */
+    if (route->csv != NULL && (route->shape != RESULT_LIST || route->etag))
+        return false;
+    if (route->takes != NULL && !takes_raw_body(route))
         return false;
     if ((route->choice == NULL) != (route->chosen == NULL))
         return false;

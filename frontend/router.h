@@ -10,6 +10,8 @@
  * own role: whether it may is decided in the database, `roles` is documentation. Columns after it, by name,
  * become headers: `replayed`, `etag` and `next_cursor` (see Route).
  *
+ * A list with `csv` is answered as text/csv when Accept says so, or ?format=csv.
+ *
  * What clients like to send though it never counts (prices, above all) a row names in `ignored`: it is not
  * passed on, and meta.ignored of the answer says so.
  *
@@ -29,12 +31,14 @@ typedef enum ParamSource {
     IN_QUERY,
     IN_PATH,
     IN_HEADER,
+    IN_HEADERS, /* every header but the caller's credentials, as a JSON object with names in lower case */
     IN_RAW_BODY /* the whole body as it came, for signatures; no other parameter is in the body then */
 } ParamSource;
 
 typedef enum ParamType {
     TYPE_NUMBER,  /* min, max: limits of the value */
     TYPE_INTEGER, /* the same */
+    TYPE_MONEY,   /* an integer of minor units; without limits from 1 to MONEY_MAX */
     TYPE_STRING,  /* min, max: length in bytes */
     TYPE_UUID,
     TYPE_BOOLEAN,
@@ -82,6 +86,9 @@ typedef struct Remedy {
     const char *member;
 } Remedy;
 
+/* The largest amount that every JSON reader takes as it is (2^53 - 1). */
+#define MONEY_MAX 9007199254740991.0
+
 #define ROUTE_MAX_PARAMS   24
 #define ROUTE_MAX_SEGMENTS 12
 
@@ -109,6 +116,8 @@ typedef struct Route {
      * call must be repeatable.
      */
     bool merged;
+    const char *csv;     /* of a list: "account_id|amount", the columns that text/csv has (csv.h) */
+    const char *takes;   /* media type of a raw body; NULL: application/json */
     const char *ignored; /* "price|total": members of the body that are neither an error nor used */
     const Remedy *remedy;
     const char *choice, *chosen;
@@ -147,5 +156,8 @@ extern int timeout_ms(TimeoutClass timeout);
 /* Parameter count; the number of the $n that it binds, 0 when none (choices and TYPE_OBJECTS). */
 extern int route_param_count(const Route *route);
 extern bool param_binds(const Route *route, const Param *param);
+
+/* Is the body handed over as it came (IN_RAW_BODY)? */
+extern bool takes_raw_body(const Route *route);
 
 #endif

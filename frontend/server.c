@@ -49,27 +49,6 @@ static void refuse_and_close(Request *request, FrontError error, const char *mes
     refuse(request, error, message);
 }
 
-static bool take_body(Request *request)
-{
-    switch (request_take_body(request)) {
-    case BODY_OK:
-        return true;
-    case BODY_TOO_LARGE:
-        refuse_and_close(request, FRONT_PAYLOAD_TOO_LARGE, NULL);
-        return false;
-    case BODY_NOT_JSON_TYPE:
-        refuse_and_close(request, FRONT_UNSUPPORTED_MEDIA, NULL);
-        return false;
-    case BODY_INCOMPLETE:
-        refuse_and_close(request, FRONT_BAD_REQUEST, "the body is shorter than its Content-Length");
-        return false;
-    case BODY_INVALID:
-        refuse(request, FRONT_INVALID_JSON, NULL);
-        return false;
-    }
-    return false;
-}
-
 /* A missing Idempotency-Key has a code word of its own. */
 static void refuse_values(Request *request)
 {
@@ -80,6 +59,34 @@ static void refuse_values(Request *request)
                       "Send a new random key with each new request, and the same one when you repeat it.");
     else
         respond_error(request, error_registry(HAIL_INVALID_VALUE), "the request has invalid values", NULL);
+}
+
+static bool take_body(Request *request)
+{
+    switch (request_take_body(request)) {
+    case BODY_OK:
+        return true;
+    case BODY_TOO_LARGE:
+        refuse_and_close(request, FRONT_PAYLOAD_TOO_LARGE, NULL);
+        return false;
+    case BODY_WRONG_TYPE:
+        refuse_and_close(
+            request, FRONT_UNSUPPORTED_MEDIA,
+            request->route->takes != NULL
+                ? arena_format(request->arena, "the body must be %s in UTF-8", request->route->takes)
+                : NULL);
+        return false;
+    case BODY_INCOMPLETE:
+        refuse_and_close(request, FRONT_BAD_REQUEST, "the body is shorter than its Content-Length");
+        return false;
+    case BODY_INVALID:
+        refuse(request, FRONT_INVALID_JSON, NULL);
+        return false;
+    case BODY_WRONG_VALUE:
+        refuse_values(request);
+        return false;
+    }
+    return false;
 }
 
 static void call_merged(Request *request, const DbCall *call)

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -129,6 +130,78 @@ bool json_nests_within(const char *json, size_t length, int limit)
     return true;
 }
 
+/* One level of what is open at a place in JSON: an array, or an object with the name read last. */
+typedef struct Level {
+    bool array;
+    int index;
+    const char *name;
+    size_t length;
+} Level;
+
+#define MAX_LEVELS 33
+
+/* Past a string; an object takes it as its name, if a value follows, as the value else. */
+static size_t pass_string(const char *json, size_t at, size_t end, Level *level)
+{
+    size_t from = ++at;
+
+    while (at < end && json[at] != '"')
+        at += json[at] == '\\' ? 2 : 1;
+    if (level->name == NULL)
+        *level =
+            (Level){.array = level->array, .index = level->index, .name = json + from, .length = at - from};
+    return at + 1;
+}
+
+static bool write_place(const Level *levels, int depth, char *name, size_t size)
+{
+    size_t length = 0;
+
+    for (int i = 1; i <= depth && length < size; i++) {
+        const Level *level = &levels[i];
+
+        if (level->array)
+            length += (size_t)snprintf(name + length, size - length, "[%d]", level->index);
+        else
+            length += (size_t)snprintf(name + length, size - length, "%s%.*s", i > 1 ? "." : "",
+                                       level->name != NULL ? (int)level->length : 0,
+                                       level->name != NULL ? level->name : "");
+    }
+    return length > 0 && length < size;
+}
+
+bool json_member_at(const char *json, size_t position, char *name, size_t size)
+{
+    Level levels[MAX_LEVELS + 1];
+    int depth = 0;
+
+    for (size_t at = 0; at < position;) {
+        char c = json[at];
+        Level *level = &levels[depth];
+
+        if (c == '"' && depth > 0) {
+            at = pass_string(json, at, position, level);
+            continue;
+        }
+        if (c == '[' || c == '{') {
+            if (depth == MAX_LEVELS)
+                return false;
+            levels[++depth] = (Level){.array = c == '['};
+            /* In an array a string is no name. */
+            if (c == '[')
+                levels[depth].name = "";
+        } else if ((c == ']' || c == '}') && depth > 0) {
+            depth--;
+        } else if (c == ',' && depth > 0) {
+            level->index++;
+            if (!level->array)
+                level->name = NULL;
+        }
+        at++;
+    }
+    return write_place(levels, depth, name, size);
+}
+
 bool value_in(const char *values, const char *text)
 {
     size_t length = strlen(text);
@@ -180,6 +253,8 @@ bool accept_prefers(const char *accept, const char *type, const char *usual)
     return weight > 0 && weight >= weight_in(accept, usual);
 }
 
+#define MONEY_FORM "must be an integer of minor units, without fraction or exponent"
+
 static bool has_limits(const Param *param)
 {
     return param->min != 0 || param->max != 0;
@@ -197,6 +272,27 @@ static const char *check_number(const Param *param, double value, const char *te
         return NULL;
     }
     return text;
+}
+
+double money_min(const Param *param)
+{
+    return has_limits(param) ? param->min : 1;
+}
+
+double money_max(const Param *param)
+{
+    return has_limits(param) ? param->max : MONEY_MAX;
+}
+
+/* Up to MONEY_MAX every integer is a double of its own, so the comparison is exact. */
+static const char *check_money(const Param *param, double value, const char *text, Arena *arena,
+                               const char **reason)
+{
+    if (value >= money_min(param) && value <= money_max(param))
+        return text;
+    *reason =
+        arena_format(arena, "must be from %.0f to %.0f minor units", money_min(param), money_max(param));
+    return NULL;
 }
 
 static const char *check_string(const Param *param, const char *text, Arena *arena, const char **reason)
@@ -252,6 +348,11 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
         if (param->type == TYPE_INTEGER && (strpbrk(text, ".eE") != NULL || strlen(text) > 18))
             return NULL;
         return check_number(param, number, text, arena, reason);
+    case TYPE_MONEY:
+        *reason = MONEY_FORM;
+        if (!text_is_number(text, &number) || strpbrk(text, ".eE") != NULL)
+            return NULL;
+        return check_money(param, number, text, arena, reason);
     case TYPE_STRING:
         return check_string(param, text, arena, reason);
     case TYPE_KEY:
@@ -398,6 +499,15 @@ static const char *number_from_json(const Param *param, const json_t *value, Are
     return NULL;
 }
 
+static const char *money_from_json(const Param *param, const json_t *value, Arena *arena, const char **reason)
+{
+    *reason = MONEY_FORM;
+    if (!json_is_integer(value))
+        return NULL;
+    return check_money(param, (double)json_integer_value(value),
+                       arena_format(arena, "%lld", (long long)json_integer_value(value)), arena, reason);
+}
+
 static const char *json_text(const json_t *value, Arena *arena)
 {
     char *text = json_dumps(value, JSON_COMPACT);
@@ -445,6 +555,8 @@ const char *value_from_json(const Param *param, const json_t *value, Arena *aren
     case TYPE_NUMBER:
     case TYPE_INTEGER:
         return number_from_json(param, value, arena, reason);
+    case TYPE_MONEY:
+        return money_from_json(param, value, arena, reason);
     case TYPE_BOOLEAN:
         *reason = "must be true or false";
         return json_is_boolean(value) ? (json_is_true(value) ? "true" : "false") : NULL;

@@ -250,7 +250,7 @@ const Route dispatch_routes[] = {
                                                                   ", hail.current_subject(), $2, $3, $4) t",
      .params = {TRIP_ID,
                 {.name = "amount",
-                 .type = TYPE_INTEGER,
+                 .type = TYPE_MONEY,
                  .required = true,
                  .min = 1,
                  .max = 1e15,

@@ -1,0 +1,63 @@
+"""Wallets, earnings, and the forms that money takes over HTTP: integers in JSON, lists as text/csv."""
+import csv
+import io
+import uuid
+
+from bad_input import refused
+from harness import check, equal, test
+
+
+def table(answer):
+    """The rows of a text/csv answer, by name of column."""
+    equal(answer.headers["Content-Type"], "text/csv; charset=utf-8; header=present", answer)
+    text = answer.raw.decode()
+    check(text.endswith("\r\n") and "\n" not in text.replace("\r\n", ""), text)
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+@test("amounts are integers: fractions, exponents, text and what no program can count are refused by name")
+def _(w):
+    path = f"trips/{uuid.uuid4()}/bids"
+    with w.driver(online=False) as d:
+        for amount in ("1.5", "1.0", "1e3", '"100"', "-1", "0", "true", "[1]", "9007199254740993", str(2 ** 63), str(-2 ** 70),
+                       "123456789012345678901234567890"):
+            answer = d.call("POST", path, raw='{"note":"a \\"quoted\\" [note","amount":%s}' % amount,
+                            Content_Type="application/json")
+            refused(answer, 400, "invalid_value", "amount")
+        refused(d.call("POST", path, raw='{"amount":1e999}', Content_Type="application/json"), 400, "invalid_json")
+        refused(d.post(path, {"amount": 10 ** 15}), 404, "not_found")
+    big = lambda raw: w.admin.call("POST", "location/batch-update", raw=raw, Content_Type="application/json")
+    n = "9" * 30
+    refused(big('{"a":{"b":[1,"x",{"c":2,"d":%s}]}}' % n), 400, "invalid_value", "a.b[2].d")
+    refused(big('{"a":[[],{"b":1},%s]}' % n), 400, "invalid_value", "a[2]")
+    refused(big('{"a":{"b":1},"c":%s}' % n), 400, "invalid_value", "c")
+    refused(big('{"%s":%s}' % ("x" * 300, n)), 400, "invalid_json")
+    refused(big(n), 400, "invalid_json")
+
+
+@test("a list is CSV when Accept or ?format says so; what is wrong stays JSON")
+def _(w):
+    c = w.customer(funds=100000)
+    with w.driver() as d:
+        trip = w.matched_trip(c, d, method="wallet")
+        for status in ({"status": "arrived"}, {"status": "started", "pickupCode": trip["pickupCode"]}, {"status": "completed"}):
+            equal(d.post(f"trips/{trip['id']}/status", status).status, 200)
+        path = f"earnings/driver/{d.id}"
+        row = d.get(path).data["earnings"][0]
+        for answer in (d.get(path, Accept="text/csv"), d.get(path + "?format=csv"), d.get(path, Accept="text/csv, */*;q=0.1"),
+                       d.get(path + "?format=csv", Accept="application/json")):
+            equal(answer.status, 200)
+            equal(table(answer), [{k: str(v) for k, v in row.items()}])
+            equal(answer.headers["Content-Disposition"], 'attachment; filename="earnings.csv"')
+            check("Accept" in answer.headers["Vary"], answer.headers)
+        for answer in (d.get(path, Accept="*/*"), d.get(path, Accept="text/csv;q=0.5, application/json"),
+                       d.get(path + "?format=json", Accept="text/csv")):
+            equal(answer.data["earnings"], [row])
+        empty = d.get(path + "?format=csv&to=2020-01-01T00:00:00Z")
+        equal(empty.raw, b"currency,trips,gross,commission,net\r\n")
+        head = d.call("HEAD", path + "?format=csv")
+        equal((head.status, head.raw, head.headers["Content-Type"][:8]), (200, b"", "text/csv"))
+        refused(d.get(path + "?format=xml"), 400, "invalid_value", "format")
+        refused(d.get("wallet?format=csv&x=1"), 400, "invalid_value", "x")
+        refused(d.get(f"earnings/driver/{w.admin.id}", Accept="text/csv"), 403, "forbidden")
+        refused(d.get("auth/profile?format=csv"), 400, "invalid_value", "format")
