@@ -32,29 +32,13 @@ GRANT EXECUTE ON FUNCTION hail.get_trip(uuid), hail.matching_status(uuid) TO hai
 
 -- Partners and their secrets
 
-CREATE FUNCTION hail.new_webhook_secret() RETURNS bytea
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_new_webhook_secret';
-COMMENT ON FUNCTION hail.new_webhook_secret() IS '32 random bytes of a strong source. Internal.';
-
 CREATE FUNCTION hail.store_secret(partner_id uuid, given text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    fresh bytea;
+    fresh bytea := coalesce(hail.read_webhook_secret(given), hail.new_webhook_secret());
 BEGIN
-    IF given IS NULL THEN
-        fresh := hail.new_webhook_secret();
-    ELSE
-        BEGIN
-            fresh := decode(substr(given, 7), 'base64');
-        EXCEPTION WHEN data_exception THEN
-            fresh := NULL;
-        END;
-        IF given !~ '^whsec_' OR fresh IS NULL OR length(fresh) NOT BETWEEN 24 AND 64 THEN
-            PERFORM hail.fail('invalid_value', 'a secret is whsec_ and 24 to 64 bytes in base64', 'secret');
-        END IF;
-    END IF;
     INSERT INTO hail.partner_secrets (partner_id, secret, created_at) VALUES (store_secret.partner_id, fresh, hail.clock());
-    RETURN 'whsec_' || translate(encode(fresh, 'base64'), E'\n', '');
+    RETURN hail.webhook_secret_text(fresh);
 END
 $$;
 COMMENT ON FUNCTION hail.store_secret(uuid, text) IS 'Keep a partner''s new secret, its own or a random one; as text. Internal.';
@@ -207,16 +191,7 @@ $$;
 COMMENT ON FUNCTION hail.get_partner_order(uuid, text) IS 'The trip of a partner''s order, by the order''s id (the partner itself or admin). Error: not_found.';
 GRANT EXECUTE ON FUNCTION hail.get_partner_order(uuid, text) TO hail_partner, hail_admin;
 
--- Webhooks (standardwebhooks.com): HMAC-SHA-256 over id.timestamp.body
-
-CREATE FUNCTION hail.webhook_signature(secret bytea, webhook_id text, timestamp_text text, body text) RETURNS text
-LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'hail_webhook_signature';
-COMMENT ON FUNCTION hail.webhook_signature(bytea, text, text, text) IS 'v1, and the signature in base64, as a sender makes it. Internal.';
-
-CREATE FUNCTION hail.verify_webhook(secrets bytea[], webhook_id text, timestamp_text text, signature text, body text) RETURNS void
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_verify_webhook';
-COMMENT ON FUNCTION hail.verify_webhook(bytea[], text, text, text, text) IS
-'Error invalid_signature unless one of the signatures (space separated) is of one of the secrets and the timestamp is within hail.webhook_tolerance of the clock. Internal.';
+-- Webhooks (11_identity_webhooks): the signature says who orders
 
 CREATE FUNCTION hail.begin_partner_session(partner_id uuid) RETURNS void
 LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_begin_partner_session';

@@ -14,6 +14,7 @@
 #include "identity/session.h"
 #include "identity/token.h"
 
+PG_FUNCTION_INFO_V1(hail_begin_partner_session);
 PG_FUNCTION_INFO_V1(hail_authenticate);
 PG_FUNCTION_INFO_V1(hail_begin_request);
 PG_FUNCTION_INFO_V1(hail_sign_token);
@@ -92,4 +93,12 @@ Datum hail_sign_token(PG_FUNCTION_ARGS)
     if (token.role == HAIL_ROLE_NONE)
         ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("unknown role"), hail_field("role"));
     PG_RETURN_TEXT_P(cstring_to_text(hail_token_sign(&token, hail_now())));
+}
+
+/* hail.begin_partner_session(partner_id): granted to nobody; hail.receive_order_webhook() has verified the
+ * partner's signature. */
+Datum hail_begin_partner_session(PG_FUNCTION_ARGS)
+{
+    hail_session_begin(HAIL_ROLE_PARTNER, PG_GETARG_UUID_P(0));
+    PG_RETURN_VOID();
 }
