@@ -39,7 +39,7 @@ BEGIN
                sum(g.signed) FILTER (WHERE a.kind = 'PLATFORM_REVENUE') AS commission
         FROM completed c JOIN hail.ledger_transactions t ON t.reference_id = c.id
         JOIN legs g ON g.transaction_id = t.id JOIN hail.accounts a ON a.id = g.account_id
-        WHERE t.reference_type = 'trip' AND t.principal = 'system' AND t.kind IN ('trip_fare', 'trip_commission')
+        WHERE t.reference_type = 'trip' AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_commission_cash')
         GROUP BY t.reference_id
     ), findings (check_name, subject, expected, actual) AS (
         SELECT 'transaction_balanced', concat_ws(' ', t.id, g.currency), 0::numeric, sum(g.signed)
@@ -81,7 +81,7 @@ BEGIN
         FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.commission <> coalesce(p.commission, 0)
         UNION ALL
         SELECT 'paid_trip_not_completed', coalesce(t.reference_id, t.id)::text, 0, 1 FROM of_day t
-        WHERE t.principal = 'system' AND t.kind IN ('trip_fare', 'trip_commission')
+        WHERE t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_commission_cash')
           AND NOT EXISTS (SELECT FROM hail.trips r WHERE r.id = t.reference_id AND r.state = 'completed')
         UNION ALL
         SELECT 'trip_hold', t.id::text, t.price - t.waiting_amount + t.waiting_max, coalesce(sum(h.amount), 0)

@@ -18,6 +18,7 @@ BEGIN
             WHEN 'trip_transitions' THEN 'WHERE false'
             WHEN 'stop_transitions' THEN 'WHERE false'
             WHEN 'account_kinds' THEN 'WHERE false'
+            WHEN 'entry_templates' THEN 'WHERE false'
             WHEN 'geofence_state' THEN 'WHERE false'
             ELSE '' END);
     END LOOP;

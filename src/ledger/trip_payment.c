@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/uuid7.h"
 #include "ledger/book.h"
+#include "ledger/template.h"
 #include "ledger/trip_payment.h"
 
 typedef struct LedgerTrip {
@@ -29,13 +30,6 @@ typedef struct LedgerTrip {
     int commission_bp;
     char *currency;
 } LedgerTrip;
-
-/* A posting of a few legs in the making. */
-typedef struct Legs {
-    pg_uuid_t ids[3];
-    PostingLeg legs[3];
-    int count;
-} Legs;
 
 static Datum trip_column(HeapTupleHeader row, const char *name)
 {
@@ -69,61 +63,19 @@ static LedgerTrip read_trip(HeapTupleHeader row)
     return trip;
 }
 
-static LedgerDraft trip_draft(const LedgerTrip *trip, const char *kind, const char *key, int64 amount,
-                              int64 commission)
+/* A template with what every posting of a trip has; amounts are added. */
+static TemplateInput trip_input(const LedgerTrip *trip, const char *template)
 {
-    return (LedgerDraft){.kind = kind,
-                         .principal = "system",
-                         .key = psprintf("%s:%s", key, trip->id_text),
-                         .request = psprintf("{\"trip\": \"%s\", \"amount\": " INT64_FORMAT
-                                             ", \"commission\": " INT64_FORMAT "}",
-                                             trip->id_text, amount, commission),
-                         .reference_type = "trip",
-                         .reference_id = &trip->id};
+    return (TemplateInput){.name = template,
+                           .currency = trip->currency,
+                           .customer = &trip->customer_id,
+                           .driver = trip->has_driver ? &trip->driver_id : NULL};
 }
 
-static void add_leg(Legs *legs, pg_uuid_t account, bool credit, int64 amount)
+static TemplateDraft trip_draft(const LedgerTrip *trip, const char *key)
 {
-    if (amount == 0)
-        return;
-    legs->ids[legs->count] = account;
-    legs->legs[legs->count] = (PostingLeg){.account = legs->count, .credit = credit, .amount = amount};
-    legs->count++;
-}
-
-static pg_uuid_t customer_wallet(const LedgerTrip *trip)
-{
-    return ledger_account("CUSTOMER_WALLET", &trip->customer_id, trip->currency);
-}
-
-static pg_uuid_t driver_wallet(const LedgerTrip *trip)
-{
-    if (!trip->has_driver)
-        ereport(ERROR, hail_error(HAIL_WRONG_STATE), errmsg("trip has no driver to pay"));
-    return ledger_account("DRIVER_WALLET", &trip->driver_id, trip->currency);
-}
-
-/* Payer, driver (when there is one), platform: `amount` from the payer, the commission of it to the platform.
- */
-static Legs split_legs(const LedgerTrip *trip, int64 amount, int64 commission)
-{
-    Legs legs = {.count = 0};
-
-    add_leg(&legs, customer_wallet(trip), false, amount);
-    if (amount > commission)
-        add_leg(&legs, driver_wallet(trip), true, amount - commission);
-    if (commission > 0)
-        add_leg(&legs, ledger_account("PLATFORM_REVENUE", NULL, trip->currency), true, commission);
-    return legs;
-}
-
-static Legs cash_legs(const LedgerTrip *trip, int64 commission)
-{
-    Legs legs = {.count = 0};
-
-    add_leg(&legs, driver_wallet(trip), false, commission);
-    add_leg(&legs, ledger_account("PLATFORM_REVENUE", NULL, trip->currency), true, commission);
-    return legs;
+    return (TemplateDraft){
+        .key = psprintf("%s:%s", key, trip->id_text), .reference_type = "trip", .reference_id = &trip->id};
 }
 
 /* The open hold of the trip, locked; its account is. False: none. */
@@ -131,22 +83,6 @@ static bool lock_trip_hold(const LedgerTrip *trip, const PostingAccount *account
 {
     return ledger_find_trip_hold_unlocked(&trip->id, hold) && ledger_lock_hold(&hold->id, hold) &&
            hold->open && memcmp(&hold->account_id, account->id, sizeof(pg_uuid_t)) == 0;
-}
-
-/* Write the legs, using up the trip's hold on the first one's account. */
-static void write_legs(const pg_uuid_t *transaction_id, Legs *legs, PostingAccount *accounts,
-                       const LedgerHold *hold)
-{
-    Posting posting = {.accounts = accounts,
-                       .account_count = legs->count,
-                       .legs = legs->legs,
-                       .leg_count = legs->count,
-                       .hold_account = hold ? 0 : -1,
-                       .hold_amount = hold ? hold->amount : 0};
-
-    if (hold)
-        ledger_close_hold(hold, "captured", Min(legs->legs[0].amount, hold->amount));
-    ledger_write(transaction_id, &posting);
 }
 
 PG_FUNCTION_INFO_V1(hail_hold_trip_fare);
@@ -239,27 +175,39 @@ Datum hail_change_trip_hold(PG_FUNCTION_ARGS)
     PG_RETURN_UUID_P(id);
 }
 
+static TemplateInput fare_input(const LedgerTrip *trip)
+{
+    TemplateInput input = trip_input(trip, trip->by_wallet ? "trip_fare_wallet" : "trip_commission_cash");
+
+    if (trip->by_wallet) {
+        template_amount(&input, "paid", trip->price);
+        template_amount(&input, "fare", trip->price);
+    }
+    template_amount(&input, "commission", posting_commission(trip->price, trip->commission_bp));
+    return input;
+}
+
 /* hail.settle_trip(trip): pay a completed trip, once. */
 Datum hail_settle_trip(PG_FUNCTION_ARGS)
 {
     LedgerTrip trip = read_trip(PG_GETARG_HEAPTUPLEHEADER(0));
-    int64 commission = posting_commission(trip.price, trip.commission_bp);
-    int64 amount = trip.by_wallet ? trip.price : commission;
-    LedgerDraft draft =
-        trip_draft(&trip, trip.by_wallet ? "trip_fare" : "trip_commission", "trip", amount, commission);
-    LedgerHold hold;
+    TemplateInput input = fare_input(&trip);
+    TemplateDraft draft = trip_draft(&trip, "trip");
+    TemplateLegs legs;
 
-    if (amount == 0)
-        PG_RETURN_VOID();
     SPI_connect();
-    LedgerClaim claim = ledger_claim(&draft);
+    legs = template_legs(&input);
+    if (legs.count > 0) {
+        LedgerDraft claimed = template_draft(&input, &draft);
+        LedgerClaim claim = ledger_claim(&claimed);
+        LedgerHold hold;
 
-    if (!claim.repeated) {
-        Legs legs = trip.by_wallet ? split_legs(&trip, amount, commission) : cash_legs(&trip, commission);
-        PostingAccount *accounts = ledger_lock_accounts(legs.ids, legs.count);
-        bool held = trip.by_wallet && lock_trip_hold(&trip, &accounts[0], &hold);
+        if (!claim.repeated) {
+            PostingAccount *accounts = ledger_lock_accounts(legs.ids, legs.count);
+            bool held = legs.customer >= 0 && lock_trip_hold(&trip, &accounts[legs.customer], &hold);
 
-        write_legs(&claim.id, &legs, accounts, held ? &hold : NULL);
+            template_write(&claim.id, &legs, accounts, held ? &hold : NULL);
+        }
     }
     SPI_finish();
     PG_RETURN_VOID();
@@ -296,31 +244,44 @@ static int64 payable(const PostingAccount *account, const LedgerHold *hold, int6
     return Max(Min(fee, free - (account->has_floor ? account->floor : 0)), 0);
 }
 
+static TemplateInput fee_input(const LedgerTrip *trip, int64 amount)
+{
+    TemplateInput input = trip_input(trip, "cancellation_fee");
+
+    int64 commission = trip->has_driver ? posting_commission(amount, trip->commission_bp) : amount;
+
+    template_amount(&input, "fee", amount);
+    template_amount(&input, "driver_share", amount - commission);
+    template_amount(&input, "commission", commission);
+    return input;
+}
+
 static void charge_fee(const LedgerTrip *trip, int64 fee)
 {
-    int64 full_commission = trip->has_driver ? posting_commission(fee, trip->commission_bp) : fee;
-    Legs legs = split_legs(trip, fee, full_commission);
+    TemplateInput input = fee_input(trip, fee); /* what a repeated key is compared with: the whole fee */
+    TemplateDraft draft = trip_draft(trip, "cancel");
+    LedgerDraft claimed = template_draft(&input, &draft);
+    TemplateLegs legs = template_legs(&input);
     PostingAccount *accounts = ledger_lock_accounts(legs.ids, legs.count);
     LedgerHold hold;
-    bool held = lock_trip_hold(trip, &accounts[0], &hold);
-    int64 amount = payable(&accounts[0], held ? &hold : NULL, fee);
-    int64 commission = trip->has_driver ? posting_commission(amount, trip->commission_bp) : amount;
-    LedgerDraft draft = trip_draft(trip, "cancellation_fee", "cancel", fee, full_commission);
+    bool held = lock_trip_hold(trip, &accounts[legs.customer], &hold);
+    int64 amount = payable(&accounts[legs.customer], held ? &hold : NULL, fee);
     LedgerClaim claim;
 
     if (amount == 0) {
         if (held)
-            ledger_release_hold(&accounts[0], &hold, "released");
+            ledger_release_hold(&accounts[legs.customer], &hold, "released");
         return;
     }
-    claim = ledger_claim(&draft);
+    claim = ledger_claim(&claimed);
     if (claim.repeated)
         return;
-    if (amount != fee) /* the same accounts, smaller legs; one of them may be nothing now */
-        legs = split_legs(trip, amount, commission);
-    if (amount != fee)
+    if (amount != fee) { /* the same accounts, smaller legs; one of them may be nothing now */
+        input = fee_input(trip, amount);
+        legs = template_legs(&input);
         accounts = ledger_lock_accounts(legs.ids, legs.count);
-    write_legs(&claim.id, &legs, accounts, held ? &hold : NULL);
+    }
+    template_write(&claim.id, &legs, accounts, held ? &hold : NULL);
 }
 
 /*

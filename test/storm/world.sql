@@ -224,7 +224,7 @@ CREATE FUNCTION storm.check() RETURNS TABLE (rule text, broken bigint, example t
         UNION ALL
         SELECT 'a completed trip was paid once, no other was', t.id::text
         FROM hail.trips t LEFT JOIN (SELECT reference_id, count(*) AS payments FROM hail.ledger_transactions
-                                     WHERE kind IN ('trip_fare', 'trip_commission') GROUP BY 1) x ON x.reference_id = t.id
+                                     WHERE kind IN ('trip_fare_wallet', 'trip_commission_cash') GROUP BY 1) x ON x.reference_id = t.id
         WHERE coalesce(x.payments, 0) <> (t.state = 'completed')::integer
         UNION ALL
         SELECT 'each match has its event', t.id::text
