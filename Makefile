@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PG_CONFIG ?= pg_config
 export PG_CONFIG
 PGXS_MAKE = $(MAKE) --no-print-directory -s -f pgxs.mk
-SUITES = unit regress isolation worker standby stress http dump crash storm replay
+SUITES = unit regress isolation worker standby stress http dump crash storm money replay
 SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -w "$$($(PG_CONFIG) --pkglibdir 2>/dev/null || echo /)" ] || echo sudo)
 
 .PHONY: all help build install demo run stop roads check $(SUITES:%=check-%) storm bench compare surge-day asan format lint clean packages-%
@@ -50,9 +50,12 @@ check: packages-test install ## build and run every test suite on private cluste
 $(SUITES:%=check-%): check-%: packages-test install
 	@scripts/check.sh $*
 
-storm: packages-test install ## 10,000 races of 64 drivers, 500 over HTTP, 200 kills; report in storm.json
+storm: packages-test install ## 10,000 races of 64 drivers, 500 over HTTP, 200 kills; 1,000,000 money operations, 200 kills; report in storm.json
+	@rm -f "$${STORM_JSON:-storm.json}"
 	@STORM_RACES=$${STORM_RACES:-10000} STORM_HTTP=$${STORM_HTTP:-500} STORM_KILLS=$${STORM_KILLS:-200} \
-		STORM_JSON=$${STORM_JSON:-storm.json} test/storm/run
+		STORM_JSON=$${STORM_JSON:-storm.json} test/storm/run; races=$$?; \
+		STORM_MONEY=$${STORM_MONEY:-1000000} STORM_MONEY_KILLS=$${STORM_MONEY_KILLS:-200} \
+		STORM_JSON=$${STORM_JSON:-storm.json} test/money/run && exit $$races
 
 bench: packages-bench install ## benchmarks against peers (BENCH=live runs one group)
 	@test/bench/run $(BENCH)
@@ -77,4 +80,5 @@ clean: ## remove what was built
 	@$(MAKE) --no-print-directory -s -C frontend clean
 	@$(MAKE) --no-print-directory -s -C test/replay clean
 	@$(MAKE) --no-print-directory -s -C test/storm clean
+	@$(MAKE) --no-print-directory -s -C test/money clean
 	@$(MAKE) --no-print-directory -s -C test/unit clean

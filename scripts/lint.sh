@@ -12,6 +12,7 @@ make -s -C "$build" -f pgxs.mk HAIL_CFLAGS="-Wall -Wextra -Werror" all
 make -s -C "$build/frontend" CFLAGS_EXTRA="-Werror"
 make -s -C "$build/test/replay" CFLAGS_EXTRA="-Werror"
 make -s -C "$build/test/storm" CFLAGS_EXTRA="-Werror"
+make -s -C "$build/test/money" CFLAGS_EXTRA="-Werror"
 echo "lint: no warning with -Wall -Wextra"
 for f in sql/*.sql; do
     grep -qw "$(basename "$f" .sql)" test/regress/schedule || fail "$f is not in test/regress/schedule"

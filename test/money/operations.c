@@ -1,0 +1,372 @@
+/*
+ * What clients do, at random: a row a verb (the call, which refusals are right at times), and how arguments
+ * are drawn. A client remembers what it did lately, to reverse it, to repeat it and to send it again with
+ * another body.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "money.h"
+
+#define REMEMBERED 64
+
+static const struct VerbRow {
+    const char *name, *sql;
+    int args;
+    const char *refusals; /* code words, between spaces */
+} verbs[VERB_COUNT] = {
+    [POST] = {"post", "SELECT t.id FROM hail.post_transaction($3, $1::hail.entry_input[], $2) t", 3,
+              " insufficient_balance "},
+    [HOLD] = {"hold", "SELECT h.id FROM hail.hold($1, $3, $2, ttl => $4::interval) h", 4,
+              " insufficient_balance "},
+    [CAPTURE] = {"capture", "SELECT t.id FROM hail.capture($1, $3, $2, $4) t", 4, " hold_resolved "},
+    [RELEASE] = {"release", "SELECT h.id FROM hail.release($1) h", 1, " hold_resolved "},
+    [REVERSE] = {"reverse", "SELECT t.id FROM hail.reverse_transaction($1, $2) t", 2,
+                 " insufficient_balance already_exists "},
+    [RIDE] = {"ride", "SELECT money.ride($1, $2, $3, $4)", 4, " insufficient_balance "},
+    [COMPLETE] = {"complete", "SELECT t.id FROM hail.complete_trip($1, $2) t", 2, " wrong_state "},
+    [CANCEL] = {"cancel", "SELECT t.id FROM hail.cancel_trip($1, 'admin', 'the storm') t", 1,
+                " wrong_state "},
+};
+
+/* Of this client. */
+static Op remembered[REMEMBERED];
+static long remembered_count, keys;
+static char trip[40];
+
+const char *verb_name(Verb verb)
+{
+    return verbs[verb].name;
+}
+
+const char *verb_sql(Verb verb)
+{
+    return verbs[verb].sql;
+}
+
+int verb_args(Verb verb)
+{
+    return verbs[verb].args;
+}
+
+bool may_refuse(Verb verb, const char *code)
+{
+    char word[64];
+
+    snprintf(word, sizeof(word), " %s ", code);
+    return strstr(verbs[verb].refusals, word) != NULL;
+}
+
+static int below(int n)
+{
+    return (int)(random_bits() % (uint64_t)n);
+}
+
+static const char *draw_wallet(int currency)
+{
+    return world.wallets[currency][random_chance(0.5) ? below(HOT) : below(WALLETS)];
+}
+
+static long draw_amount(void)
+{
+    return random_chance(0.02) ? 1000000 + below(1000) : 1 + below(random_chance(0.5) ? 20 : 2000);
+}
+
+static void begin(Op *op, Verb verb, int client)
+{
+    memset(op, 0, sizeof(*op));
+    op->verb = verb;
+    snprintf(op->key, sizeof(op->key), "%d.%ld", client, ++keys);
+}
+
+/* ---- postings ---- */
+
+/* Append a leg to the text of hail.entry_input[] in args[0]. */
+static void add_leg(Op *op, const char *account, bool credit, long amount)
+{
+    size_t length = strlen(op->args[0]);
+
+    if (length > 0)
+        op->args[0][length - 1] = ',';
+    else
+        op->args[0][length++] = '{';
+    snprintf(op->args[0] + length, ARG_SIZE - length, "\"(%s,%s,%ld)\"}", account,
+             credit ? "credit" : "debit", amount);
+}
+
+/* An account that has no leg yet. */
+static const char *draw_account(const Op *op, int currency)
+{
+    for (;;) {
+        const char *account =
+            random_chance(0.35) ? world.systems[currency][below(SYSTEMS)] : draw_wallet(currency);
+
+        if (strstr(op->args[0], account) == NULL)
+            return account;
+    }
+}
+
+/* So many legs of one currency: one account gives to, or takes from, all others. */
+static void add_legs(Op *op, int currency, int legs)
+{
+    bool credit = random_chance(0.5);
+    long total = 0;
+
+    for (int i = 1; i < legs; i++) {
+        long amount = draw_amount();
+
+        add_leg(op, draw_account(op, currency), credit, amount);
+        total += amount;
+    }
+    add_leg(op, draw_account(op, currency), !credit, total);
+}
+
+static void draw_post(Op *op, int client)
+{
+    int currency = below(CURRENCIES);
+    double x = random_unit();
+
+    begin(op, POST, client);
+    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+    snprintf(op->args[2], ARG_SIZE, "storm");
+    if (x < 0.60)
+        add_legs(op, currency, 2);
+    else if (x < 0.85)
+        add_legs(op, currency, 3 + below(4));
+    else {
+        add_legs(op, 0, 2 + below(2));
+        add_legs(op, 1, 2 + below(2));
+    }
+}
+
+/* A posting that must be refused, and why. */
+static void draw_wrong_post(Op *op, int client)
+{
+    const char *system = world.systems[0][below(SYSTEMS)];
+
+    draw_post(op, client);
+    op->args[0][0] = '\0';
+    switch (below(7)) {
+    case 0:
+        add_leg(op, system, false, 10);
+        add_leg(op, draw_wallet(0), true, 9);
+        op->must_fail = "unbalanced_transaction";
+        break;
+    case 1:
+        add_leg(op, system, false, 10);
+        add_leg(op, world.closed, true, 10);
+        op->must_fail = "account_closed";
+        break;
+    case 2:
+        add_leg(op, world.wallets[0][1], false, 4000000000000000L);
+        add_leg(op, system, true, 4000000000000000L);
+        op->must_fail = "insufficient_balance";
+        break;
+    case 3:
+        add_leg(op, system, false, 0);
+        add_leg(op, draw_wallet(0), true, 0);
+        op->must_fail = "invalid_value";
+        break;
+    case 4:
+        add_leg(op, system, false, 7);
+        add_leg(op, draw_wallet(1), true, 7); /* balanced, in two currencies */
+        op->must_fail = "unbalanced_transaction";
+        break;
+    case 5:
+        add_leg(op, system, false, 10);
+        add_leg(op, system, true, 10);
+        op->must_fail = "invalid_value";
+        break;
+    default:
+        add_leg(op, system, false, 10);
+        add_leg(op, "00000000-0000-7000-8000-00000000dead", true, 10);
+        op->must_fail = "not_found";
+    }
+}
+
+/* ---- holds ---- */
+
+static void draw_hold(Op *op, int client)
+{
+    begin(op, HOLD, client);
+    snprintf(op->args[0], ARG_SIZE, "%s", draw_wallet(below(CURRENCIES)));
+    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+    snprintf(op->args[2], ARG_SIZE, "%ld", draw_amount());
+    op->null[3] = random_chance(0.4);
+    snprintf(op->args[3], ARG_SIZE, "%d milliseconds", 50 + below(5000));
+}
+
+/* A hold that somebody placed lately; false: none yet. */
+static bool draw_open_hold(char *id)
+{
+    pthread_mutex_lock(&shared->lock);
+    if (shared->hold_count > 0)
+        strcpy(
+            id,
+            shared->holds[random_bits() % (uint64_t)(shared->hold_count < RING ? shared->hold_count : RING)]);
+    pthread_mutex_unlock(&shared->lock);
+    return id[0] != '\0';
+}
+
+/*
+ * What to capture of it: nothing said (the whole), 1, or too much. It goes to a wallet or a system account of
+ * either currency: the wrong one is refused.
+ */
+static void draw_capture(Op *op, int client)
+{
+    bool in_part = random_chance(0.4);
+    int currency;
+
+    begin(op, CAPTURE, client);
+    if (!draw_open_hold(op->args[0])) {
+        draw_hold(op, client);
+        return;
+    }
+    currency = op->args[0][36] - '0'; /* kept behind the id */
+    op->args[0][36] = '\0';
+    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+    snprintf(op->args[2], ARG_SIZE, "%s", world.systems[currency][below(SYSTEMS)]);
+    op->null[3] = !in_part;
+    snprintf(op->args[3], ARG_SIZE, "1");
+}
+
+static void draw_release(Op *op, int client)
+{
+    begin(op, RELEASE, client);
+    op->key[0] = '\0';
+    if (!draw_open_hold(op->args[0]))
+        draw_hold(op, client);
+    else
+        op->args[0][36] = '\0';
+    op->null[1] = op->verb == RELEASE;
+}
+
+static int currency_of(const char *wallet)
+{
+    for (int i = 0; i < WALLETS; i++)
+        if (strcmp(world.wallets[1][i], wallet) == 0)
+            return 1;
+    return 0;
+}
+
+/* ---- what was done before ---- */
+
+static const Op *draw_remembered(Verb verb)
+{
+    long known = remembered_count < REMEMBERED ? remembered_count : REMEMBERED;
+
+    for (int tries = 0; tries < 10 && known > 0; tries++) {
+        const Op *op = &remembered[random_bits() % (uint64_t)known];
+
+        if (op->verb == verb)
+            return op;
+    }
+    return NULL;
+}
+
+static void draw_reverse(Op *op, int client)
+{
+    const Op *first = draw_remembered(POST);
+
+    if (first == NULL) {
+        draw_post(op, client);
+        return;
+    }
+    begin(op, REVERSE, client);
+    snprintf(op->args[0], ARG_SIZE, "%s", first->result);
+    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+}
+
+/* The same key with another body. */
+static void draw_mismatch(Op *op, int client)
+{
+    const Op *first = draw_remembered(random_chance(0.5) ? POST : HOLD);
+
+    if (first == NULL) {
+        draw_post(op, client);
+        return;
+    }
+    *op = *first;
+    op->must_fail = "idempotency_mismatch";
+    if (op->verb == POST)
+        snprintf(op->args[2], ARG_SIZE, "another");
+    else
+        snprintf(op->args[2], ARG_SIZE, "3000000");
+}
+
+/* What somebody else has sent lately, or sends right now; or something of one's own of a while ago. */
+static void draw_repetition(Op *op, int client)
+{
+    const Op *own = draw_remembered(random_chance(0.7) ? POST : HOLD);
+
+    op->key[0] = '\0';
+    if (own != NULL && random_chance(0.3)) {
+        *op = *own;
+        return;
+    }
+    pthread_mutex_lock(&shared->lock);
+    if (shared->op_count > 0)
+        *op = shared->ops[(shared->op_count - 1 - (long)(random_bits() % 8) + RING) % RING];
+    pthread_mutex_unlock(&shared->lock);
+    if (op->key[0] == '\0')
+        draw_post(op, client);
+}
+
+void remember_operation(const Op *op)
+{
+    if (op->verb == RIDE)
+        snprintf(trip, sizeof(trip), "%.36s", op->result);
+    if (op->verb == COMPLETE || op->verb == CANCEL)
+        trip[0] = '\0';
+    if (op->verb == HOLD) {
+        pthread_mutex_lock(&shared->lock);
+        snprintf(shared->holds[shared->hold_count++ % RING], 40, "%.36s%d", op->result,
+                 currency_of(op->args[0]));
+        pthread_mutex_unlock(&shared->lock);
+    }
+    if (op->verb == POST || op->verb == HOLD)
+        remembered[remembered_count++ % REMEMBERED] = *op;
+}
+
+/* ---- trips: a client has a customer and a driver of its own ---- */
+
+static void draw_trip(Op *op, int client)
+{
+    if (trip[0] == '\0') {
+        begin(op, RIDE, client);
+        snprintf(op->args[0], ARG_SIZE, "%s", world.riders[client]);
+        snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+        snprintf(op->args[2], ARG_SIZE, "%s", world.drivers[client]);
+        snprintf(op->args[3], ARG_SIZE, "%s", random_chance(0.3) ? "cash" : "wallet");
+        return;
+    }
+    begin(op, random_chance(0.7) ? COMPLETE : CANCEL, client);
+    snprintf(op->args[0], ARG_SIZE, "%s", trip);
+    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+}
+
+/* Others may send it too. */
+static void publish(const Op *op)
+{
+    pthread_mutex_lock(&shared->lock);
+    shared->ops[shared->op_count++ % RING] = *op;
+    pthread_mutex_unlock(&shared->lock);
+}
+
+void draw_operation(Op *op, int client)
+{
+    static const struct {
+        double share;
+        void (*draw)(Op *op, int client);
+    } mix[] = {{0.50, draw_post},     {0.14, draw_hold},       {0.09, draw_capture},
+               {0.07, draw_release},  {0.05, draw_reverse},    {0.05, draw_repetition},
+               {0.03, draw_mismatch}, {0.04, draw_wrong_post}, {1, draw_trip}};
+    double x = random_unit();
+    int i = 0;
+
+    while (x >= mix[i].share)
+        x -= mix[i++].share;
+    mix[i].draw(op, client);
+    if ((op->verb == POST || op->verb == HOLD) && op->must_fail == NULL)
+        publish(op);
+}
