@@ -90,6 +90,9 @@ static void add_schema(Buffer *out, const Route *route, const Param *param)
     case TYPE_ENUM:
         add_enum(out, param->values);
         break;
+    case TYPE_DATE:
+        buffer_text(out, "{\"type\":\"string\",\"format\":\"date\"");
+        break;
     case TYPE_TIMESTAMP:
         buffer_text(out, "{\"type\":\"string\",\"format\":\"date-time\"");
         break;

@@ -553,6 +553,16 @@ static void check_objects(Request *request, const Param *param)
     }
 }
 
+/* A page of CSV, made for programs, may be longer than one of JSON. */
+static Param for_csv(const Param *param)
+{
+    Param widened = *param;
+
+    if (strcmp(param->name, "limit") == 0)
+        widened.max = CSV_MAX_ROWS;
+    return widened;
+}
+
 static const char *bind_body(Request *request, const Param *param, const char **reason)
 {
     const json_t *value = body_member(request->body, param->name);
@@ -587,7 +597,13 @@ static const char *bind_param(Request *request, const Param *param, const char *
     }
     if (text == NULL)
         return NULL;
-    text = value_from_text(param, text, request->arena, reason);
+    if (request_wants_csv(request)) {
+        Param widened = for_csv(param);
+
+        text = value_from_text(&widened, text, request->arena, reason);
+    } else {
+        text = value_from_text(param, text, request->arena, reason);
+    }
     if (text != NULL)
         *reason = NULL;
     return text;

@@ -44,6 +44,7 @@ typedef enum ParamType {
     TYPE_BOOLEAN,
     TYPE_ENUM,      /* values: "wallet|cash" */
     TYPE_TIMESTAMP, /* RFC 3339 */
+    TYPE_DATE,      /* 2030-01-31 */
     TYPE_KEY,       /* Idempotency-Key: visible ASCII, bare or a quoted string; min, max: length in bytes */
     TYPE_STRINGS,   /* array of strings; min, max: how many, each of at most 200 bytes */
     TYPE_INTEGERS,  /* array of integers; min, max: how many */
@@ -88,6 +89,9 @@ typedef struct Remedy {
 
 /* The largest amount that every JSON reader takes as it is (2^53 - 1). */
 #define MONEY_MAX 9007199254740991.0
+
+/* What a page of CSV may ask for, whatever the parameter `limit` declares: a memory of some MB at most. */
+#define CSV_MAX_ROWS 10000
 
 #define ROUTE_MAX_PARAMS   24
 #define ROUTE_MAX_SEGMENTS 12

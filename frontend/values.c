@@ -366,6 +366,10 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
     case TYPE_ENUM:
         *reason = arena_format(arena, "must be one of %s", param->values);
         return value_in(param->values, text) ? text : NULL;
+    case TYPE_DATE:
+        *reason = "must be a day such as 2030-01-31";
+        return text_is_timestamp(arena_format(arena, "%.32sT00:00:00Z", text)) && strlen(text) == 10 ? text
+                                                                                                     : NULL;
     case TYPE_TIMESTAMP:
         *reason = "must be an RFC 3339 time such as 2030-01-31T12:00:00Z";
         return text_is_timestamp(text) ? text : NULL;

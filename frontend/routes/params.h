@@ -57,4 +57,37 @@
         .value_count = 1, .member = "quote"                                                                  \
     }
 
+/* Money: amounts and currencies, pages of lists, spans of time. */
+#define MONEY_AMOUNT                                                                                         \
+    {                                                                                                        \
+        .name = "amount", .type = TYPE_MONEY, .required = true, .about = "minor units"                       \
+    }
+#define CURRENCY .name = "currency", .type = TYPE_STRING, .min = 3, .max = 3, .about = "ISO 4217"
+
+#define PAGE_LIMIT                                                                                           \
+    {                                                                                                        \
+        .name = "limit", .source = IN_QUERY, .type = TYPE_INTEGER, .min = 1, .max = 100, .fallback = "20",   \
+        .about = "as text/csv up to 10000"                                                                   \
+    }
+#define PAGE_CURSOR                                                                                          \
+    {                                                                                                        \
+        .name = "cursor", .source = IN_QUERY, .type = TYPE_STRING, .min = 1, .max = 100,                     \
+        .about = "nextCursor of the page before, with the same filters"                                      \
+    }
+#define FROM                                                                                                 \
+    {                                                                                                        \
+        .name = "from", .source = IN_QUERY, .type = TYPE_TIMESTAMP, .about = "included"                      \
+    }
+#define TO                                                                                                   \
+    {                                                                                                        \
+        .name = "to", .source = IN_QUERY, .type = TYPE_TIMESTAMP, .about = "not included"                    \
+    }
+#define UUID_PATH(called, of)                                                                                \
+    {                                                                                                        \
+        .name = called, .source = IN_PATH, .type = TYPE_UUID, .required = true, .about = of                  \
+    }
+
+/* Rows of a function that has next_cursor as its last column. */
+#define PAGE_OF(call) "SELECT to_jsonb(t) - 'next_cursor', t.next_cursor FROM " call " t"
+
 #endif

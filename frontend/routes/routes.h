@@ -19,7 +19,9 @@ extern const Route pricing_figures_routes[];
 extern const Route dispatch_routes[];
 extern const Route job_routes[];
 extern const Route dispatch_admin_routes[];
-extern const Route ledger_routes[];
+extern const Route wallet_routes[];
+extern const Route earnings_routes[];
+extern const Route ledger_admin_routes[];
 extern const Route operations_routes[];
 
 #define API "/api/v1"

@@ -61,3 +61,38 @@ def _(w):
         refused(d.get("wallet?format=csv&x=1"), 400, "invalid_value", "x")
         refused(d.get(f"earnings/driver/{w.admin.id}", Accept="text/csv"), 403, "forbidden")
         refused(d.get("auth/profile?format=csv"), 400, "invalid_value", "format")
+
+
+@test("a user reads what moved its wallet and what is reserved on it, in pages, and nothing of others")
+def _(w):
+    c, other = w.customer(funds=50000), w.customer(funds=777)
+    with w.driver() as d:
+        trip = w.matched_trip(c, d, method="wallet")
+        holds = c.get("wallet/holds").data["holds"]
+        equal([(h["amount"], h["currency"], h["referenceId"]) for h in holds],
+              [(w.wallet(c)["CUSTOMER_WALLET"]["held"], "EGP", trip["id"])])
+        equal(other.get("wallet/holds").data["holds"], [])
+        for status in ({"status": "arrived"}, {"status": "started", "pickupCode": trip["pickupCode"]}, {"status": "completed"}):
+            equal(d.post(f"trips/{trip['id']}/status", status).status, 200)
+        equal(c.get("wallet/holds").data["holds"], [])
+        page = c.get("wallet/transactions?limit=1")
+        fare = page.data["transactions"][0]
+        equal((fare["amount"], fare["referenceId"], fare["balanceAfter"]), (-trip["price"], trip["id"], 50000 - trip["price"]))
+        equal(set(fare), {"transactionId", "accountId", "kind", "amount", "currency", "balanceAfter", "referenceType",
+                          "referenceId", "effectiveAt", "createdAt"})
+        check(page.data["hasMore"] and 'rel="next"' in page.headers["Link"], page.headers)
+        rest = w.call("GET", page.headers["Link"].split(">")[0][1:], token=c.token)
+        equal([(t["kind"], t["amount"], t["balanceAfter"]) for t in rest.data["transactions"]], [("DEPOSIT", 50000, 50000)])
+        equal((rest.data["hasMore"], rest.headers["Link"]), (False, None))
+        cursor = page.data["nextCursor"]
+        refused(other.get(f"wallet/transactions?limit=1&cursor={cursor}"), 400, "invalid_value", "cursor")
+        refused(c.get(f"wallet/transactions?kind=DEPOSIT&cursor={cursor}"), 400, "invalid_value", "cursor")
+        earned = d.get("wallet/transactions?format=csv&limit=10000")
+        equal([(r["amount"], r["currency"]) for r in table(earned)], [(str(w.wallet(d)["DRIVER_WALLET"]["posted"]), "EGP")])
+        refused(d.get("wallet/transactions?limit=101"), 400, "invalid_value", "limit")
+        refused(d.get("wallet/transactions?limit=10001&format=csv"), 400, "invalid_value", "limit")
+    first = c.get("wallet/transactions?limit=1&format=csv", Accept="application/json")
+    equal([r["transactionId"] for r in table(first)], [fare["transactionId"]])
+    check("format=csv&cursor=" in first.headers["Link"], first.headers)
+    equal(c.get("wallet/transactions?from=2099-01-01T00:00:00Z").data["transactions"], [])
+    refused(w.call("GET", "wallet/transactions"), 401, "unauthenticated")

@@ -1,0 +1,45 @@
+/* Endpoints of a user's own money: balances, what moved them, what is reserved. */
+#include "routes/params.h"
+#include "routes/routes.h"
+
+const Route wallet_routes[] = {
+    {.method = "GET",
+     .path = API "/wallet",
+     .summary = "The caller's accounts and balances, minor units",
+     .sql = "SELECT row_to_json(t) FROM hail.wallet(hail.current_subject()) t",
+     .shape = RESULT_LIST,
+     .list_name = "accounts",
+     .csv = "account_id|kind|currency|posted|held|available",
+     .roles = "customer driver partner admin",
+     .read_only = true},
+    {.method = "GET",
+     .path = API "/wallet/transactions",
+     .summary = "What moved the caller's wallets, newest first; amounts above 0 were received",
+     .sql = PAGE_OF("hail.list_wallet_transactions(hail.current_subject(), $1, $2, $3, $4, $5, $6)"),
+     .params = {{.name = "kind", .source = IN_QUERY, .type = TYPE_STRING, .min = 1, .max = 100},
+                {CURRENCY, .source = IN_QUERY},
+                FROM,
+                TO,
+                PAGE_LIMIT,
+                PAGE_CURSOR},
+     .shape = RESULT_LIST,
+     .list_name = "transactions",
+     .csv = "created_at|kind|amount|currency|balance_after|reference_type|reference_id|transaction_id|"
+            "account_id|"
+            "effective_at",
+     .roles = "customer driver partner admin",
+     .read_only = true,
+     .paged = true},
+    {.method = "GET",
+     .path = API "/wallet/holds",
+     .summary = "What is reserved on the caller's wallets now, newest first",
+     .sql = PAGE_OF("hail.list_open_holds(hail.current_subject(), $1, $2)"),
+     .params = {PAGE_LIMIT, PAGE_CURSOR},
+     .shape = RESULT_LIST,
+     .list_name = "holds",
+     .csv = "created_at|amount|currency|reference_type|reference_id|expires_at|id|account_id",
+     .roles = "customer driver partner admin",
+     .read_only = true,
+     .paged = true},
+    {0},
+};

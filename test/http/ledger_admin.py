@@ -1,0 +1,176 @@
+"""The books as administrators and analysts see and keep them."""
+import threading
+import uuid
+
+from bad_input import refused
+from harness import check, equal, test
+from pricing_admin import sample
+from wallet import table
+
+
+def made(answer, status=201):
+    equal(answer.status, status, answer)
+    return answer.data
+
+
+def account(w, kind, owner=None, currency="XTA"):
+    return made(w.admin.post("admin/ledger/accounts", {k: v for k, v in (
+        ("kind", kind), ("ownerId", owner and owner.id), ("currency", currency)) if v}), 200)["id"]
+
+
+def legs(debit, credit, amount):
+    return [{"accountId": debit, "direction": "debit", "amount": amount}, {"accountId": credit, "direction": "credit", "amount": amount}]
+
+
+def post(w, entries, key=None, **body):
+    return w.admin.post("admin/ledger/transactions", dict({"kind": "adjustment", "entries": entries}, **body),
+                        Idempotency_Key=key or uuid.uuid4().hex)
+
+
+@test("administrators post and reverse transactions under a key; the same again is told as replayed")
+def _(w):
+    c = w.person("customer")
+    gateway, wallet = account(w, "GATEWAY_CLEARING"), account(w, "CUSTOMER_WALLET", c)
+    equal(account(w, "CUSTOMER_WALLET", c), wallet, "opened once")
+    entries, note = legs(gateway, wallet, 2 ** 53 - 1), {"metadata": {"why": "goodwill", "ticketNo": 7}}
+    first = post(w, entries, key="books-1", **note)
+    equal((first.status, first.headers["Idempotency-Replayed"]), (201, None), first)
+    equal([(e["accountKind"], e["direction"], e["amount"], e["balanceAfter"]) for e in first.data["entries"]],
+          [("GATEWAY_CLEARING", "debit", 2 ** 53 - 1, None), ("CUSTOMER_WALLET", "credit", 2 ** 53 - 1, 2 ** 53 - 1)])
+    equal(first.data["metadata"], {"why": "goodwill", "ticketNo": 7})
+    again = post(w, entries, key='"books-1"', **note)
+    equal((again.status, again.data, again.headers["Idempotency-Replayed"]), (201, first.data, "true"), again)
+    refused(post(w, legs(gateway, wallet, 6), key="books-1", **note), 422, "idempotency_mismatch")
+    refused(w.admin.post("admin/ledger/transactions", {"kind": "x", "entries": entries}), 400, "idempotency_key_required")
+    path = f"admin/ledger/transactions/{first.data['id']}"
+    back = w.admin.post(f"{path}/reverse", {"metadata": {"why": "mistake"}}, Idempotency_Key="books-2")
+    equal((back.status, back.data["reverses"]), (201, first.data["id"]), back)
+    equal(w.admin.post(f"{path}/reverse", {"metadata": {"why": "mistake"}}, Idempotency_Key="books-2").headers["Idempotency-Replayed"], "true")
+    refused(w.admin.post(f"{path}/reverse", Idempotency_Key="books-3"), 409, "already_exists")
+    refused(w.admin.post(f"admin/ledger/transactions/{uuid.uuid4()}/reverse", Idempotency_Key="books-4"), 404, "not_found")
+    equal(made(w.admin.get(path), 200)["reversedBy"], back.data["id"])
+    equal(made(w.admin.get(f"admin/ledger/accounts/{wallet}"), 200), {"id": wallet, "posted": 0, "held": 0, "available": 0})
+
+
+@test("what does not balance, is no amount, or takes what is not there is refused, and nothing changes")
+def _(w):
+    c = w.person("customer")
+    gateway, wallet = account(w, "GATEWAY_CLEARING"), account(w, "CUSTOMER_WALLET", c)
+    count = w.psql("SELECT count(*) FROM hail.ledger_transactions")
+    good = legs(gateway, wallet, 5)
+    for amount in (1.5, "5", 0, -5, 2 ** 53, True, None):
+        entries = [good[0], dict(good[1], amount=amount)]
+        refused(post(w, entries), 400, "invalid_value", "entries[1].amount")
+    refused(w.admin.call("POST", "admin/ledger/transactions", raw='{"kind":"x","entries":[{"amount":1},{"amount":1%s}]}' % ("0" * 30),
+                         Content_Type="application/json", Idempotency_Key="k"), 400, "invalid_value", "entries[1].amount")
+    refused(post(w, [good[0], dict(good[1], amount=6)]), 409, "unbalanced_transaction")
+    refused(post(w, legs(wallet, gateway, 5)), 409, "insufficient_balance")
+    refused(post(w, [good[0]]), 400, "invalid_value", "entries")
+    refused(post(w, [good[0], dict(good[1], direction="up")]), 400, "invalid_value", "entries[1].direction")
+    refused(post(w, [good[0], dict(good[1], note="x")]), 400, "invalid_value", "entries[1].note")
+    refused(post(w, [good[0], dict(good[1], accountId="x")]), 400, "invalid_value", "entries[1].accountId")
+    equal(post(w, [good[0], dict(good[1], accountId=str(uuid.uuid4()))]).status, 404)
+    equal(post(w, [good[0], dict(good[0], direction="credit")]).status, 400)
+    other = account(w, "CUSTOMER_WALLET", c, "XTB")
+    check(post(w, legs(gateway, other, 5)).status in (400, 409))
+    refused(w.admin.post("admin/ledger/accounts", {"kind": "PIGGY_BANK", "currency": "XTA"}), 400, "invalid_value", "kind")
+    refused(w.admin.post("admin/ledger/accounts", {"kind": "CUSTOMER_WALLET", "currency": "XTA"}), 400, "invalid_value", "ownerId")
+    refused(w.admin.post("admin/ledger/accounts", {"kind": "PROMOTIONS", "currency": "euro"}), 400, "invalid_value", "currency")
+    equal(w.psql("SELECT count(*) FROM hail.ledger_transactions"), count)
+
+
+@test("eight posts with one key at once make one transaction")
+def _(w):
+    gateway, wallet = account(w, "GATEWAY_CLEARING"), account(w, "CUSTOMER_WALLET", w.person("customer"))
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(post(w, legs(gateway, wallet, 5), key="books-at-once"))) for _ in range(8)]
+    [t.start() for t in threads], [t.join() for t in threads]
+    done = [a for a in answers if a.status == 201]
+    equal({(a.status, a.error["code"]) for a in answers if a not in done} - {(409, "in_flight")}, set())
+    equal(len({a.data["id"] for a in done}), 1)
+    equal(len([a for a in done if a.headers["Idempotency-Replayed"] is None]), 1)
+    equal(made(w.admin.get(f"admin/ledger/accounts/{wallet}"), 200)["posted"], 5)
+
+
+@test("accounts and transactions are read in pages, as JSON and CSV; texts that could be formulas are disarmed")
+def _(w):
+    c = w.person("customer")
+    gateway, wallet = account(w, "GATEWAY_CLEARING", currency="XTC"), account(w, "CUSTOMER_WALLET", c, "XTC")
+    nasty = ["=1+1", "+1", "-1", "@x", "plain", 'say "hi", you', "two\nlines", "tab\t", "\t=x", "é€😀", " edge "]
+    for text in nasty:
+        made(post(w, legs(gateway, wallet, 10), referenceType="ticket", metadata={"note": text}))
+    analyst = w.person("analyst")
+    listed = analyst.get(f"admin/ledger/transactions?accountId={wallet}&limit=100").data
+    equal([t["metadata"]["note"] for t in listed["transactions"]], nasty[::-1])
+    rows, path = [], f"/api/v1/admin/ledger/transactions?accountId={wallet}&limit=4&format=csv"
+    while path:
+        answer = w.call("GET", path, token=analyst.token)
+        rows += table(answer)
+        path = answer.headers["Link"] and answer.headers["Link"].split(">")[0][1:]
+    equal([(r["id"], r["referenceType"]) for r in rows], [(t["id"], "ticket") for t in listed["transactions"]])
+    accounts = table(analyst.get("admin/ledger/accounts?currency=XTC", Accept="text/csv"))
+    equal([(a["kind"], a["posted"], a["ownerId"]) for a in accounts],
+          [("GATEWAY_CLEARING", str(-10 * len(nasty)), ""), ("CUSTOMER_WALLET", str(10 * len(nasty)), c.id)])
+    equal(len(analyst.get(f"admin/ledger/accounts?ownerId={c.id}&limit=1").data["accounts"]), 1)
+    for text in nasty:
+        made(post(w, legs(gateway, wallet, 10), kind="k", referenceType=text) if "\n" not in text and "\t" not in text else
+             post(w, legs(gateway, wallet, 10)))
+    shown = [r["referenceType"] for r in table(analyst.get(f"admin/ledger/transactions?accountId={wallet}&kind=k&format=csv&limit=100"))]
+    guarded = lambda t: "'" + t if t[0] in "=+-@" else t
+    equal(shown, [guarded(t) for t in nasty[::-1] if "\n" not in t and "\t" not in t])
+    refused(analyst.get("admin/ledger/accounts?kind=NONE"), 400, "invalid_value", "kind")
+    refused(analyst.get("admin/ledger/transactions?from=yesterday"), 400, "invalid_value", "from")
+
+
+@test("the books of a day are compared with everything; no finding is an empty list")
+def _(w):
+    day = w.psql("SELECT (hail.clock() AT TIME ZONE 'UTC')::date")
+    equal(made(w.admin.get(f"admin/ledger/reconcile?day={day}"), 200)["findings"], [])
+    check(w.admin.get(f"admin/ledger/reconcile?day={day}&format=csv").raw.startswith(b"checkName,subject,expected,actual\r\n"))
+    for bad in ("", "2030-02-30", "2030-1-1", "today", "2030-01-01T00:00:00Z", "20300101", "0000-01-01"):
+        refused(w.admin.get(f"admin/ledger/reconcile?day={bad}"), 400, "invalid_value", "day")
+    refused(w.admin.get("admin/ledger/reconcile"), 400, "invalid_value", "day")
+
+
+MONEY = ("/wallet", "/earnings", "/payments", "/withdrawals", "/admin/ledger", "/admin/gateways", "/admin/fraud", "/admin/promotions", "/tip",
+         "/tolls", "/promotion")
+
+
+@test("each endpoint of money answers its roles, and 403 or 404 to others, 401 to nobody")
+def _(w):
+    people = {role: w.person(role) for role in ("customer", "driver", "partner", "analyst")}
+    people["admin"] = w.admin
+    document = w.call("GET", "/openapi.json").json
+    seen = 0
+    for path, methods in document["paths"].items():
+        if not any(m in path for m in MONEY):
+            continue
+        for method, operation in methods.items():
+            seen += 1
+            parts = ["x" if p in ("{gateway}", "{name}", "{code}") else str(uuid.uuid4()) if p.startswith("{") else p for p in path.split("/")]
+            query = "&".join(f"{p['name']}={example(p['schema'])}" for p in operation["parameters"] if p["in"] == "query" and p["required"])
+            headers = {"Idempotency_Key": uuid.uuid4().hex} if any(p["name"] == "Idempotency-Key" for p in operation["parameters"]) else {}
+            content = operation.get("requestBody", {}).get("content", {})
+            url, body = f"{'/'.join(parts)}?{query}", None
+            if "application/json" in content:
+                body = sample(content["application/json"]["schema"])
+            elif content:
+                headers.update(raw="a,b\r\n", Content_Type=next(iter(content)))
+            if "x-roles" not in operation:
+                equal(w.call(method.upper(), url, body, **headers).status, 401, "signed, not by a token", method, path)
+                continue
+            equal(w.call(method.upper(), url, body, **headers).status, 401, method, path)
+            for role, person in people.items():
+                answer = person.call(method.upper(), url, body, **headers)
+                allowed = role in operation["x-roles"].split()
+                check(answer.status < 500, role, method, path, answer)
+                check(allowed or answer.status in (403, 404), role, method, path, answer)
+                check(not allowed or answer.status != 403 or "{" in path, role, method, path, answer)
+            if method != "get" and "x-roles" in operation:
+                check(headers or operation["x-roles"] == "admin", "moves money without a key?", method, path)
+    check(seen >= 12, seen)
+
+
+def example(schema):
+    formats = {"date": "2030-01-01", "date-time": "2030-01-01T00:00:00Z", "uuid": str(uuid.uuid4())}
+    return schema.get("enum", [formats.get(schema.get("format"), "XTA")])[0] if schema["type"] == "string" else 1
