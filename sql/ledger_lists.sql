@@ -85,3 +85,4 @@ BEGIN;
 SELECT pg_temp.be(2);
 SELECT hail.claim_request_key('lists key', 'x'), hail.request_replayed('lists key');
 ROLLBACK;
+DELETE FROM hail.request_keys WHERE idempotency_key = 'lists key';

@@ -264,7 +264,7 @@ ROLLBACK;
 RESET SESSION AUTHORIZATION;
 
 -- On a clock that runs, between the look at it and the write time has passed.
-SELECT hail.set_clock('2013-11-20 12:30+00', 1);
+SELECT hail.set_clock('2013-11-20 12:30+00', 1) >= '2013-11-20 12:30+00' AS runs;
 SELECT base, upper(effective) AS ends FROM hail.set_fare('tariff', 'economy', 3100, 0, 0, 0, 0);
 SELECT base, upper(effective) AS ends FROM hail.set_fare('tariff', 'economy', 3200, 0, 0, 0, 0);
 SELECT base, upper(effective) < hail.clock() AS ended FROM hail.end_fare('tariff', 'economy');

@@ -44,12 +44,13 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 #variable_conflict use_column
 DECLARE
     scope text := format('accounts %s of %s in %s', only_kind, only_owner, only_currency);
-    after uuid := hail.place_id(hail.cursor_place(list_accounts.cursor, scope));
+    after uuid;
 BEGIN
     IF coalesce(hail.current_role_name(), '') <> 'analyst' THEN
         PERFORM hail.require_admin();
     END IF;
     PERFORM hail.require_page(list_accounts.max_results);
+    after := hail.place_id(hail.cursor_place(list_accounts.cursor, scope));
     IF NOT EXISTS (SELECT FROM hail.account_kinds k WHERE k.kind = coalesce(only_kind, k.kind)) THEN
         PERFORM hail.fail('invalid_value', 'unknown kind of account', 'kind', 'See hail.account_kinds.');
     END IF;
@@ -111,7 +112,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 DECLARE
     scope text := format('ledger of %s, %s, %s from %s to %s', only_account, only_kind,
                          only_reference, extract(epoch FROM from_time), extract(epoch FROM to_time));
-    place bytea := hail.cursor_place(list_ledger_transactions.cursor, scope);
+    place bytea;
     -- Values are quoted into the query, so that it is planned for them: along the account's entries, the reference, or the ids.
     own text := concat_ws(' AND ', 't.kind = ' || quote_literal(only_kind),
                           't.reference_id = ' || quote_literal(only_reference),
@@ -122,6 +123,7 @@ BEGIN
         PERFORM hail.require_admin();
     END IF;
     PERFORM hail.require_page(list_ledger_transactions.max_results);
+    place := hail.cursor_place(list_ledger_transactions.cursor, scope);
     IF only_account IS NOT NULL THEN
         page := format('SELECT t.*, e.id AS place FROM hail.ledger_entries e JOIN hail.ledger_transactions t ON t.id = e.transaction_id WHERE %s ORDER BY e.id DESC',
                        concat_ws(' AND ', 'e.account_id = ' || quote_literal(only_account),
@@ -161,10 +163,11 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 DECLARE
     scope text := format('wallet of %s, %s in %s from %s to %s', list_wallet_transactions.user_id, only_kind,
                          only_currency, extract(epoch FROM from_time), extract(epoch FROM to_time));
-    before bigint := hail.place_number(hail.cursor_place(list_wallet_transactions.cursor, scope));
+    before bigint;
 BEGIN
     PERFORM hail.require_wallets(list_wallet_transactions.user_id);
     PERFORM hail.require_page(list_wallet_transactions.max_results);
+    before := hail.place_number(hail.cursor_place(list_wallet_transactions.cursor, scope));
     RETURN QUERY
         SELECT p.transaction_id, p.account_id, p.kind, CASE p.direction WHEN 'credit' THEN p.amount ELSE - p.amount END, p.currency,
                p.balance_after, p.reference_type, p.reference_id, p.effective_at, p.created_at,
@@ -193,10 +196,11 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 #variable_conflict use_column
 DECLARE
     scope text := format('holds of %s', list_open_holds.user_id);
-    before uuid := hail.place_id(hail.cursor_place(list_open_holds.cursor, scope));
+    before uuid;
 BEGIN
     PERFORM hail.require_wallets(list_open_holds.user_id);
     PERFORM hail.require_page(list_open_holds.max_results);
+    before := hail.place_id(hail.cursor_place(list_open_holds.cursor, scope));
     RETURN QUERY
         SELECT p.id, p.account_id, p.amount::bigint, p.currency, p.reference_type, p.reference_id, p.created_at, p.expires_at,
                CASE WHEN p.more AND p.n = list_open_holds.max_results THEN hail.cursor_text(hail.ledger_place(0, p.id), scope) END
