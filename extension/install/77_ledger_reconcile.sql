@@ -1,113 +1,348 @@
--- 77_ledger_reconcile: the ledger compared with itself, with holds and with trips
+-- 77_ledger_reconcile: everything compared with everything (src/ledger/REPORTS.md)
+
+CREATE TABLE hail.reconcile_checks (
+    check_name text PRIMARY KEY,
+    check_group text NOT NULL,
+    meaning    text NOT NULL
+);
+COMMENT ON TABLE hail.reconcile_checks IS
+'The checks of hail.reconcile(): what each finding means. expected and actual are amounts in minor units, or numbers of things.';
+GRANT SELECT ON hail.reconcile_checks TO hail_admin, hail_analyst;
+CREATE POLICY reconcile_checks_read ON hail.reconcile_checks FOR SELECT TO hail_admin, hail_analyst
+    USING (hail.current_role_name() IN ('admin', 'analyst'));
+INSERT INTO hail.reconcile_checks (check_name, check_group, meaning) VALUES
+    ('transaction_balanced',  'entries',  'debits and credits of a transaction differ in a currency'),
+    ('transaction_entries',   'entries',  'a transaction has fewer than two entries'),
+    ('entry_transaction',     'entries',  'an entry belongs to no transaction'),
+    ('entry_account',         'entries',  'entries name an account that does not exist'),
+    ('entry_currency',        'entries',  'an entry is in another currency than its account'),
+    ('entry_balance_after',   'entries',  'entries of a wallet without a balance, or of a system account with one'),
+    ('wallet_running_balance','entries',  'an entry''s balance is not the one before plus its amount'),
+    ('wallet_posted',         'balances', 'a wallet''s posted balance is not the sum of its entries'),
+    ('wallet_newest_entry',   'balances', 'a wallet''s posted balance is not the one its newest entry tells'),
+    ('system_posted',         'balances', 'what is folded and unfolded of a system account is not the sum of its entries'),
+    ('currency_balanced',     'balances', 'the balances of all accounts of a currency do not add up to zero'),
+    ('account_floor',         'balances', 'a wallet''s available balance is below its floor'),
+    ('account_held',          'holds',    'an account''s held is not the sum of its open holds'),
+    ('hold_expired',          'holds',    'a hold is still open five minutes after its end'),
+    ('trip_hold',             'holds',    'a trip under way that is paid by wallet does not hold what it may cost'),
+    ('trip_hold_wallet',      'holds',    'the hold of a trip is not on its customer''s wallet'),
+    ('hold_without_trip',     'holds',    'an open hold for a trip that is not under way'),
+    ('trip_payments',         'trips',    'a completed trip has not the one payment it should have'),
+    ('trip_amount',           'trips',    'a completed trip was paid with another amount than its price'),
+    ('trip_driver',           'trips',    'a completed trip gave the driver another amount than it should'),
+    ('trip_commission',       'trips',    'a completed trip gave the platform another commission than it should'),
+    ('paid_trip_not_completed', 'trips',  'a trip was paid and is not completed'),
+    ('close_entries',         'closes',   'a closed day has more or fewer entries, or others, than when it was closed'),
+    ('close_balance',         'closes',   'an account''s closing balance is not the one before plus the day''s entries'),
+    ('close_totals',          'closes',   'the totals of a closed day are not those of its balances'),
+    ('guards',                'guards',   'a guard, policy or constraint of the ledger''s tables is missing, changed or added, or others may write');
+
+CREATE TYPE hail.finding AS (check_name text, subject text, expected numeric, actual numeric);
+COMMENT ON TYPE hail.finding IS 'What a check of hail.reconcile() has found to differ.';
+
+-- Group entries: transactions and entries recorded in a period.
+CREATE FUNCTION hail.reconcile_entries(from_time timestamptz, to_time timestamptz) RETURNS SETOF hail.finding
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
+AS $$
+    WITH by_transaction AS MATERIALIZED (
+        SELECT e.transaction_id, e.currency, count(*) AS entries,
+               sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) AS total
+        FROM hail.ledger_entries e WHERE e.created_at >= from_time AND e.created_at < to_time
+        GROUP BY e.transaction_id, e.currency
+    ), by_account AS MATERIALIZED (
+        SELECT e.account_id, e.currency, count(*) AS entries, count(e.balance_after) AS balances
+        FROM hail.ledger_entries e WHERE e.created_at >= from_time AND e.created_at < to_time
+        GROUP BY e.account_id, e.currency
+    ), whole AS MATERIALIZED (
+        -- an entry's time may be a moment after its transaction's: what lacks its other half is looked up by key
+        SELECT coalesce(t.id, b.transaction_id) AS id, t.id IS NULL AS headless, coalesce(b.entries, 0) AS entries
+        FROM (SELECT t.id FROM hail.ledger_transactions t WHERE t.created_at >= from_time AND t.created_at < to_time) t
+        FULL JOIN (SELECT b.transaction_id, sum(b.entries) AS entries FROM by_transaction b GROUP BY b.transaction_id) b
+               ON b.transaction_id = t.id
+    )
+    SELECT 'transaction_balanced', concat_ws(' ', b.transaction_id, b.currency), 0::numeric, b.total
+    FROM by_transaction b WHERE b.total <> 0
+    UNION ALL
+    SELECT 'transaction_entries', w.id::text, 2, n.entries FROM whole w,
+         LATERAL (SELECT count(*) AS entries FROM hail.ledger_entries e WHERE e.transaction_id = w.id) n
+    WHERE w.entries < 2 AND n.entries < 2
+    UNION ALL
+    SELECT 'entry_transaction', w.id::text, 0, w.entries FROM whole w
+    WHERE w.headless AND NOT EXISTS (SELECT FROM hail.ledger_transactions t WHERE t.id = w.id)
+    UNION ALL
+    SELECT 'entry_account', b.account_id::text, 0, b.entries FROM by_account b
+    WHERE NOT EXISTS (SELECT FROM hail.accounts a WHERE a.id = b.account_id)
+    UNION ALL
+    SELECT 'entry_currency', e.id::text, 0, 1
+    FROM by_account b JOIN hail.accounts a ON a.id = b.account_id AND a.currency <> b.currency
+    JOIN hail.ledger_entries e ON e.account_id = b.account_id AND e.currency = b.currency
+    WHERE e.created_at >= from_time AND e.created_at < to_time
+    UNION ALL
+    SELECT 'entry_balance_after', a.id::text, CASE WHEN a.is_system THEN 0 ELSE b.entries END, b.balances
+    FROM by_account b JOIN hail.accounts a ON a.id = b.account_id
+    WHERE b.balances <> CASE WHEN a.is_system THEN 0 ELSE b.entries END
+    UNION ALL
+    -- the first entry of the period follows the newest one before it
+    SELECT 'wallet_running_balance', s.id::text, coalesce(s.before, p.balance_after, 0) + s.signed, s.balance_after
+    FROM (SELECT e.id, e.account_id, e.balance_after, CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END::numeric AS signed,
+                 lag(e.balance_after) OVER (PARTITION BY e.account_id ORDER BY e.id) AS before
+          FROM hail.ledger_entries e
+          WHERE e.created_at >= from_time AND e.created_at < to_time AND e.balance_after IS NOT NULL) s
+    LEFT JOIN LATERAL (SELECT e.balance_after FROM hail.ledger_entries e
+                       WHERE s.before IS NULL AND e.account_id = s.account_id AND e.id < s.id
+                       ORDER BY e.id DESC LIMIT 1) p ON s.before IS NULL
+    WHERE coalesce(s.before, p.balance_after, 0) + s.signed <> s.balance_after
+$$;
+COMMENT ON FUNCTION hail.reconcile_entries(timestamptz, timestamptz) IS
+'Findings about the transactions and entries recorded from from_time until before to_time. Internal.';
+
+-- Group balances: now. The last daily close and the entries since, or all entries there are.
+CREATE FUNCTION hail.reconcile_balances(whole boolean) RETURNS SETOF hail.finding
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
+AS $$
+DECLARE
+    since timestamptz := CASE WHEN whole THEN '-infinity' ELSE hail.closed_until() END;
+BEGIN
+    RETURN QUERY
+    WITH moved AS MATERIALIZED (
+        SELECT e.account_id, sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) AS total
+        FROM hail.ledger_entries e WHERE e.created_at >= since GROUP BY e.account_id
+    ), books AS MATERIALIZED (
+        SELECT a.id, a.currency, a.is_system, m.account_id IS NOT NULL AS moved, a.floor, a.held,
+               CASE WHEN a.is_system THEN hail.exact_posted(a) ELSE a.posted END::numeric AS posted,
+               coalesce(b.balance, 0) + coalesce(m.total, 0) AS by_entries
+        FROM hail.accounts a LEFT JOIN moved m ON m.account_id = a.id
+        LEFT JOIN LATERAL (SELECT d.balance FROM hail.daily_balances d WHERE d.account_id = a.id
+                           ORDER BY d.day DESC LIMIT 1) b ON NOT whole
+    )
+    SELECT CASE WHEN b.is_system THEN 'system_posted' ELSE 'wallet_posted' END, b.id::text, b.by_entries, b.posted
+    FROM books b WHERE b.posted <> b.by_entries
+    UNION ALL
+    SELECT 'wallet_newest_entry', b.id::text, n.balance_after, b.posted
+    FROM books b, LATERAL (SELECT e.balance_after FROM hail.ledger_entries e WHERE e.account_id = b.id
+                           ORDER BY e.id DESC LIMIT 1) n
+    WHERE b.moved AND NOT b.is_system AND n.balance_after IS DISTINCT FROM b.posted
+    UNION ALL
+    SELECT 'currency_balanced', b.currency::text, 0, sum(b.posted) FROM books b GROUP BY b.currency HAVING sum(b.posted) <> 0
+    UNION ALL
+    SELECT 'account_floor', b.id::text, b.floor, b.posted - b.held FROM books b WHERE b.posted - b.held < b.floor;
+END
+$$;
+COMMENT ON FUNCTION hail.reconcile_balances(boolean) IS
+'Findings about the balances as they are now: against the last daily close and the entries since, or (whole) against all entries. Internal.';
+
+-- Group holds: now.
+CREATE FUNCTION hail.reconcile_holds() RETURNS SETOF hail.finding
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH open_holds AS MATERIALIZED (
+        SELECT h.* FROM hail.holds h WHERE h.status = 'held'
+    ), under_way AS MATERIALIZED (
+        SELECT t.id, t.customer_id, t.price - t.waiting_amount + t.waiting_max AS due FROM hail.trips t
+        WHERE t.state IN ('matched', 'arrived', 'started') AND t.payment_method = 'wallet'
+    )
+    SELECT 'account_held', coalesce(a.id, h.account_id)::text, coalesce(h.amount, 0), coalesce(a.held, 0)
+    FROM hail.accounts a
+    FULL JOIN (SELECT o.account_id, sum(o.amount) AS amount FROM open_holds o GROUP BY o.account_id) h ON h.account_id = a.id
+    WHERE coalesce(a.held, 0) <> coalesce(h.amount, 0)
+    UNION ALL
+    SELECT 'hold_expired', h.id::text, 0, h.amount FROM open_holds h WHERE h.expires_at < hail.clock() - interval '5 minutes'
+    UNION ALL
+    SELECT 'trip_hold', t.id::text, t.due, coalesce(sum(h.amount), 0)
+    FROM under_way t LEFT JOIN open_holds h ON h.reference_id = t.id AND h.reference_type = 'trip'
+    GROUP BY t.id, t.due HAVING coalesce(sum(h.amount), 0) <> t.due OR count(h.id) > 1
+    UNION ALL
+    SELECT 'trip_hold_wallet', h.id::text, 0, h.amount
+    FROM under_way t JOIN open_holds h ON h.reference_id = t.id AND h.reference_type = 'trip'
+    JOIN hail.accounts a ON a.id = h.account_id
+    WHERE (a.kind, a.owner_id) IS DISTINCT FROM ('CUSTOMER_WALLET', t.customer_id)
+    UNION ALL
+    SELECT 'hold_without_trip', h.id::text, 0, h.amount FROM open_holds h
+    WHERE h.reference_type = 'trip' AND NOT EXISTS (SELECT FROM under_way t WHERE t.id = h.reference_id)
+$$;
+COMMENT ON FUNCTION hail.reconcile_holds() IS 'Findings about holds, accounts and trips under way as they are now. Internal.';
+
+-- Group trips: completed, or paid, in a period.
+CREATE INDEX trips_completed_at ON hail.trips USING brin (completed_at) WITH (autosummarize = on);
+CREATE FUNCTION hail.reconcile_trips(from_time timestamptz, to_time timestamptz) RETURNS SETOF hail.finding
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
+AS $$
+    WITH completed AS MATERIALIZED (
+        SELECT t.id, t.payment_method = 'wallet' AS by_wallet, t.price, hail.commission(t.price, t.commission_bp) AS commission,
+               CASE t.payment_method WHEN 'wallet' THEN t.price ELSE hail.commission(t.price, t.commission_bp) END AS due
+        FROM hail.trips t WHERE t.state = 'completed' AND t.completed_at >= from_time AND t.completed_at < to_time
+    ), paid AS MATERIALIZED (
+        SELECT t.reference_id AS trip_id, count(DISTINCT t.id) AS payments,
+               sum(e.amount) FILTER (WHERE e.direction = 'debit' AND (a.kind = 'CUSTOMER_WALLET') = c.by_wallet) AS amount,
+               sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) FILTER (WHERE a.kind = 'DRIVER_WALLET') AS driver,
+               sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) FILTER (WHERE a.kind = 'PLATFORM_REVENUE') AS commission
+        FROM completed c JOIN hail.ledger_transactions t ON t.reference_id = c.id
+        JOIN hail.ledger_entries e ON e.transaction_id = t.id JOIN hail.accounts a ON a.id = e.account_id
+        WHERE t.reference_type = 'trip' AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_commission_cash')
+        GROUP BY t.reference_id
+    )
+    SELECT 'trip_payments', c.id::text, (c.due > 0)::integer::numeric, coalesce(p.payments, 0)::numeric
+    FROM completed c LEFT JOIN paid p ON p.trip_id = c.id WHERE coalesce(p.payments, 0) <> (c.due > 0)::integer
+    UNION ALL
+    SELECT 'trip_amount', c.id::text, c.due, coalesce(p.amount, 0)
+    FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.due <> coalesce(p.amount, 0)
+    UNION ALL
+    SELECT 'trip_driver', c.id::text, c.price * c.by_wallet::integer - c.commission, coalesce(p.driver, 0)
+    FROM completed c JOIN paid p ON p.trip_id = c.id
+    WHERE c.price * c.by_wallet::integer - c.commission <> coalesce(p.driver, 0)
+    UNION ALL
+    SELECT 'trip_commission', c.id::text, c.commission, coalesce(p.commission, 0)
+    FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.commission <> coalesce(p.commission, 0)
+    UNION ALL
+    SELECT 'paid_trip_not_completed', coalesce(t.reference_id, t.id)::text, 0, 1 FROM hail.ledger_transactions t
+    WHERE t.created_at >= from_time AND t.created_at < to_time
+      AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_commission_cash')
+      AND NOT EXISTS (SELECT FROM hail.trips r WHERE r.id = t.reference_id AND r.state = 'completed')
+$$;
+COMMENT ON FUNCTION hail.reconcile_trips(timestamptz, timestamptz) IS
+'Findings about the trips completed, and the payments of trips recorded, from from_time until before to_time. Internal.';
+
+-- Group guards: how the ledger's tables are protected, as the installation left them and now.
+CREATE TABLE hail.guard_definitions (
+    object     text PRIMARY KEY,
+    definition text NOT NULL
+);
+COMMENT ON TABLE hail.guard_definitions IS
+'What protects the ledger''s tables (triggers, their functions, policies, constraints, owners), as the installation made it.';
+
+CREATE FUNCTION hail.guards_now() RETURNS SETOF hail.guard_definitions
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH guarded AS MATERIALIZED (
+        SELECT c.* FROM pg_class c WHERE c.relnamespace = 'hail'::regnamespace AND c.relname IN (
+            'accounts', 'ledger_transactions', 'ledger_entries', 'holds', 'ledger_closes', 'ledger_close_totals', 'daily_balances')
+    ), triggers AS MATERIALIZED (
+        SELECT t.*, c.relname FROM guarded c JOIN pg_trigger t ON t.tgrelid = c.oid
+    )
+    SELECT format('table %s', c.relname), concat_ws(' ', c.relkind, c.relpersistence, c.relowner::regrole,
+               CASE WHEN c.relrowsecurity THEN 'secured' END, CASE WHEN c.relforcerowsecurity THEN 'forced' END,
+               (SELECT string_agg(concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END), ', ' ORDER BY a.attnum)
+                FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
+    FROM guarded c
+    UNION ALL
+    SELECT format('trigger %s.%s', t.relname, t.tgname), concat(t.tgenabled, ' ', pg_get_triggerdef(t.oid))
+    FROM triggers t WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT format('references of %s', t.relname), format('%s switched off', count(*))
+    FROM triggers t WHERE t.tgisinternal AND t.tgenabled <> 'O' GROUP BY t.relname
+    UNION ALL
+    SELECT format('function %s', p.oid::regprocedure), concat(p.proowner::regrole, ' ', pg_get_functiondef(p.oid))
+    FROM pg_proc p WHERE p.oid IN (SELECT t.tgfoid FROM triggers t WHERE NOT t.tgisinternal)
+    UNION ALL
+    SELECT format('rule %s.%s', c.relname, r.rulename), pg_get_ruledef(r.oid)
+    FROM guarded c JOIN pg_rewrite r ON r.ev_class = c.oid
+    UNION ALL
+    SELECT format('policy %s.%s', c.relname, p.polname), concat_ws(' ', p.polcmd, p.polpermissive,
+               (SELECT string_agg(r.role::regrole::text, ',' ORDER BY r.role::regrole::text) FROM unnest(p.polroles) r (role)),
+               pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+    FROM guarded c JOIN pg_policy p ON p.polrelid = c.oid
+    UNION ALL
+    SELECT format('constraint %s.%s', c.relname, k.conname), concat(k.convalidated, ' ', pg_get_constraintdef(k.oid))
+    FROM guarded c JOIN pg_constraint k ON k.conrelid = c.oid
+    UNION ALL
+    SELECT format('unique index %s', i.indexrelid::regclass), concat(i.indisvalid, ' ', i.indisready, ' ', pg_get_indexdef(i.indexrelid))
+    FROM guarded c JOIN pg_index i ON i.indrelid = c.oid WHERE i.indisunique
+    UNION ALL
+    SELECT format('inheritance %s of %s', i.inhrelid::regclass, i.inhparent::regclass), 'inherits'
+    FROM pg_inherits i WHERE i.inhparent IN (SELECT c.oid FROM guarded c) OR i.inhrelid IN (SELECT c.oid FROM guarded c)
+    UNION ALL
+    SELECT format('grant of %s on %s to %s', g.privilege_type, g.relname, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END), 'may write'
+    FROM (SELECT c.relname, c.relowner, x.grantee, x.privilege_type FROM guarded c, aclexplode(c.relacl) x
+          UNION
+          SELECT c.relname, c.relowner, x.grantee, x.privilege_type
+          FROM guarded c JOIN pg_attribute a ON a.attrelid = c.oid, aclexplode(a.attacl) x) g
+    WHERE g.grantee <> g.relowner AND g.privilege_type <> 'SELECT'
+    UNION ALL
+    SELECT format('member of %s: %s', m.roleid::regrole, m.member::regrole), 'may do what the owner of the ledger may'
+    FROM pg_auth_members m WHERE m.roleid = 'hail_owner'::regrole
+$$;
+COMMENT ON FUNCTION hail.guards_now() IS 'What protects the ledger''s tables now, to be compared with hail.guard_definitions. Internal.';
+
+CREATE FUNCTION hail.reconcile_guards() RETURNS SETOF hail.finding
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'guards', CASE WHEN n.object IS NULL THEN 'missing: ' WHEN d.object IS NULL THEN 'added: ' ELSE 'changed: ' END
+                     || coalesce(d.object, n.object), (d.object IS NOT NULL)::integer::numeric, (d.object IS NULL)::integer::numeric
+    FROM hail.guard_definitions d FULL JOIN hail.guards_now() n ON n.object = d.object
+    WHERE n.definition IS DISTINCT FROM d.definition
+$$;
+COMMENT ON FUNCTION hail.reconcile_guards() IS 'Findings about the protection of the ledger''s tables. Internal.';
+
+-- All groups.
+CREATE FUNCTION hail.reconcile_period(from_time timestamptz, to_time timestamptz, whole boolean)
+RETURNS TABLE (check_name text, subject text, expected bigint, actual bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- One snapshot (all functions are STABLE): the books of a busy system agree with each other at every moment.
+    RETURN QUERY
+    SELECT f.check_name, f.subject, hail.as_bigint(f.expected), hail.as_bigint(f.actual)
+    FROM (SELECT * FROM hail.reconcile_entries(from_time, to_time)
+          UNION ALL SELECT * FROM hail.reconcile_balances(whole)
+          UNION ALL SELECT * FROM hail.reconcile_holds()
+          UNION ALL SELECT * FROM hail.reconcile_trips(from_time, to_time)
+          UNION ALL SELECT * FROM hail.reconcile_closes(from_time, to_time)
+          UNION ALL SELECT * FROM hail.reconcile_guards()) f
+    ORDER BY f.check_name, f.subject;
+END
+$$;
+COMMENT ON FUNCTION hail.reconcile_period(timestamptz, timestamptz, boolean) IS 'The checks of hail.reconcile() and hail.reconcile_all(). Internal.';
+
+CREATE FUNCTION hail.as_bigint(amount numeric) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT least(greatest(amount, -9223372036854775808), 9223372036854775807)::bigint $$;
+COMMENT ON FUNCTION hail.as_bigint(numeric) IS 'The nearest bigint: sums of rows that should not be there may be beyond. Internal.';
+
+CREATE FUNCTION hail.require_auditor() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF coalesce(hail.current_role_name(), '') <> 'analyst' THEN
+        PERFORM hail.require_admin();
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION hail.require_auditor() IS 'Error unless the caller is an analyst or an administrator. Internal.';
+
+CREATE FUNCTION hail.ledger_day(day date) RETURNS timestamptz
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (day BETWEEN '1970-01-01' AND '9999-12-31') IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'day must be a date from 1970 on', 'day');
+    END IF;
+    RETURN hail.day_start(day);
+END
+$$;
+COMMENT ON FUNCTION hail.ledger_day(date) IS 'When a day of the ledger begins: midnight UTC. Error invalid_value. Internal.';
 
 CREATE FUNCTION hail.reconcile(day date)
 RETURNS TABLE (check_name text, subject text, expected bigint, actual bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    from_time timestamptz := day::timestamp AT TIME ZONE 'UTC';
-    to_time timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
 BEGIN
-    IF coalesce(hail.current_role_name(), '') <> 'analyst' THEN
-        PERFORM hail.require_admin();
-    END IF;
-    -- One statement, one snapshot: the books of a busy system agree with each other at every moment.
-    RETURN QUERY
-    WITH legs AS MATERIALIZED (
-        SELECT e.id, e.transaction_id, e.account_id, e.currency, e.xid, e.balance_after, e.direction, e.amount,
-               CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END AS signed
-        FROM hail.ledger_entries e
-    ), of_day AS (
-        SELECT t.* FROM hail.ledger_transactions t WHERE t.created_at >= from_time AND t.created_at < to_time
-    ), wallets AS (
-        SELECT a.*, coalesce(l.posted_by_entries, 0) AS posted_by_entries, coalesce(l.newest, 0) AS newest
-        FROM hail.accounts a
-        LEFT JOIN (SELECT g.account_id, sum(g.signed) AS posted_by_entries,
-                          (array_agg(g.balance_after ORDER BY g.id DESC))[1] AS newest
-                   FROM legs g GROUP BY g.account_id) AS l ON l.account_id = a.id
-        WHERE NOT a.is_system
-    ), open_holds AS (
-        SELECT h.* FROM hail.holds h WHERE h.status = 'held'
-    ), completed AS (
-        SELECT t.id, t.payment_method = 'wallet' AS by_wallet, t.price, hail.commission(t.price, t.commission_bp) AS commission,
-               CASE t.payment_method WHEN 'wallet' THEN t.price ELSE hail.commission(t.price, t.commission_bp) END AS due
-        FROM hail.trips t WHERE t.state = 'completed' AND t.completed_at >= from_time AND t.completed_at < to_time
-    ), paid AS (
-        SELECT t.reference_id AS trip_id, count(DISTINCT t.id) AS payments,
-               sum(g.amount) FILTER (WHERE g.direction = 'debit' AND (a.kind = 'CUSTOMER_WALLET') = c.by_wallet) AS amount,
-               sum(g.signed) FILTER (WHERE a.kind = 'DRIVER_WALLET') AS driver,
-               sum(g.signed) FILTER (WHERE a.kind = 'PLATFORM_REVENUE') AS commission
-        FROM completed c JOIN hail.ledger_transactions t ON t.reference_id = c.id
-        JOIN legs g ON g.transaction_id = t.id JOIN hail.accounts a ON a.id = g.account_id
-        WHERE t.reference_type = 'trip' AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_commission_cash')
-        GROUP BY t.reference_id
-    ), findings (check_name, subject, expected, actual) AS (
-        SELECT 'transaction_balanced', concat_ws(' ', t.id, g.currency), 0::numeric, sum(g.signed)
-        FROM of_day t JOIN legs g ON g.transaction_id = t.id GROUP BY t.id, g.currency HAVING sum(g.signed) <> 0
-        UNION ALL
-        SELECT 'transaction_entries', t.id::text, 2, count(g.id)
-        FROM of_day t LEFT JOIN legs g ON g.transaction_id = t.id GROUP BY t.id HAVING count(g.id) < 2
-        UNION ALL
-        SELECT 'currency_balanced', g.currency, 0, sum(g.signed) FROM legs g GROUP BY g.currency HAVING sum(g.signed) <> 0
-        UNION ALL
-        SELECT 'entry_currency', g.id::text, 0, 1 FROM legs g LEFT JOIN hail.accounts a ON a.id = g.account_id
-        WHERE a.currency IS DISTINCT FROM g.currency
-        UNION ALL
-        SELECT 'wallet_posted', w.id::text, w.posted_by_entries, w.posted FROM wallets w WHERE w.posted <> w.posted_by_entries
-        UNION ALL
-        SELECT 'wallet_newest_entry', w.id::text, w.newest, w.posted FROM wallets w WHERE w.posted <> w.newest
-        UNION ALL
-        SELECT 'system_posted', a.id::text, coalesce(sum(g.signed), 0), a.posted
-        FROM hail.accounts a LEFT JOIN legs g ON g.account_id = a.id AND g.xid < a.folded_xid
-        WHERE a.is_system GROUP BY a.id HAVING a.posted <> coalesce(sum(g.signed), 0)
-        UNION ALL
-        SELECT 'account_held', a.id::text, coalesce(sum(h.amount), 0), a.held
-        FROM hail.accounts a LEFT JOIN open_holds h ON h.account_id = a.id GROUP BY a.id HAVING a.held <> coalesce(sum(h.amount), 0)
-        UNION ALL
-        SELECT 'customer_wallet_negative', w.id::text, 0, w.posted - w.held
-        FROM wallets w WHERE w.kind = 'CUSTOMER_WALLET' AND w.posted - w.held < 0
-        UNION ALL
-        SELECT 'trip_payments', c.id::text, (c.due > 0)::integer, coalesce(p.payments, 0)
-        FROM completed c LEFT JOIN paid p ON p.trip_id = c.id WHERE coalesce(p.payments, 0) <> (c.due > 0)::integer
-        UNION ALL
-        SELECT 'trip_amount', c.id::text, c.due, coalesce(p.amount, 0)
-        FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.due <> coalesce(p.amount, 0)
-        UNION ALL
-        SELECT 'trip_driver', c.id::text, c.price * c.by_wallet::integer - c.commission, coalesce(p.driver, 0)
-        FROM completed c JOIN paid p ON p.trip_id = c.id
-        WHERE c.price * c.by_wallet::integer - c.commission <> coalesce(p.driver, 0)
-        UNION ALL
-        SELECT 'trip_commission', c.id::text, c.commission, coalesce(p.commission, 0)
-        FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.commission <> coalesce(p.commission, 0)
-        UNION ALL
-        SELECT 'paid_trip_not_completed', coalesce(t.reference_id, t.id)::text, 0, 1 FROM of_day t
-        WHERE t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_commission_cash')
-          AND NOT EXISTS (SELECT FROM hail.trips r WHERE r.id = t.reference_id AND r.state = 'completed')
-        UNION ALL
-        SELECT 'trip_hold', t.id::text, t.price - t.waiting_amount + t.waiting_max, coalesce(sum(h.amount), 0)
-        FROM hail.trips t LEFT JOIN open_holds h ON h.reference_id = t.id AND h.reference_type = 'trip'
-        WHERE t.state IN ('matched', 'arrived', 'started') AND t.payment_method = 'wallet'
-        GROUP BY t.id HAVING coalesce(sum(h.amount), 0) <> t.price - t.waiting_amount + t.waiting_max OR count(h.id) > 1
-        UNION ALL
-        SELECT 'hold_without_trip', h.id::text, 0, h.amount FROM open_holds h
-        WHERE h.reference_type = 'trip' AND NOT EXISTS (
-            SELECT FROM hail.trips t WHERE t.id = h.reference_id AND t.payment_method = 'wallet'
-               AND t.state IN ('matched', 'arrived', 'started'))
-        UNION ALL
-        -- The guards are in place, and no table hangs below the guarded ones.
-        SELECT 'guards', 'triggers', 12, count(*) FROM pg_trigger g
-        WHERE g.tgname IN ('ledger_guard', 'ledger_guard_truncate', 'ledger_note') AND g.tgenabled = 'A'
-          AND g.tgrelid IN ('hail.accounts'::regclass, 'hail.ledger_transactions'::regclass,
-                            'hail.ledger_entries'::regclass, 'hail.holds'::regclass)
-        HAVING count(*) <> 12
-        UNION ALL
-        SELECT 'guards', i.inhrelid::regclass::text, 0, 1 FROM pg_inherits i
-        WHERE i.inhparent IN ('hail.accounts'::regclass, 'hail.ledger_transactions'::regclass,
-                              'hail.ledger_entries'::regclass, 'hail.holds'::regclass)
-    )
-    SELECT f.check_name, f.subject, f.expected::bigint, f.actual::bigint FROM findings f ORDER BY 1, 2;
+    PERFORM hail.require_auditor();
+    RETURN QUERY SELECT * FROM hail.reconcile_period(hail.ledger_day(day), hail.ledger_day(day) + interval '1 day', false);
 END
 $$;
 COMMENT ON FUNCTION hail.reconcile(date) IS
-'Compare the ledger with itself, with the holds and with the trips: what differs, with the value expected and the one found. Transactions and completed trips of that day (UTC); balances, holds and open trips as they are now. No rows: all is well. Administrators and analysts.';
-GRANT EXECUTE ON FUNCTION hail.reconcile(date) TO hail_admin, hail_analyst;
+'Compare the ledger with itself, with the holds and with the trips: what differs (hail.reconcile_checks), with the value expected and the one found. Transactions, entries and completed trips of that day (UTC, record time); balances (from the last daily close on), holds and open trips as they are now. No rows: all is well. Administrators and analysts.';
+
+CREATE FUNCTION hail.reconcile_all()
+RETURNS TABLE (check_name text, subject text, expected bigint, actual bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM hail.require_auditor();
+    RETURN QUERY SELECT * FROM hail.reconcile_period('-infinity', 'infinity', true);
+END
+$$;
+COMMENT ON FUNCTION hail.reconcile_all() IS
+'hail.reconcile() of all time: every entry, every close, balances as the sums of all their entries. Reads the whole ledger. Administrators and analysts.';
+GRANT EXECUTE ON FUNCTION hail.reconcile(date), hail.reconcile_all() TO hail_admin, hail_analyst;

@@ -19,6 +19,8 @@ BEGIN
             WHEN 'stop_transitions' THEN 'WHERE false'
             WHEN 'account_kinds' THEN 'WHERE false'
             WHEN 'entry_templates' THEN 'WHERE false'
+            WHEN 'reconcile_checks' THEN 'WHERE false'
+            WHEN 'guard_definitions' THEN 'WHERE false'
             WHEN 'geofence_state' THEN 'WHERE false'
             ELSE '' END);
     END LOOP;

@@ -47,6 +47,7 @@ int hail_partner_order_rate = 600;
 int hail_quote_rate = 60;
 int hail_estimate_rate = 120;
 int hail_quote_retention_s = 90 * 86400;
+int hail_ledger_close_delay_s = 3600;
 int hail_idempotency_ttl_s = 86400;
 char *hail_jwt_secret = NULL;
 char *hail_jwt_public_key = NULL;
@@ -178,6 +179,8 @@ static const IntSetting int_settings[] = {
      &hail_estimate_rate, 120, 0, 60000, PGC_SIGHUP, GUC_REPORT},
     {"hail.quote_retention", "Quotes of which no trip was made are deleted this long after they expired.",
      &hail_quote_retention_s, 90 * 86400, 3600, 2147400000, PGC_SIGHUP, GUC_UNIT_S},
+    {"hail.ledger_close_delay", "The keeper closes a day of the ledger this long after its end; -1: never.",
+     &hail_ledger_close_delay_s, 3600, -1, 30 * 86400, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.idempotency_ttl", "Request keys are kept, and answered with the first result, this long.",
      &hail_idempotency_ttl_s, 86400, 60, 30 * 86400, PGC_SUSET, GUC_UNIT_S},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",

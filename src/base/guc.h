@@ -52,13 +52,15 @@ extern int hail_quote_rate;           /* hail.quote_rate: requests for quotes of
 extern int hail_estimate_rate;        /* hail.estimate_rate: requests for prices that promise nothing */
 extern int
     hail_quote_retention_s; /* hail.quote_retention: unused quotes are deleted so long after they expired */
-extern int hail_idempotency_ttl_s; /* hail.idempotency_ttl: request keys are kept so long */
-extern char *hail_jwt_secret;      /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
-extern char *hail_jwt_public_key;  /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
-extern int hail_jwt_algorithm;     /* hail.jwt_algorithm: one of HailJwtAlgorithm */
-extern char *hail_jwt_issuer;      /* hail.jwt_issuer */
-extern char *hail_jwt_audience;    /* hail.jwt_audience */
-extern int hail_jwt_leeway_s;      /* hail.jwt_leeway: clock skew accepted, 60 s at most */
+extern int hail_idempotency_ttl_s;    /* hail.idempotency_ttl: request keys are kept so long */
+extern int hail_ledger_close_delay_s; /* hail.ledger_close_delay: days are closed so long after their end; -1:
+                                         never */
+extern char *hail_jwt_secret;         /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
+extern char *hail_jwt_public_key;     /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
+extern int hail_jwt_algorithm;        /* hail.jwt_algorithm: one of HailJwtAlgorithm */
+extern char *hail_jwt_issuer;         /* hail.jwt_issuer */
+extern char *hail_jwt_audience;       /* hail.jwt_audience */
+extern int hail_jwt_leeway_s;         /* hail.jwt_leeway: clock skew accepted, 60 s at most */
 
 typedef enum HailJwtAlgorithm { HAIL_JWT_HS256, HAIL_JWT_RS256, HAIL_JWT_EDDSA } HailJwtAlgorithm;
 

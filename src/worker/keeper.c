@@ -80,6 +80,7 @@ static WorkerStep steps[] = {
     {"expire ETA samples", SQL_STEP("expire_eta_samples", "SELECT hail.expire_eta_samples()"), &hour, true},
     {"expire quotes", C_STEP(NULL, quote_expire), &hour, true, NULL, quote_more_to_expire},
     {"expire request keys", SQL_STEP("expire_request_keys", "SELECT hail.expire_request_keys()"), &ten_seconds, true},
+    {"close days", SQL_STEP("close_days", "SELECT hail.close_days()"), &ten_seconds, false},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
 };
 /* clang-format on */
