@@ -51,10 +51,10 @@ CREATE TABLE hail.ledger_transactions (
     kind            text NOT NULL,
     principal       text NOT NULL,
     idempotency_key text NOT NULL CHECK (length(idempotency_key) BETWEEN 1 AND 200),
-    request         jsonb NOT NULL,
+    request         jsonb,
     reference_type  text,
     reference_id    uuid,
-    reverses        uuid UNIQUE,
+    reverses        uuid,
     metadata        jsonb,
     effective_at    timestamptz NOT NULL,
     created_at      timestamptz NOT NULL,
@@ -63,11 +63,14 @@ CREATE TABLE hail.ledger_transactions (
 );
 COMMENT ON COLUMN hail.ledger_transactions.reverses IS
 'The transaction of which this is the opposite. Set under its lock by hail.reverse_transaction; no foreign key, because a table that refers to itself makes pg_dump doubt that it can be restored.';
+CREATE UNIQUE INDEX ledger_transactions_reverses ON hail.ledger_transactions (reverses) WHERE reverses IS NOT NULL;
+COMMENT ON COLUMN hail.ledger_transactions.request IS
+'What a repeated key is compared with, where the request said something else than this row and its entries; NULL: these.';
 CREATE INDEX ledger_transactions_reference ON hail.ledger_transactions (reference_id) WHERE reference_id IS NOT NULL;
-COMMENT ON TABLE hail.ledger_transactions IS 'Money movements; append-only. The stored request is what a repeated key is compared with.';
+COMMENT ON TABLE hail.ledger_transactions IS 'Money movements; append-only. A repeated key is compared with what is stored.';
 
 CREATE TABLE hail.ledger_entries (
-    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id             bigint GENERATED ALWAYS AS IDENTITY,
     transaction_id uuid NOT NULL REFERENCES hail.ledger_transactions (id),
     account_id     uuid NOT NULL,
     amount         bigint NOT NULL CHECK (amount > 0),
@@ -75,11 +78,11 @@ CREATE TABLE hail.ledger_entries (
     currency       text NOT NULL,
     balance_after  bigint,
     created_at     timestamptz NOT NULL,
-    xid            xid8 NOT NULL DEFAULT pg_current_xact_id()
+    xid            xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (transaction_id, account_id)
 );
-CREATE INDEX ledger_entries_account ON hail.ledger_entries (account_id, id);
+CREATE UNIQUE INDEX ledger_entries_account ON hail.ledger_entries (account_id, id);
 CREATE INDEX ledger_entries_unfolded ON hail.ledger_entries (account_id, xid) WHERE balance_after IS NULL;
-CREATE INDEX ledger_entries_transaction ON hail.ledger_entries (transaction_id);
 COMMENT ON TABLE hail.ledger_entries IS 'The legs of a transaction; append-only. Per transaction and currency debits equal credits, or the commit fails.';
 COMMENT ON COLUMN hail.ledger_entries.account_id IS
 'No foreign key: accounts are never deleted, the posting has read the account, and the share lock of a foreign key on a busy system account would be taken by every posting.';

@@ -1,13 +1,19 @@
 -- 71_ledger_posting: transactions, holds, folding
 
+CREATE TYPE hail.posting AS (id uuid, kind text, principal text, idempotency_key text, reference_type text, reference_id uuid,
+                             reverses uuid, metadata jsonb, effective_at timestamptz, created_at timestamptz, repeated boolean,
+                             accounts uuid[], balances bigint[]);
+COMMENT ON TYPE hail.posting IS
+'A transaction as it was posted. repeated: the key had been used before, and this is the first result. accounts: of the entries, in their order; balances: what each had posted after it, NULL for system accounts (hail.balance tells theirs).';
+
 CREATE FUNCTION hail.post_transaction(kind text, entries hail.entry_input[], idempotency_key text, reference_type text DEFAULT NULL,
-                                      reference_id uuid DEFAULT NULL, metadata jsonb DEFAULT NULL) RETURNS hail.ledger_transactions
+                                      reference_id uuid DEFAULT NULL, metadata jsonb DEFAULT NULL) RETURNS hail.posting
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_post_transaction';
 COMMENT ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb) IS
 'Post a transaction of two entries or more: debits equal credits in each currency, each account once, no wallet below its floor. The same key with the same request returns the first result; with another one it is an error. Administrators only.';
 
 CREATE FUNCTION hail.reverse_transaction(transaction_id uuid, idempotency_key text, metadata jsonb DEFAULT NULL)
-RETURNS hail.ledger_transactions
+RETURNS hail.posting
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_reverse_transaction';
 COMMENT ON FUNCTION hail.reverse_transaction(uuid, text, jsonb) IS
 'Post the opposite of a transaction, once. Administrators only.';
@@ -19,7 +25,7 @@ COMMENT ON FUNCTION hail.hold(uuid, bigint, text, text, uuid, interval) IS
 'Reserve an amount on a wallet until it is captured or released, or the ttl has passed. Administrators only.';
 
 CREATE FUNCTION hail.capture(hold_id uuid, to_account uuid, idempotency_key text, amount bigint DEFAULT NULL,
-                             metadata jsonb DEFAULT NULL) RETURNS hail.ledger_transactions
+                             metadata jsonb DEFAULT NULL) RETURNS hail.posting
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_capture';
 COMMENT ON FUNCTION hail.capture(uuid, uuid, text, bigint, jsonb) IS
 'Pay a hold, whole (amount NULL) or in part, to an account; what is left of it is free again. Administrators only.';

@@ -1,14 +1,18 @@
-/* The ledger's tables; see book.h. Every write goes through ledger_execute(), which opens the guards. */
+/*
+ * The ledger's tables; see book.h. Transactions, entries and balances go through store.h and are noted here
+ * for the guards; holds are written by statements, through ledger_execute().
+ */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -16,6 +20,7 @@
 #include "base/uuid7.h"
 #include "ledger/book.h"
 #include "ledger/guards.h"
+#include "ledger/store.h"
 
 void ledger_require(PostingVerdict verdict)
 {
@@ -37,10 +42,15 @@ static Datum optional_uuid(const pg_uuid_t *value, char *null)
     return value == NULL ? (Datum)0 : UUIDPGetDatum(value);
 }
 
+static Datum json_datum(const char *value)
+{
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(value));
+}
+
 static Datum optional_json(const char *value, char *null)
 {
     *null = value == NULL ? 'n' : ' ';
-    return value == NULL ? (Datum)0 : DirectFunctionCall1(jsonb_in, CStringGetDatum(value));
+    return value == NULL ? (Datum)0 : json_datum(value);
 }
 
 static pg_uuid_t result_uuid(uint64 row, int col)
@@ -76,98 +86,125 @@ static void require_same(bool same)
 
 /* ---- transactions ---- */
 
-static HailStatement insert_transaction = {
-    "INSERT INTO hail.ledger_transactions AS t (id, kind, principal, idempotency_key, request, "
-    "reference_type,"
-    " reference_id, reverses, metadata, effective_at, created_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
-    " ON CONFLICT (principal, idempotency_key) DO NOTHING RETURNING t",
-    10,
-    {UUIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, UUIDOID, UUIDOID, JSONBOID, TIMESTAMPTZOID},
+static HailStatement find_transaction = {
+    "SELECT t.id, t.request = $3, t.request IS NULL AND t.kind = $4 AND t.reference_type IS NOT DISTINCT "
+    "FROM $5"
+    " AND t.reference_id IS NOT DISTINCT FROM $6 AND t.reverses IS NOT DISTINCT FROM $7"
+    " AND t.metadata IS NOT DISTINCT FROM $8 AND t.effective_at = coalesce($9, t.created_at),"
+    " t.effective_at, t.created_at"
+    " FROM hail.ledger_transactions t WHERE t.principal = $1 AND t.idempotency_key = $2",
+    9,
+    {TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, UUIDOID, UUIDOID, JSONBOID, TIMESTAMPTZOID},
     HAIL_BY_KEY};
 
-static HailStatement find_transaction = {"SELECT t.id, t.request = $3, t FROM hail.ledger_transactions t"
-                                         " WHERE t.principal = $1 AND t.idempotency_key = $2",
-                                         3,
-                                         {TEXTOID, TEXTOID, JSONBOID},
-                                         HAIL_BY_KEY};
+static HailStatement find_legs = {"SELECT e.account_id, e.direction = 'credit', e.amount FROM "
+                                  "hail.ledger_entries e WHERE e.transaction_id = $1",
+                                  1,
+                                  {UUIDOID},
+                                  HAIL_BY_KEY};
 
-static LedgerClaim first_claim(Datum principal, Datum key, Datum request)
+/* Are these the entries of the transaction, in any order? An account is in it once. */
+static bool same_legs(const pg_uuid_t *id, const LedgerDraft *draft)
+{
+    int found = (int)hail_execute(&find_legs, (Datum[]){UUIDPGetDatum(id)}, NULL, false, 0), matched = 0;
+
+    for (int i = 0; i < found; i++) {
+        pg_uuid_t account = result_uuid(i, 1);
+
+        for (int j = 0; j < draft->leg_count; j++)
+            if (memcmp(&draft->legs[j].account, &account, sizeof(account)) == 0 &&
+                draft->legs[j].credit == result_bool(i, 2) && draft->legs[j].amount == result_int64(i, 3))
+                matched++;
+    }
+    return matched == found && matched == draft->leg_count;
+}
+
+/* The transaction that has used the draft's key. Inside SPI. */
+static LedgerClaim read_first_claim(const LedgerDraft *draft)
 {
     LedgerClaim claim = {.repeated = true};
-    bool isnull;
+    char nulls[] = "         ";
+    Datum args[9] = {CStringGetTextDatum(draft->principal),
+                     CStringGetTextDatum(draft->key),
+                     optional_json(draft->request, &nulls[2]),
+                     CStringGetTextDatum(draft->kind),
+                     optional_text(draft->reference_type, &nulls[4]),
+                     optional_uuid(draft->reference_id, &nulls[5]),
+                     optional_uuid(draft->reverses, &nulls[6]),
+                     optional_json(draft->metadata, &nulls[7]),
+                     draft->effective_at ? TimestampTzGetDatum(*draft->effective_at) : (Datum)0};
 
-    if (hail_execute(&find_transaction, (Datum[]){principal, key, request}, NULL, false, 1) != 1)
+    if (draft->effective_at == NULL)
+        nulls[8] = 'n';
+    if (hail_execute(&find_transaction, args, nulls, false, 1) != 1)
         ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
                 errmsg("a concurrent transaction has used the same idempotency key"));
-    require_same(result_bool(0, 2));
+    require_same(result_bool(0, draft->request ? 2 : 3));
     claim.id = result_uuid(0, 1);
-    claim.row = hail_result(0, 3, &isnull);
+    claim.effective_at = result_int64(0, 4);
+    claim.created_at = result_int64(0, 5);
+    if (draft->request == NULL)
+        require_same(same_legs(&claim.id, draft));
     return claim;
+}
+
+/* The same, whether the caller is inside SPI or not. */
+static LedgerClaim first_claim(const LedgerDraft *draft)
+{
+    LedgerClaim claim;
+
+    SPI_connect();
+    claim = read_first_claim(draft);
+    SPI_finish();
+    return claim;
+}
+
+/* The transaction's row, as the n-th to be inserted. */
+static void fill_transaction(int n, const LedgerDraft *draft, const LedgerClaim *claim)
+{
+    StoreTable *table = &store_transactions;
+    TupleTableSlot *slot = store_blank(table, n);
+
+    store_set(table, slot, TRANSACTION_ID, UUIDPGetDatum(&claim->id));
+    store_set(table, slot, TRANSACTION_KIND, CStringGetTextDatum(draft->kind));
+    store_set(table, slot, TRANSACTION_PRINCIPAL, CStringGetTextDatum(draft->principal));
+    store_set(table, slot, TRANSACTION_KEY, CStringGetTextDatum(draft->key));
+    if (draft->request != NULL)
+        store_set(table, slot, TRANSACTION_REQUEST, json_datum(draft->request));
+    if (draft->reference_type != NULL)
+        store_set(table, slot, TRANSACTION_REFERENCE_TYPE, CStringGetTextDatum(draft->reference_type));
+    if (draft->reference_id != NULL)
+        store_set(table, slot, TRANSACTION_REFERENCE_ID, UUIDPGetDatum(draft->reference_id));
+    if (draft->reverses != NULL)
+        store_set(table, slot, TRANSACTION_REVERSES, UUIDPGetDatum(draft->reverses));
+    if (draft->metadata != NULL)
+        store_set(table, slot, TRANSACTION_METADATA, json_datum(draft->metadata));
+    store_set(table, slot, TRANSACTION_EFFECTIVE_AT, TimestampTzGetDatum(claim->effective_at));
+    store_set(table, slot, TRANSACTION_CREATED_AT, TimestampTzGetDatum(claim->created_at));
+    store_set(table, slot, TRANSACTION_XID, FullTransactionIdGetDatum(GetTopFullTransactionId()));
 }
 
 LedgerClaim ledger_claim(const LedgerDraft *draft)
 {
-    LedgerClaim claim = {.repeated = false};
-    char nulls[] = "          ";
-    Datum args[10] = {UUIDPGetDatum(&claim.id),
-                      CStringGetTextDatum(draft->kind),
-                      CStringGetTextDatum(draft->principal),
-                      CStringGetTextDatum(draft->key),
-                      DirectFunctionCall1(jsonb_in, CStringGetDatum(draft->request)),
-                      optional_text(draft->reference_type, &nulls[5]),
-                      optional_uuid(draft->reference_id, &nulls[6]),
-                      optional_uuid(draft->reverses, &nulls[7]),
-                      optional_json(draft->metadata, &nulls[8]),
-                      TimestampTzGetDatum(hail_now())};
-    bool isnull;
+    LedgerClaim claim = {.created_at = hail_now()};
+    bool claimed;
 
+    claim.effective_at = draft->effective_at ? *draft->effective_at : claim.created_at;
     hail_uuid7(&claim.id);
-    if (ledger_execute(&insert_transaction, args, nulls) == 0)
-        return first_claim(args[2], args[3], args[4]);
-    claim.row = hail_result(0, 1, &isnull);
+    store_open(&store_transactions);
+    fill_transaction(0, draft, &claim);
+    claimed = store_claim(&store_transactions, 0);
+    store_close(&store_transactions);
+    if (!claimed)
+        return first_claim(draft);
+    ledger_note_transaction(&claim.id);
     return claim;
 }
 
 /* ---- accounts ---- */
 
-#define ACCOUNT_COLUMNS "currency, floor, posted, held, closed_at IS NOT NULL"
-
-static HailStatement lock_wallet = {"SELECT " ACCOUNT_COLUMNS
-                                    " FROM hail.accounts WHERE id = $1 AND NOT is_system FOR NO KEY UPDATE",
-                                    1,
-                                    {UUIDOID},
-                                    HAIL_BY_KEY};
-
-static HailStatement read_system = {
-    "SELECT currency FROM hail.accounts WHERE id = $1 AND is_system", 1, {UUIDOID}, HAIL_BY_KEY};
-
-static HailStatement find_account = {
-    "SELECT id FROM hail.accounts WHERE kind = $1 AND owner_id = $2 AND currency = $3",
-    3,
-    {TEXTOID, UUIDOID, TEXTOID},
-    HAIL_BY_KEY};
-
-static HailStatement find_system_account = {
-    "SELECT id FROM hail.accounts WHERE kind = $1 AND owner_id IS NULL AND currency = $2",
-    2,
-    {TEXTOID, TEXTOID},
-    HAIL_BY_KEY};
-
-static HailStatement lock_owners_wallet = {
-    "SELECT " ACCOUNT_COLUMNS ", id FROM hail.accounts WHERE kind = $1 AND owner_id = $2 AND currency = $3"
-    " AND NOT is_system FOR NO KEY UPDATE",
-    3,
-    {TEXTOID, UUIDOID, TEXTOID},
-    HAIL_BY_KEY};
-
 static HailStatement open_account = {
     "SELECT (hail.ensure_account($1, $2, $3)).id", 3, {TEXTOID, UUIDOID, TEXTOID}, HAIL_BY_KEY};
-
-static HailStatement update_wallet = {"UPDATE hail.accounts SET posted = $2, held = $3 WHERE id = $1",
-                                      3,
-                                      {UUIDOID, INT8OID, INT8OID},
-                                      HAIL_BY_KEY};
 
 /*
  * System accounts met by this backend. What a posting must know of them never changes (they are not closed,
@@ -185,53 +222,57 @@ static void init_system_accounts(void)
         hash_create("hail system accounts", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-static void read_currency(PostingAccount *account)
+static void read_account(PostingAccount *account, StoreRow *row)
 {
+    StoreTable *table = &store_accounts;
     bool isnull;
 
-    strlcpy(account->currency, TextDatumGetCString(hail_result(0, 1, &isnull)), sizeof(account->currency));
-}
-
-/* ACCOUNT_COLUMNS of the last result. */
-static void read_wallet(PostingAccount *account)
-{
-    bool isnull;
-
-    read_currency(account);
-    (void)hail_result(0, 2, &isnull);
+    text_to_cstring_buffer(DatumGetTextPP(store_get(table, row->tuple, ACCOUNT_CURRENCY, &isnull)),
+                           account->currency, sizeof(account->currency));
+    account->is_system = DatumGetBool(store_get(table, row->tuple, ACCOUNT_IS_SYSTEM, &isnull));
+    if (account->is_system) { /* posted is what is folded, which is no business of a posting */
+        memcpy(hash_search(system_accounts, account->id, HASH_ENTER, NULL), account, sizeof(PostingAccount));
+        return;
+    }
+    account->row = row;
+    account->floor = DatumGetInt64(store_get(table, row->tuple, ACCOUNT_FLOOR, &isnull));
     account->has_floor = !isnull;
-    account->floor = result_int64(0, 2);
-    account->posted = result_int64(0, 3);
-    account->held = result_int64(0, 4);
-    account->closed = result_bool(0, 5);
+    account->posted = DatumGetInt64(store_get(table, row->tuple, ACCOUNT_POSTED, &isnull));
+    account->held = DatumGetInt64(store_get(table, row->tuple, ACCOUNT_HELD, &isnull));
+    (void)store_get(table, row->tuple, ACCOUNT_CLOSED_AT, &isnull);
+    account->closed = !isnull;
 }
 
-static bool lock_wallet_row(PostingAccount *account)
+/* Of the accounts, which are in the order of their ids: known system accounts are answered, the rest is
+ * locked. */
+static void load_accounts(PostingAccount **accounts, int count)
 {
-    if (hail_execute(&lock_wallet, (Datum[]){PointerGetDatum(account->id)}, NULL, false, 1) != 1)
-        return false;
-    read_wallet(account);
-    return true;
-}
+    const pg_uuid_t **ids = palloc(sizeof(pg_uuid_t *) * count);
+    StoreRow **rows = palloc(sizeof(StoreRow *) * count), *made = palloc(sizeof(StoreRow) * count);
+    int unknown = 0;
 
-static void read_system_row(PostingAccount *account)
-{
-    if (hail_execute(&read_system, (Datum[]){PointerGetDatum(account->id)}, NULL, false, 1) != 1)
-        ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("account does not exist"),
-                hail_field("account_id"));
-    read_currency(account);
-    account->is_system = true;
-    memcpy(hash_search(system_accounts, account->id, HASH_ENTER, NULL), account, sizeof(PostingAccount));
-}
+    for (int i = 0; i < count; i++) {
+        PostingAccount *known = hash_search(system_accounts, accounts[i]->id, HASH_FIND, NULL);
 
-static void load_account(PostingAccount *account)
-{
-    PostingAccount *known = hash_search(system_accounts, account->id, HASH_FIND, NULL);
-
-    if (known != NULL)
-        *account = *known;
-    else if (!lock_wallet_row(account))
-        read_system_row(account);
+        if (known != NULL) {
+            *accounts[i] = *known;
+            continue;
+        }
+        ids[unknown] = (const pg_uuid_t *)accounts[i]->id;
+        rows[unknown] = &made[unknown];
+        accounts[unknown++] = accounts[i];
+    }
+    if (unknown == 0)
+        return;
+    store_open(&store_accounts);
+    store_lock_accounts(ids, rows, unknown);
+    for (int i = 0; i < unknown; i++) {
+        if (rows[i]->tuple == NULL)
+            ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("account does not exist"),
+                    hail_field("account_id"));
+        read_account(accounts[i], rows[i]);
+    }
+    store_close(&store_accounts);
 }
 
 static int compare_accounts(const void *a, const void *b)
@@ -252,23 +293,18 @@ PostingAccount *ledger_lock_accounts(const pg_uuid_t *ids, int count)
     }
     if (count > 1)
         qsort(ordered, count, sizeof(PostingAccount *), compare_accounts);
-    for (int i = 0; i < count; i++)
-        load_account(ordered[i]);
+    load_accounts(ordered, count);
     return accounts;
 }
 
 bool ledger_find_account(const char *kind, const pg_uuid_t *owner, const char *currency, pg_uuid_t *id)
 {
-    Datum k = CStringGetTextDatum(kind), c = CStringGetTextDatum(currency);
-    uint64 rows;
+    bool found;
 
-    if (owner == NULL)
-        rows = hail_execute(&find_system_account, (Datum[]){k, c}, NULL, false, 1);
-    else
-        rows = hail_execute(&find_account, (Datum[]){k, UUIDPGetDatum(owner), c}, NULL, false, 1);
-    if (rows == 1)
-        *id = result_uuid(0, 1);
-    return rows == 1;
+    store_open(&store_accounts);
+    found = store_find_account(kind, owner, currency, id);
+    store_close(&store_accounts);
+    return found;
 }
 
 pg_uuid_t ledger_account(const char *kind, const pg_uuid_t *owner, const char *currency)
@@ -286,93 +322,89 @@ pg_uuid_t ledger_account(const char *kind, const pg_uuid_t *owner, const char *c
 
 PostingAccount *ledger_lock_wallet(const char *kind, const pg_uuid_t *owner, const char *currency)
 {
-    Datum args[3] = {CStringGetTextDatum(kind), UUIDPGetDatum(owner), CStringGetTextDatum(currency)};
-    PostingAccount *account = palloc0(sizeof(PostingAccount));
-    pg_uuid_t id;
+    pg_uuid_t id = ledger_account(kind, owner, currency);
 
-    if (hail_execute(&lock_owners_wallet, args, NULL, false, 1) != 1) {
-        id = ledger_account(kind, owner, currency);
-        return ledger_lock_accounts(&id, 1);
-    }
-    read_wallet(account);
-    id = result_uuid(0, 6);
-    memcpy(account->id, id.data, POSTING_ID_BYTES);
-    return account;
+    return ledger_lock_accounts(&id, 1);
+}
+
+/* Write a locked wallet's balances, and note what they moved by. hail.accounts is open. */
+static void store_balances(const PostingAccount *account)
+{
+    StoreRow *row = account->row;
+    bool isnull;
+    int64 posted = DatumGetInt64(store_get(&store_accounts, row->tuple, ACCOUNT_POSTED, &isnull));
+    int64 held = DatumGetInt64(store_get(&store_accounts, row->tuple, ACCOUNT_HELD, &isnull));
+
+    store_update_account(row, account->posted, account->held);
+    ledger_note_account((const pg_uuid_t *)account->id, account->posted - posted, account->held - held);
 }
 
 static void store_wallet(const PostingAccount *account)
 {
-    Datum args[3] = {PointerGetDatum(account->id), Int64GetDatum(account->posted),
-                     Int64GetDatum(account->held)};
-
-    if (ledger_execute(&update_wallet, args, NULL) != 1)
-        elog(ERROR, "a locked wallet is gone");
-}
-
-static Datum uuid_array(Datum *ids, int count)
-{
-    return PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-}
-
-static Datum int8_array(Datum *values, int count)
-{
-    return PointerGetDatum(
-        construct_array(values, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+    store_open(&store_accounts);
+    store_balances(account);
+    store_close(&store_accounts);
+    CommandCounterIncrement();
 }
 
 /* ---- entries ---- */
 
-static HailStatement insert_entries = {
-    "INSERT INTO hail.ledger_entries (transaction_id, account_id, amount, direction, currency, balance_after,"
-    " created_at) SELECT $1, e.account_id, e.amount, CASE WHEN e.credit THEN 'credit' ELSE 'debit' END, "
-    "e.currency,"
-    " e.balance_after, $7"
-    " FROM unnest($2::uuid[], $3::int8[], $4::bool[], $5::text[], $6::int8[])"
-    " AS e (account_id, amount, credit, currency, balance_after)",
-    7,
-    {UUIDOID, UUIDARRAYOID, INT8ARRAYOID, BOOLARRAYOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID},
-    HAIL_BY_KEY};
-
-static void store_entries(const pg_uuid_t *transaction_id, const Posting *posting)
+/* The entry's row, as the n-th to be inserted. */
+static void fill_entry(int n, const pg_uuid_t *transaction_id, const PostingAccount *account,
+                       const PostingLeg *leg, TimestampTz now)
 {
-    int n = posting->leg_count, lower = 1;
-    Datum *columns[5];
-    bool *no_balance = palloc(sizeof(bool) * n);
-    Datum args[7] = {UUIDPGetDatum(transaction_id)};
+    static Datum words[2]; /* "debit", "credit" */
+    StoreTable *table = &store_entries;
+    TupleTableSlot *slot = store_blank(table, n);
 
-    for (int c = 0; c < 5; c++)
-        columns[c] = palloc(sizeof(Datum) * n);
-    for (int i = 0; i < n; i++) {
-        const PostingLeg *leg = &posting->legs[i];
-        PostingAccount *account = &posting->accounts[leg->account];
+    if (words[0] == 0) {
+        MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-        columns[0][i] = PointerGetDatum(account->id);
-        columns[1][i] = Int64GetDatum(leg->amount);
-        columns[2][i] = BoolGetDatum(leg->credit);
-        columns[3][i] = CStringGetTextDatum(account->currency);
-        columns[4][i] = Int64GetDatum(leg->balance_after);
-        no_balance[i] = account->is_system;
+        words[0] = CStringGetTextDatum("debit");
+        words[1] = CStringGetTextDatum("credit");
+        MemoryContextSwitchTo(old);
     }
-    args[1] = uuid_array(columns[0], n);
-    args[2] = int8_array(columns[1], n);
-    args[3] = PointerGetDatum(construct_array(columns[2], n, BOOLOID, 1, true, TYPALIGN_CHAR));
-    args[4] = PointerGetDatum(construct_array(columns[3], n, TEXTOID, -1, false, TYPALIGN_INT));
-    args[5] = PointerGetDatum(construct_md_array(columns[4], no_balance, 1, &n, &lower, INT8OID,
-                                                 sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-    args[6] = TimestampTzGetDatum(hail_now());
-    ledger_execute(&insert_entries, args, NULL);
+    store_set(table, slot, ENTRY_ID, Int64GetDatum(store_next_entry()));
+    store_set(table, slot, ENTRY_TRANSACTION, UUIDPGetDatum(transaction_id));
+    store_set(table, slot, ENTRY_ACCOUNT, PointerGetDatum(account->id));
+    store_set(table, slot, ENTRY_AMOUNT, Int64GetDatum(leg->amount));
+    store_set(table, slot, ENTRY_DIRECTION, words[leg->credit]);
+    store_set(table, slot, ENTRY_CURRENCY, CStringGetTextDatum(account->currency));
+    if (!account->is_system)
+        store_set(table, slot, ENTRY_BALANCE_AFTER, Int64GetDatum(leg->balance_after));
+    store_set(table, slot, ENTRY_CREATED_AT, TimestampTzGetDatum(now));
+    store_set(table, slot, ENTRY_XID, FullTransactionIdGetDatum(GetTopFullTransactionId()));
+}
+
+static int64 signed_amount(const PostingLeg *leg)
+{
+    return leg->credit ? leg->amount : -leg->amount;
 }
 
 void ledger_write(const pg_uuid_t *transaction_id, Posting *posting)
 {
+    TimestampTz now = hail_now();
+
     ledger_require(check_posting(posting));
-    store_entries(transaction_id, posting);
+    store_open(&store_entries);
+    for (int i = 0; i < posting->leg_count; i++)
+        fill_entry(i, transaction_id, &posting->accounts[posting->legs[i].account], &posting->legs[i], now);
+    store_insert(&store_entries, posting->leg_count);
+    store_close(&store_entries);
+    for (int i = 0; i < posting->leg_count; i++)
+        ledger_note_entry(transaction_id, posting->accounts[posting->legs[i].account].currency,
+                          signed_amount(&posting->legs[i]));
+    store_open(&store_accounts);
     for (int i = 0; i < posting->leg_count; i++) {
         const PostingAccount *account = &posting->accounts[posting->legs[i].account];
 
-        if (!account->is_system)
-            store_wallet(account);
+        if (account->is_system)
+            continue;
+        ledger_note_posted((const pg_uuid_t *)account->id, signed_amount(&posting->legs[i]));
+        store_balances(account);
     }
+    store_close(&store_accounts);
+    CommandCounterIncrement();
 }
 
 /* ---- holds ---- */

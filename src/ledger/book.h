@@ -14,22 +14,33 @@
 
 #include "ledger/posting.h"
 
+/* An entry as it was asked for. */
+typedef struct LedgerLeg {
+    pg_uuid_t account;
+    bool credit;
+    int64 amount;
+} LedgerLeg;
+
 /* A transaction to be made. Text is NUL-terminated; NULL where optional. */
 typedef struct LedgerDraft {
     const char *kind;
     const char *principal; /* whose key it is: "system", "admin" or "user:<uuid>" */
     const char *key;
-    const char *request; /* JSON: what a repeated key is compared with */
+    const char
+        *request; /* JSON: what a repeated key is compared with. NULL: with all of the rest and `legs` */
     const char *reference_type;
     const pg_uuid_t *reference_id;
     const pg_uuid_t *reverses;
-    const char *metadata; /* JSON */
+    const char *metadata;            /* JSON */
+    const TimestampTz *effective_at; /* NULL: now */
+    const LedgerLeg *legs;           /* where request is NULL */
+    int leg_count;
 } LedgerDraft;
 
 typedef struct LedgerClaim {
     pg_uuid_t id;
-    bool repeated; /* the key has been used for the same request: `id` and `row` are the first one's */
-    Datum row;     /* hail.ledger_transactions, in SPI's memory */
+    bool repeated; /* the key has been used for the same request: `id` is the first one's */
+    TimestampTz created_at, effective_at;
 } LedgerClaim;
 
 typedef struct LedgerHold {

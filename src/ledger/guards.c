@@ -1,16 +1,20 @@
 /*
  * The guards of the ledger.
  *
- * Row triggers, ENABLE ALWAYS (session_replication_role does not silence them), on the four tables:
+ * The ledger itself writes transactions, entries and balances past SQL (store.h) and holds by statements
+ * inside ledger_execute(). For everybody else there are row triggers, ENABLE ALWAYS (session_replication_role
+ * does not silence them), on the four tables:
  *
- *   before the row   Rows are written by ledger_execute() only. Whoever else writes is refused, the tables'
- * owner included. What is there is never updated (but balances and holds, by ledger_execute()), never
- *                    deleted, never truncated.
- *   after the row    The row as it really was stored is noted in backend memory.
- *   before commit    The notes are added up: each new transaction has entries, its debits equal its credits
- * in each currency; each wallet's posted moved by its entries, its held by its holds. If not, the transaction
- * fails. This is a check of our own code, and of what a table's owner may have hung onto the tables (rules,
- * triggers of its own).
+ * Before the row: whoever writes is refused, the tables' owner included, but for ledger_execute(). What is
+ * there is never updated (but balances and holds, by the ledger), never deleted, never truncated.
+ *
+ * After the row: the row as it really was stored is noted in backend memory.
+ *
+ * Before commit: the notes, those of rows written past SQL among them, are added up: each new transaction has
+ * entries, its debits equal its credits in each currency; each wallet's posted moved by its entries, its held
+ * by its holds. If not, the transaction fails. This is a check of our own code, and of what a superuser
+ * restores. What a table's owner hangs onto the tables (rules, triggers) does not reach the rows that the
+ * ledger writes past SQL.
  *
  * The check runs in the pre-commit callback and not in constraint triggers: nothing can run after it, SET
  * CONSTRAINTS does not reach it, and it costs no query. Notes carry the subtransaction that made them; those
@@ -37,6 +41,7 @@
 
 #include "base/error.h"
 #include "ledger/guards.h"
+#include "ledger/store.h"
 
 typedef enum NoteKind {
     NOTE_TRANSACTION, /* a transaction row was made: entries must follow */
@@ -135,6 +140,34 @@ static Note *keep_note(NoteKind kind, const pg_uuid_t *id, const char *currency,
     last->subtransaction = now;
     last->delta = delta;
     return last;
+}
+
+void ledger_note_transaction(const pg_uuid_t *id)
+{
+    keep_note(NOTE_TRANSACTION, id, "", 0);
+}
+
+void ledger_note_entry(const pg_uuid_t *transaction_id, const char *currency, int64 amount)
+{
+    keep_note(NOTE_ENTRY, transaction_id, currency, amount);
+}
+
+/* A sum of nothing says nothing more at commit. */
+static void keep_sum(NoteKind kind, const pg_uuid_t *id, int64 delta)
+{
+    if (delta != 0 && keep_note(kind, id, "", delta)->delta == 0)
+        note_count--;
+}
+
+void ledger_note_posted(const pg_uuid_t *account_id, int64 amount)
+{
+    keep_sum(NOTE_POSTED, account_id, amount);
+}
+
+void ledger_note_account(const pg_uuid_t *account_id, int64 posted_moved, int64 held_moved)
+{
+    keep_sum(NOTE_POSTED, account_id, -posted_moved);
+    keep_sum(NOTE_HELD, account_id, -held_moved);
 }
 
 static void forget_notes(void)
@@ -237,6 +270,7 @@ void ledger_init(void)
 {
     RegisterXactCallback(at_transaction_end, NULL);
     RegisterSubXactCallback(at_subtransaction_end, NULL);
+    store_init();
 }
 
 /* ---- rows ---- */
@@ -421,10 +455,7 @@ Datum hail_ledger_note_account(PG_FUNCTION_ARGS)
         return PointerGetDatum(NULL); /* folding; its sum comes from the entries in the same statement */
     add_to(&posted, -column_int64(before, "posted"));
     add_to(&held, -column_int64(before, "held"));
-    if (posted != 0)
-        keep_note(NOTE_POSTED, &id, "", -posted);
-    if (held != 0)
-        keep_note(NOTE_HELD, &id, "", -held);
+    ledger_note_account(&id, posted, held);
     return PointerGetDatum(NULL);
 }
 

@@ -6,6 +6,7 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -113,73 +114,158 @@ static Datum hold_row(const pg_uuid_t *id)
     return SPI_datumTransfer(hail_result(0, 1, &isnull), false, -1);
 }
 
+/* ---- the result of a posting: hail.posting ---- */
+
+static HailStatement read_posting = {
+    "SELECT ROW(t.id, t.kind, t.principal, t.idempotency_key, t.reference_type, t.reference_id, t.reverses,"
+    " t.metadata, t.effective_at, t.created_at, true, e.accounts, e.balances)::hail.posting"
+    " FROM hail.ledger_transactions t, LATERAL (SELECT array_agg(e.account_id ORDER BY e.id),"
+    " array_agg(e.balance_after ORDER BY e.id) FROM hail.ledger_entries e WHERE e.transaction_id = t.id)"
+    " AS e (accounts, balances) WHERE t.id = $1",
+    1,
+    {UUIDOID},
+    HAIL_BY_KEY};
+
+/* What a repeated key is answered with: the first result as it is kept. */
+static Datum first_posting(const pg_uuid_t *id)
+{
+    bool isnull;
+    Datum row;
+
+    SPI_connect();
+    if (hail_execute(&read_posting, (Datum[]){UUIDPGetDatum(id)}, NULL, false, 1) != 1)
+        elog(ERROR, "a ledger transaction is gone");
+    row = SPI_datumTransfer(hail_result(0, 1, &isnull), false, -1);
+    SPI_finish();
+    return row;
+}
+
+static Datum posting_accounts(const Posting *posting)
+{
+    Datum *ids = palloc(sizeof(Datum) * posting->leg_count);
+
+    for (int i = 0; i < posting->leg_count; i++)
+        ids[i] = PointerGetDatum(posting->accounts[posting->legs[i].account].id);
+    return PointerGetDatum(construct_array(ids, posting->leg_count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+static Datum posting_balances(const Posting *posting)
+{
+    int n = posting->leg_count, lower = 1;
+    Datum *values = palloc(sizeof(Datum) * n);
+    bool *nulls = palloc(sizeof(bool) * n);
+
+    for (int i = 0; i < n; i++) {
+        values[i] = Int64GetDatum(posting->legs[i].balance_after);
+        nulls[i] = posting->accounts[posting->legs[i].account].is_system;
+    }
+    return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, INT8OID, sizeof(int64),
+                                              FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+static Datum text_or_null(const char *value, bool *isnull)
+{
+    *isnull = value == NULL;
+    return value == NULL ? (Datum)0 : CStringGetTextDatum(value);
+}
+
+static Datum uuid_or_null(const pg_uuid_t *value, bool *isnull)
+{
+    *isnull = value == NULL;
+    return value == NULL ? (Datum)0 : UUIDPGetDatum(value);
+}
+
+static Datum posting_row(FunctionCallInfo fcinfo, const LedgerDraft *draft, const LedgerClaim *claim,
+                         const Posting *posting)
+{
+    TupleDesc desc = lookup_rowtype_tupdesc(get_fn_expr_rettype(fcinfo->flinfo), -1);
+    bool nulls[13] = {false};
+    Datum values[13] = {UUIDPGetDatum(&claim->id),
+                        CStringGetTextDatum(draft->kind),
+                        CStringGetTextDatum(draft->principal),
+                        CStringGetTextDatum(draft->key),
+                        text_or_null(draft->reference_type, &nulls[4]),
+                        uuid_or_null(draft->reference_id, &nulls[5]),
+                        uuid_or_null(draft->reverses, &nulls[6]),
+                        draft->metadata ? DirectFunctionCall1(jsonb_in, CStringGetDatum(draft->metadata))
+                                        : (Datum)0,
+                        TimestampTzGetDatum(claim->effective_at),
+                        TimestampTzGetDatum(claim->created_at),
+                        BoolGetDatum(false),
+                        posting_accounts(posting),
+                        posting_balances(posting)};
+    HeapTuple tuple;
+
+    nulls[7] = draft->metadata == NULL;
+    tuple = heap_form_tuple(desc, values, nulls);
+    ReleaseTupleDesc(desc);
+    return HeapTupleGetDatum(tuple);
+}
+
 /* ---- post_transaction ---- */
 
 typedef struct EntryInputs {
-    pg_uuid_t *accounts;
-    PostingLeg *legs;
+    LedgerLeg *legs;
     int count;
 } EntryInputs;
 
-static Datum entry_field(HeapTupleHeader entry, const char *name)
+static void refuse_entry(const char *what)
 {
-    bool isnull;
-    Datum value = GetAttributeByName(entry, name, &isnull);
-
-    if (isnull)
-        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("an entry has no %s", name),
-                hail_field("entries"));
-    return value;
+    ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("%s", what), hail_field("entries"));
 }
 
 static bool is_credit(Datum direction)
 {
-    char *word = TextDatumGetCString(direction);
+    text *word = DatumGetTextPP(direction);
+    int length = VARSIZE_ANY_EXHDR(word);
+    bool credit = length == 6 && memcmp(VARDATA_ANY(word), "credit", 6) == 0;
 
-    if (strcmp(word, "credit") != 0 && strcmp(word, "debit") != 0)
+    if (!credit && (length != 5 || memcmp(VARDATA_ANY(word), "debit", 5) != 0))
         ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("direction must be debit or credit"),
                 hail_field("direction"));
-    return word[0] == 'c';
+    return credit;
+}
+
+/* hail.entry_input (account_id, direction, amount) */
+static LedgerLeg read_entry(HeapTupleHeader entry, TupleDesc desc)
+{
+    HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(entry), .t_data = entry};
+    Datum values[3];
+    bool nulls[3];
+
+    heap_deform_tuple(&tuple, desc, values, nulls);
+    if (nulls[0])
+        refuse_entry("an entry has no account_id");
+    if (nulls[1])
+        refuse_entry("an entry has no direction");
+    if (nulls[2])
+        refuse_entry("an entry has no amount");
+    return (LedgerLeg){*DatumGetUUIDP(values[0]), is_credit(values[1]), DatumGetInt64(values[2])};
 }
 
 static EntryInputs read_entries(FunctionCallInfo fcinfo, int arg)
 {
     ArrayType *array = PG_ARGISNULL(arg) ? NULL : PG_GETARG_ARRAYTYPE_P(arg);
     EntryInputs in = {.count = 0};
+    TupleDesc desc;
     Datum *values;
     bool *nulls;
     int n = 0;
 
-    if (array != NULL)
-        deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_DOUBLE, &values, &nulls, &n);
-    in.accounts = palloc(sizeof(pg_uuid_t) * Max(n, 1));
-    in.legs = palloc0(sizeof(PostingLeg) * Max(n, 1));
+    if (array == NULL)
+        return in;
+    deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_DOUBLE, &values, &nulls, &n);
     if (n > POSTING_MAX_LEGS)
-        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("a transaction has between 2 and 256 entries"),
-                hail_field("entries"));
+        refuse_entry("a transaction has between 2 and 256 entries");
+    in.legs = palloc(sizeof(LedgerLeg) * Max(n, 1));
+    desc = lookup_rowtype_tupdesc(ARR_ELEMTYPE(array), -1);
     for (; in.count < n; in.count++) {
-        HeapTupleHeader entry;
-
         if (nulls[in.count])
-            ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("an entry is null"), hail_field("entries"));
-        entry = DatumGetHeapTupleHeader(values[in.count]);
-        in.accounts[in.count] = *DatumGetUUIDP(entry_field(entry, "account_id"));
-        in.legs[in.count] = (PostingLeg){.account = in.count,
-                                         .credit = is_credit(entry_field(entry, "direction")),
-                                         .amount = DatumGetInt64(entry_field(entry, "amount"))};
+            refuse_entry("an entry is null");
+        in.legs[in.count] = read_entry(DatumGetHeapTupleHeader(values[in.count]), desc);
     }
+    ReleaseTupleDesc(desc);
     return in;
-}
-
-/* Equal accounts become one, so that the decision sees an account that appears twice. */
-static void unite_accounts(EntryInputs *in)
-{
-    for (int i = 0; i < in->count; i++)
-        for (int j = 0; j < i; j++)
-            if (memcmp(&in->accounts[i], &in->accounts[j], sizeof(pg_uuid_t)) == 0) {
-                in->legs[i].account = j;
-                break;
-            }
 }
 
 static char *entries_json(const EntryInputs *in)
@@ -190,12 +276,13 @@ static char *entries_json(const EntryInputs *in)
     appendStringInfoChar(&out, '[');
     for (int i = 0; i < in->count; i++)
         appendStringInfo(&out, "%s[\"%s\", \"%s\", " INT64_FORMAT "]", i > 0 ? ", " : "",
-                         uuid_text(&in->accounts[i]), in->legs[i].credit ? "credit" : "debit",
+                         uuid_text(&in->legs[i].account), in->legs[i].credit ? "credit" : "debit",
                          in->legs[i].amount);
     appendStringInfoChar(&out, ']');
     return out.data;
 }
 
+/* A request that says something else than the rows it leads to. */
 static char *draft_request(const LedgerDraft *draft, const EntryInputs *in)
 {
     StringInfoData out;
@@ -206,27 +293,47 @@ static char *draft_request(const LedgerDraft *draft, const EntryInputs *in)
     json_raw(&out, "entries", entries_json(in));
     json_member(&out, "reference_type", draft->reference_type);
     json_member(&out, "reference_id", draft->reference_id ? uuid_text(draft->reference_id) : NULL);
-    json_member(&out, "reverses", draft->reverses ? uuid_text(draft->reverses) : NULL);
     json_raw(&out, "metadata", draft->metadata);
     appendStringInfoChar(&out, '}');
     return out.data;
 }
 
-/* Claim, lock, decide, write; the transaction's row, in the caller's memory. */
-static Datum post_entries(const LedgerDraft *draft, EntryInputs *in)
+/* The accounts of the entries, locked, and their legs. An account that appears twice is one, so that the
+ * decision sees it. */
+static Posting lock_posting(const EntryInputs *in)
 {
-    LedgerClaim claim = ledger_claim(draft);
-    Datum row = SPI_datumTransfer(claim.row, false, -1);
+    pg_uuid_t *ids = palloc(sizeof(pg_uuid_t) * Max(in->count, 1));
+    Posting posting = {.legs = palloc0(sizeof(PostingLeg) * Max(in->count, 1)),
+                       .leg_count = in->count,
+                       .account_count = in->count,
+                       .hold_account = -1};
 
-    if (!claim.repeated) {
-        Posting posting = {
-            .legs = in->legs, .leg_count = in->count, .account_count = in->count, .hold_account = -1};
-
-        posting.accounts = ledger_lock_accounts(in->accounts, in->count);
-        unite_accounts(in);
-        ledger_write(&claim.id, &posting);
+    for (int i = 0; i < in->count; i++) {
+        ids[i] = in->legs[i].account;
+        posting.legs[i] =
+            (PostingLeg){.account = i, .credit = in->legs[i].credit, .amount = in->legs[i].amount};
+        for (int j = 0; j < i && posting.legs[i].account == i; j++)
+            if (memcmp(&ids[i], &ids[j], sizeof(pg_uuid_t)) == 0)
+                posting.legs[i].account = j;
     }
-    return row;
+    posting.accounts = ledger_lock_accounts(ids, in->count);
+    return posting;
+}
+
+/* Claim, lock, decide, write; the result in the caller's memory. */
+static Datum post_entries(FunctionCallInfo fcinfo, LedgerDraft *draft, const EntryInputs *in)
+{
+    LedgerClaim claim;
+    Posting posting;
+
+    draft->legs = in->legs;
+    draft->leg_count = in->count;
+    claim = ledger_claim(draft);
+    if (claim.repeated)
+        return first_posting(&claim.id);
+    posting = lock_posting(in);
+    ledger_write(&claim.id, &posting);
+    return posting_row(fcinfo, draft, &claim, &posting);
 }
 
 PG_FUNCTION_INFO_V1(hail_post_transaction);
@@ -244,7 +351,6 @@ Datum hail_post_transaction(PG_FUNCTION_ARGS)
 {
     LedgerDraft draft;
     EntryInputs in;
-    Datum row;
 
     hail_require_admin();
     draft = (LedgerDraft){.kind = kind_argument(fcinfo, 0),
@@ -254,11 +360,7 @@ Datum hail_post_transaction(PG_FUNCTION_ARGS)
                           .reference_id = uuid_argument(fcinfo, 4),
                           .metadata = json_argument(fcinfo, 5)};
     in = read_entries(fcinfo, 1);
-    draft.request = draft_request(&draft, &in);
-    SPI_connect();
-    row = post_entries(&draft, &in);
-    SPI_finish();
-    PG_RETURN_DATUM(row);
+    PG_RETURN_DATUM(post_entries(fcinfo, &draft, &in));
 }
 
 /* ---- reversal ---- */
@@ -300,29 +402,26 @@ static void require_reversible(const pg_uuid_t *id, const char *principal, const
         ereport(ERROR, hail_error(HAIL_ALREADY_EXISTS), errmsg("transaction is reversed already"));
 }
 
-static EntryInputs opposite_entries(const pg_uuid_t *id)
+static EntryInputs opposite_entries(const pg_uuid_t *id, MemoryContext memory)
 {
     EntryInputs in;
     bool isnull;
 
     in.count = (int)hail_execute(&read_opposite, (Datum[]){UUIDPGetDatum(id)}, NULL, false, 0);
-    in.accounts = palloc(sizeof(pg_uuid_t) * Max(in.count, 1));
-    in.legs = palloc0(sizeof(PostingLeg) * Max(in.count, 1));
-    for (int i = 0; i < in.count; i++) {
-        in.accounts[i] = *DatumGetUUIDP(hail_result(i, 1, &isnull));
-        in.legs[i] = (PostingLeg){.account = i,
-                                  .credit = DatumGetBool(hail_result(i, 2, &isnull)),
-                                  .amount = DatumGetInt64(hail_result(i, 3, &isnull))};
-    }
+    in.legs = MemoryContextAlloc(memory, sizeof(LedgerLeg) * Max(in.count, 1));
+    for (int i = 0; i < in.count; i++)
+        in.legs[i] =
+            (LedgerLeg){*DatumGetUUIDP(hail_result(i, 1, &isnull)), DatumGetBool(hail_result(i, 2, &isnull)),
+                        DatumGetInt64(hail_result(i, 3, &isnull))};
     return in;
 }
 
 /* hail.reverse_transaction(transaction_id, idempotency_key, metadata) */
 Datum hail_reverse_transaction(PG_FUNCTION_ARGS)
 {
+    MemoryContext memory = CurrentMemoryContext;
     LedgerDraft draft;
     EntryInputs in;
-    Datum row;
 
     hail_require_admin();
     draft = (LedgerDraft){.kind = "reversal",
@@ -332,11 +431,9 @@ Datum hail_reverse_transaction(PG_FUNCTION_ARGS)
                           .metadata = json_argument(fcinfo, 2)};
     SPI_connect();
     require_reversible(draft.reverses, draft.principal, draft.key);
-    in = opposite_entries(draft.reverses);
-    draft.request = draft_request(&draft, &in);
-    row = post_entries(&draft, &in);
+    in = opposite_entries(draft.reverses, memory);
     SPI_finish();
-    PG_RETURN_DATUM(row);
+    PG_RETURN_DATUM(post_entries(fcinfo, &draft, &in));
 }
 
 /* ---- holds ---- */
@@ -400,41 +497,50 @@ Datum hail_place_hold(PG_FUNCTION_ARGS)
     PG_RETURN_UUID_P(id);
 }
 
-static void capture_hold(const LedgerClaim *claim, const pg_uuid_t *hold_id, EntryInputs *in)
+static Posting capture_hold(const LedgerClaim *claim, const pg_uuid_t *hold_id, const EntryInputs *in)
 {
-    Posting posting = {
-        .legs = in->legs, .leg_count = in->count, .account_count = in->count, .hold_account = 0};
+    Posting posting = lock_posting(in);
     LedgerHold hold;
 
-    posting.accounts = ledger_lock_accounts(in->accounts, in->count);
-    unite_accounts(in);
     if (!ledger_lock_hold(hold_id, &hold) || !hold.open)
         refuse_resolved();
-    if (in->legs[0].amount == 0) /* the whole */
-        in->legs[0].amount = in->legs[1].amount = hold.amount;
-    if (in->legs[0].amount > hold.amount)
+    if (posting.legs[0].amount == 0) /* the whole */
+        posting.legs[0].amount = posting.legs[1].amount = hold.amount;
+    if (posting.legs[0].amount > hold.amount)
         ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("amount is above the hold"),
                 hail_field("amount"));
+    posting.hold_account = 0;
     posting.hold_amount = hold.amount;
-    ledger_close_hold(&hold, "captured", in->legs[0].amount);
+    ledger_close_hold(&hold, "captured", posting.legs[0].amount);
     ledger_write(&claim->id, &posting);
+    return posting;
+}
+
+static Datum post_capture(FunctionCallInfo fcinfo, const LedgerDraft *draft, const pg_uuid_t *hold_id,
+                          const EntryInputs *in)
+{
+    LedgerClaim claim = ledger_claim(draft);
+    Posting posting;
+
+    if (claim.repeated)
+        return SPI_datumTransfer(first_posting(&claim.id), false, -1);
+    posting = capture_hold(&claim, hold_id, in);
+    return SPI_datumTransfer(posting_row(fcinfo, draft, &claim, &posting), false, -1);
 }
 
 /* hail.capture(hold_id, to_account, idempotency_key, amount, metadata) */
 Datum hail_capture(PG_FUNCTION_ARGS)
 {
     int64 amount = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT64(3);
-    pg_uuid_t *hold_id, accounts[2];
-    PostingLeg legs[2] = {{.account = 0, .credit = false, .amount = amount},
-                          {.account = 1, .credit = true, .amount = amount}};
-    EntryInputs in = {accounts, legs, 2};
+    pg_uuid_t *hold_id;
+    LedgerLeg legs[2] = {{.credit = false, .amount = amount}, {.credit = true, .amount = amount}};
+    EntryInputs in = {legs, 2};
     LedgerDraft draft;
-    LedgerClaim claim;
     Datum row;
 
     hail_require_admin();
     hold_id = required_uuid(fcinfo, 0, "hold_id");
-    accounts[1] = *required_uuid(fcinfo, 1, "to_account");
+    legs[1].account = *required_uuid(fcinfo, 1, "to_account");
     if (!PG_ARGISNULL(3))
         ledger_require(check_amount(amount));
     draft = (LedgerDraft){.kind = "capture",
@@ -442,14 +548,14 @@ Datum hail_capture(PG_FUNCTION_ARGS)
                           .key = key_argument(fcinfo, 2),
                           .reference_type = "hold",
                           .reference_id = hold_id,
-                          .metadata = json_argument(fcinfo, 4)};
+                          .metadata = json_argument(fcinfo, 4),
+                          .legs = legs,
+                          .leg_count = 2};
     SPI_connect();
-    accounts[0] = account_of_hold(hold_id);
-    draft.request = draft_request(&draft, &in);
-    claim = ledger_claim(&draft);
-    row = SPI_datumTransfer(claim.row, false, -1);
-    if (!claim.repeated)
-        capture_hold(&claim, hold_id, &in);
+    legs[0].account = account_of_hold(hold_id);
+    if (amount == 0) /* the rows will not say that the whole was asked for */
+        draft.request = draft_request(&draft, &in);
+    row = post_capture(fcinfo, &draft, hold_id, &in);
     SPI_finish();
     PG_RETURN_DATUM(row);
 }

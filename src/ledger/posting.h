@@ -28,6 +28,7 @@ typedef struct PostingAccount {
     int64_t floor;
     int64_t posted;
     int64_t held;
+    void *row; /* the book's: the row as it was locked */
 } PostingAccount;
 
 typedef struct PostingLeg {
