@@ -43,6 +43,8 @@ BEGIN
         SELECT 'driver', d.id, d.event_version FROM hail.drivers d WHERE d.event_version > 0
         UNION ALL
         SELECT 'partner', p.id, p.event_version FROM hail.partners p WHERE p.event_version > 0
+        UNION ALL
+        SELECT 'withdrawal', w.id, w.event_version FROM hail.withdrawals w
     ), stored AS (
         SELECT e.aggregate_type AS atype, e.aggregate_id AS aid, min(e.version) AS oldest, max(e.version) AS newest,
                count(*) AS events
@@ -62,5 +64,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.event_gaps() IS
-'Aggregates whose stored versions are not 1..n without a gap, n being the counter in the trip''s, driver''s or partner''s row: expected and stored number of events. No rows: all well. Administrators only.';
+'Aggregates whose stored versions are not 1..n without a gap, n being the counter in the trip''s, driver''s, partner''s or withdrawal''s row: expected and stored number of events. No rows: all well. Administrators only.';
 GRANT EXECUTE ON FUNCTION hail.event_gaps() TO hail_admin;

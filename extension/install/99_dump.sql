@@ -17,6 +17,7 @@ BEGIN
             WHEN 'dispatch_policies' THEN 'WHERE id > 1'
             WHEN 'trip_transitions' THEN 'WHERE false'
             WHEN 'stop_transitions' THEN 'WHERE false'
+            WHEN 'withdrawal_transitions' THEN 'WHERE false'
             WHEN 'account_kinds' THEN 'WHERE false'
             WHEN 'entry_templates' THEN 'WHERE false'
             WHEN 'reconcile_checks' THEN 'WHERE false'
