@@ -113,8 +113,10 @@ static void judge_attack(bool undone, const char *forged, const Answer *answer)
 static void attack(PGconn **pg, int attacker, long number)
 {
     const char *wallet = world.wallets[random_bits() % CURRENCIES][random_bits() % HOT];
-    const char *other = world.wallets[0][random_bits() % WALLETS], *system = world.systems[0][0];
+    const char *system = world.systems[0][0];
     int kind = (int)(random_bits() % 4);
+    /* An attack waits for its row: before one, no wallet is locked, or it would lock them out of order. */
+    const char *other = kind == 0 ? world.systems[0][1] : world.wallets[0][random_bits() % WALLETS];
     const char *pattern = attacks[random_bits() % (kind == 0 ? SURE : ATTACKS)];
     char *key = xasprintf("undone %d.%ld", attacker, number), *first = posting(key, system, other);
     char *forged = xasprintf(pattern, wallet), *sql;

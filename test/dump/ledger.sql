@@ -1,0 +1,61 @@
+-- A loaded ledger for test/dump/ledger: wallets and system accounts of two currencies, postings of three days, holds of every
+-- fate, reversals, trips' templates, keys; some folded, some not.
+SELECT hail.set_clock('2024-05-04 10:00+00', 0);
+CREATE TABLE public.wallet AS
+SELECT n, currency, (hail.open_account(CASE WHEN n % 3 = 0 THEN 'DRIVER' ELSE 'CUSTOMER' END || '_WALLET', u.id, currency)).id
+FROM generate_series(1, 24) n, LATERAL hail.register_user('+8883' || 1000000 + n, 'Owner ' || n, CASE WHEN n % 3 = 0 THEN 'driver' ELSE 'customer' END) u,
+     unnest('{EUR,USD}'::text[]) currency;
+CREATE TABLE public.system AS
+SELECT n, currency, (hail.open_account(kind, NULL, currency)).id
+FROM unnest(ARRAY['GATEWAY_CLEARING', 'PLATFORM_REVENUE', 'PROMOTIONS', 'CASH_CLEARING']) WITH ORDINALITY k (kind, n), unnest('{EUR,USD}'::text[]) currency;
+CREATE FUNCTION pg_temp.leg(account uuid, amount bigint) RETURNS hail.entry_input LANGUAGE sql AS $$
+    SELECT ROW(account, CASE WHEN amount < 0 THEN 'debit' ELSE 'credit' END, abs(amount))::hail.entry_input $$;
+CREATE PROCEDURE public.load(day integer) LANGUAGE plpgsql AS $$
+DECLARE
+    h hail.holds;
+BEGIN
+    PERFORM hail.post_transaction('deposit', ARRAY[pg_temp.leg(s.id, -5000 - w.n), pg_temp.leg(w.id, 5000 + w.n)], format('deposit %s %s', day, w.id))
+    FROM public.wallet w JOIN public.system s USING (currency) WHERE s.n = 1;
+    COMMIT;
+    PERFORM hail.post_transaction('shared', ARRAY[pg_temp.leg(a.id, -100 - a.n), pg_temp.leg(b.id, 60), pg_temp.leg(s.id, 40 + a.n)], format('shared %s %s', day, a.id),
+                                  'order', hail.uuid7(), '{"by": "load"}')
+    FROM public.wallet a JOIN public.wallet b ON b.currency = a.currency AND b.n = a.n % 24 + 1 JOIN public.system s ON s.currency = a.currency AND s.n = 2;
+    COMMIT;
+    PERFORM hail.post_transaction('exchange', ARRAY[pg_temp.leg(a.id, -10), pg_temp.leg(sa.id, 10), pg_temp.leg(b.id, 11), pg_temp.leg(sb.id, -11)], format('exchange %s %s', day, a.n))
+    FROM public.wallet a JOIN public.wallet b ON b.n = a.n AND b.currency = 'USD' JOIN public.system sa ON sa.n = 4 AND sa.currency = 'EUR'
+    JOIN public.system sb ON sb.n = 4 AND sb.currency = 'USD' WHERE a.currency = 'EUR';
+    COMMIT;
+    IF day < 3 THEN
+        PERFORM hail.fold_accounts();
+        COMMIT;
+    END IF;
+    -- Holds: still open, captured whole and in part, released, to expire.
+    FOR w IN 1..20 LOOP
+        h := hail.hold((SELECT id FROM public.wallet x WHERE x.n = w AND currency = 'EUR'), 100 + w, format('hold %s %s', day, w),
+                       ttl => CASE WHEN w % 5 = 0 THEN interval '1 hour' WHEN w % 5 = 1 THEN interval '30 days' END);
+        IF w % 5 = 2 THEN
+            PERFORM hail.capture(h.id, (SELECT id FROM public.system WHERE n = 2 AND currency = 'EUR'), format('capture %s %s', day, w));
+        ELSIF w % 5 = 3 THEN
+            PERFORM hail.capture(h.id, (SELECT id FROM public.system WHERE n = 2 AND currency = 'EUR'), format('capture %s %s', day, w), 7);
+        ELSIF w % 5 = 4 THEN
+            PERFORM hail.release(h.id);
+        END IF;
+        COMMIT;
+    END LOOP;
+    PERFORM hail.reverse_transaction(t.id, 'reverse ' || t.idempotency_key) FROM hail.ledger_transactions t
+    WHERE t.idempotency_key LIKE format('exchange %s %%', day) AND hashtext(t.idempotency_key) % 3 = 0;
+    PERFORM hail.advance_clock('1 day');
+    PERFORM hail.expire_holds();
+    COMMIT;
+END
+$$;
+CALL public.load(1);
+CALL public.load(2);
+CALL public.load(3);
+-- A key of a request, and its result.
+BEGIN;
+SELECT hail.claim_result('dump', 'a request'), hail.keep_result('dump', '00000000-0000-7000-8000-00000000d00d');
+COMMIT;
+UPDATE hail.accounts SET closed_at = hail.clock() WHERE id = (SELECT id FROM public.wallet WHERE n = 24 AND currency = 'USD');
+-- Exact balances, to compare with.
+CREATE VIEW public.exact AS SELECT a.id, a.kind, hail.exact_posted(a) AS posted, a.held FROM hail.accounts a ORDER BY a.id;
