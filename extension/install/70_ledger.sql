@@ -110,7 +110,8 @@ CREATE TABLE hail.holds (
     created_at      timestamptz NOT NULL,
     resolved_at     timestamptz,
     UNIQUE (principal, idempotency_key),
-    CHECK (captured BETWEEN 0 AND amount AND (ttl IS NULL) = (expires_at IS NULL)
+    -- as pg_dump writes it, so that it reads the same after pg_upgrade (hail.reconcile compares)
+    CHECK (captured >= 0 AND captured <= amount AND (ttl IS NULL) = (expires_at IS NULL)
            AND (status = 'held') = (resolved_at IS NULL))
 ) WITH (fillfactor = 70);
 -- Law 3: a trip has at most one open hold.

@@ -1,5 +1,5 @@
 -- A loaded ledger for test/dump/ledger: wallets and system accounts of two currencies, postings of three days, holds of every
--- fate, reversals, trips' templates, keys; some folded, some not.
+-- fate, reversals, closed days, keys; some folded, some not.
 SELECT hail.set_clock('2024-05-04 10:00+00', 0);
 CREATE TABLE public.wallet AS
 SELECT n, currency, (hail.open_account(CASE WHEN n % 3 = 0 THEN 'DRIVER' ELSE 'CUSTOMER' END || '_WALLET', u.id, currency)).id
@@ -52,6 +52,7 @@ $$;
 CALL public.load(1);
 CALL public.load(2);
 CALL public.load(3);
+SELECT hail.close_day('2024-05-04'), hail.close_day('2024-05-05');
 -- A key of a request, and its result.
 BEGIN;
 SELECT hail.claim_result('dump', 'a request'), hail.keep_result('dump', '00000000-0000-7000-8000-00000000d00d');

@@ -142,6 +142,8 @@ CREATE FUNCTION money.moved_balances() RETURNS TABLE (problem text, subject text
 $$;
 
 CREATE FUNCTION money.reconcile() RETURNS TABLE (problem text, subject text) LANGUAGE sql AS $$
+    SELECT r.check_name, concat_ws(' ', r.subject, r.expected, r.actual) FROM hail.reconcile_all() r
+    UNION ALL
     SELECT r.check_name, concat_ws(' ', r.subject, r.expected, r.actual)
     FROM generate_series((SELECT min(created_at) FROM hail.ledger_transactions)::date, hail.clock()::date, interval '1 day') AS day, hail.reconcile(day::date) r
 $$;
