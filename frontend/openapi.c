@@ -105,6 +105,7 @@ static void add_schema(Buffer *out, const Route *route, const Param *param)
         add_limits(out, param, "minItems", "maxItems");
         break;
     case TYPE_GEOJSON:
+    case TYPE_JSON:
     case TYPE_OBJECT:
         buffer_text(out, "{\"type\":\"object\"");
         break;

@@ -49,6 +49,7 @@ typedef enum ParamType {
     TYPE_STRINGS,   /* array of strings; min, max: how many, each of at most 200 bytes */
     TYPE_INTEGERS,  /* array of integers; min, max: how many */
     TYPE_GEOJSON,   /* a JSON object, bound as its text */
+    TYPE_JSON,      /* the same of any object: its keys are data, and stay as they are */
     TYPE_OBJECT,    /* a JSON object whose members the database checks, bound as text with snake_case keys */
     TYPE_LIST,      /* the same of an array of objects; min, max: how many */
     TYPE_OBJECTS    /* array of objects, whose members are declared as "name[].member"; not bound itself */

@@ -376,6 +376,7 @@ const char *value_from_text(const Param *param, const char *text, Arena *arena, 
     case TYPE_STRINGS:
     case TYPE_INTEGERS:
     case TYPE_GEOJSON:
+    case TYPE_JSON:
     case TYPE_OBJECT:
     case TYPE_LIST:
     case TYPE_OBJECTS:
@@ -570,6 +571,9 @@ const char *value_from_json(const Param *param, const json_t *value, Arena *aren
         return integers_from_json(param, value, arena, reason);
     case TYPE_GEOJSON:
         *reason = "must be a GeoJSON object";
+        return json_is_object(value) ? json_text(value, arena) : NULL;
+    case TYPE_JSON:
+        *reason = "must be an object";
         return json_is_object(value) ? json_text(value, arena) : NULL;
     case TYPE_OBJECT:
         *reason = "must be an object";

@@ -5,9 +5,14 @@
 #define ACCOUNT_KIND                                                                                         \
     .name = "kind", .type = TYPE_STRING, .min = 1, .max = 50, .about = "such as CUSTOMER_WALLET"
 
+#define DAY                                                                                                  \
+    {                                                                                                        \
+        .name = "day", .source = IN_QUERY, .type = TYPE_DATE, .required = true, .about = "UTC"               \
+    }
+
 /* The transaction that `call` made or found: with its entries, and was it there before. */
 #define POSTED(call)                                                                                         \
-    "SELECT row_to_json(v), t.xid <> pg_current_xact_id() AS replayed FROM " call                            \
+    "SELECT row_to_json(v), t.repeated AS replayed FROM " call                            \
     " t, LATERAL hail.get_ledger_transaction(t.id) v"
 
 #define LIST(name, columns)                                                                                  \
@@ -39,11 +44,17 @@ const Route ledger_admin_routes[] = {
      .repeatable = true},
     {.method = "GET",
      .path = API "/admin/ledger/accounts/:id",
-     .summary = "The exact balance of an account",
+     .summary = "The exact balance of an account, now or as it was",
      .sql = "SELECT json_build_object('id', $1::uuid, 'posted', b.posted, 'held', b.held, 'available', "
-            "b.available) "
+            "b.available, "
+            "'as_of', $2::timestamptz, 'posted_as_of', CASE WHEN $2 IS NOT NULL THEN hail.balance_as_of($1, "
+            "$2) END) "
             "FROM hail.balance($1) b",
-     .params = {UUID_PATH("id", "account")},
+     .params = {UUID_PATH("id", "account"),
+                {.name = "at",
+                 .source = IN_QUERY,
+                 .type = TYPE_TIMESTAMP,
+                 .about = "postedAsOf is what was recorded before it"}},
      .roles = "admin analyst",
      .read_only = true},
     {.method = "GET",
@@ -104,7 +115,41 @@ const Route ledger_admin_routes[] = {
      .path = API "/admin/ledger/reconcile",
      .summary = "What differs in the books of a day (UTC); nothing: all is well",
      .sql = "SELECT row_to_json(t) FROM hail.reconcile($1) t",
-     .params = {{.name = "day", .source = IN_QUERY, .type = TYPE_DATE, .required = true}},
+     .params = {DAY},
      LIST("findings", "check_name|subject|expected|actual")},
+    {.method = "GET",
+     .path = API "/admin/ledger/reconcile-all",
+     .summary = "The same of all time, entry by entry: reads the whole ledger",
+     .sql = "SELECT row_to_json(t) FROM hail.reconcile_all() t",
+     LIST("findings", "check_name|subject|expected|actual")},
+    {.method = "GET",
+     .path = API "/admin/ledger/trial-balance",
+     .summary = "Opening, debits, credits and closing of a day (UTC) by currency and kind of account",
+     .sql = "SELECT row_to_json(t) FROM hail.trial_balance($1) t",
+     .params = {DAY},
+     LIST("balances", "currency|kind|opening|debits|credits|closing")},
+    {.method = "GET",
+     .path = API "/admin/ledger/closes",
+     .summary = "Closed days, the newest first",
+     .sql =
+         "SELECT row_to_json(t) FROM hail.ledger_closes t WHERE t.day BETWEEN coalesce($1::date, '-infinity') AND "
+         "coalesce($2::date, 'infinity') ORDER BY t.day DESC LIMIT $3",
+     .params = {{.name = "from", .source = IN_QUERY, .type = TYPE_DATE, .about = "included"},
+                {.name = "to", .source = IN_QUERY, .type = TYPE_DATE, .about = "included"},
+                PAGE_LIMIT},
+     LIST("closes", "day|transactions|entries|accounts|closed_at|closed_by")},
+    {.method = "POST",
+     .path = API "/admin/ledger/closes",
+     .summary = "Close a day that is over; a closed one is answered with its close",
+     .sql = "SELECT row_to_json(t) FROM hail.close_day($1) t",
+     .params = {{.name = "day", .type = TYPE_DATE, .required = true, .about = "UTC"}},
+     .roles = "admin",
+     .repeatable = true,
+     .timeout = TIMEOUT_REPORT},
+    {.method = "GET",
+     .path = API "/admin/ledger/templates",
+     .summary = "What each kind of transaction debits and credits, leg by leg",
+     .sql = "SELECT row_to_json(t) FROM hail.entry_templates t ORDER BY t.template, t.leg",
+     LIST("templates", "template|leg|account_kind|owner|direction|amount|description")},
     {0},
 };

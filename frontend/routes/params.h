@@ -87,6 +87,21 @@
         .name = called, .source = IN_PATH, .type = TYPE_UUID, .required = true, .about = of                  \
     }
 
+/* For whom an administrator acts; others act for themselves. $n of ON_BEHALF is this parameter. */
+#define USER_ID                                                                                              \
+    {                                                                                                        \
+        .name = "userId", .type = TYPE_UUID, .about = "for administrators: whose; else the caller"           \
+    }
+#define ON_BEHALF(n) "coalesce($" #n ", hail.current_subject())"
+
+/*
+ * A decision that is the same however often it is made, under a key ($2, a key parameter) for $1: a repeat
+ * gets the row as it is now.
+ */
+#define DECIDED(what, row, decision)                                                                         \
+    "WITH k AS MATERIALIZED (SELECT hail.claim_request_key($2, concat_ws(' ', " what ")) AS replayed) "      \
+    "SELECT CASE WHEN k.replayed THEN " row " ELSE " decision " END, k.replayed FROM k"
+
 /* Rows of a function that has next_cursor as its last column. */
 #define PAGE_OF(call) "SELECT to_jsonb(t) - 'next_cursor', t.next_cursor FROM " call " t"
 

@@ -21,6 +21,9 @@ extern const Route job_routes[];
 extern const Route dispatch_admin_routes[];
 extern const Route wallet_routes[];
 extern const Route earnings_routes[];
+extern const Route withdrawal_routes[];
+extern const Route payment_routes[];
+extern const Route gateway_routes[];
 extern const Route ledger_admin_routes[];
 extern const Route operations_routes[];
 

@@ -49,7 +49,11 @@ def _(w):
     refused(w.admin.post(f"{path}/reverse", Idempotency_Key="books-3"), 409, "already_exists")
     refused(w.admin.post(f"admin/ledger/transactions/{uuid.uuid4()}/reverse", Idempotency_Key="books-4"), 404, "not_found")
     equal(made(w.admin.get(path), 200)["reversedBy"], back.data["id"])
-    equal(made(w.admin.get(f"admin/ledger/accounts/{wallet}"), 200), {"id": wallet, "posted": 0, "held": 0, "available": 0})
+    equal(made(w.admin.get(f"admin/ledger/accounts/{wallet}"), 200), {
+        "id": wallet, "posted": 0, "held": 0, "available": 0, "asOf": None, "postedAsOf": None})
+    past = made(w.admin.get(f"admin/ledger/accounts/{wallet}?at=2020-01-01T00:00:00Z"), 200)
+    equal((past["asOf"][:10], past["postedAsOf"]), ("2020-01-01", 0))
+    refused(w.admin.get(f"admin/ledger/accounts/{uuid.uuid4()}"), 404, "not_found")
 
 
 @test("what does not balance, is no amount, or takes what is not there is refused, and nothing changes")
@@ -128,8 +132,38 @@ def _(w):
     equal(made(w.admin.get(f"admin/ledger/reconcile?day={day}"), 200)["findings"], [])
     check(w.admin.get(f"admin/ledger/reconcile?day={day}&format=csv").raw.startswith(b"checkName,subject,expected,actual\r\n"))
     for bad in ("", "2030-02-30", "2030-1-1", "today", "2030-01-01T00:00:00Z", "20300101", "0000-01-01"):
-        refused(w.admin.get(f"admin/ledger/reconcile?day={bad}"), 400, "invalid_value", "day")
+        for report in ("reconcile", "trial-balance"):
+            refused(w.admin.get(f"admin/ledger/{report}?day={bad}"), 400, "invalid_value", "day")
     refused(w.admin.get("admin/ledger/reconcile"), 400, "invalid_value", "day")
+    equal(made(w.admin.get("admin/ledger/reconcile-all"), 200)["findings"], [])
+    analyst = w.person("analyst")
+    for of in (analyst.get(f"admin/ledger/trial-balance?day={day}").data["balances"],
+               table(analyst.get(f"admin/ledger/trial-balance?day={day}&format=csv"))):
+        by_currency = {}
+        for row in of:
+            opening, closing = by_currency.get(row["currency"], (0, 0))
+            by_currency[row["currency"]] = opening + int(row["opening"]), closing + int(row["closing"])
+            equal(int(row["closing"]), int(row["opening"]) + int(row["credits"]) - int(row["debits"]))
+        check("XTA" in by_currency and set(by_currency.values()) == {(0, 0)}, by_currency)
+    templates = analyst.get("admin/ledger/templates").data["templates"]
+    check({"trip_fare_wallet"} <= {t["template"] for t in templates}, templates)
+    equal(w.customer().get("admin/ledger/templates").status, 403)
+
+
+@test("a day that is over is closed once, in the order of days")
+def _(w):
+    day = w.psql("SELECT min(e.created_at AT TIME ZONE 'UTC')::date FROM hail.ledger_entries e")
+    today = w.psql("SELECT (hail.clock() AT TIME ZONE 'UTC')::date")
+    refused(w.admin.post("admin/ledger/closes", {"day": today}), 409, "wrong_state", "day")
+    for bad in ("today", "2030-02-30", 20300101, None):
+        refused(w.admin.post("admin/ledger/closes", {"day": bad}), 400, "invalid_value", "day")
+    w.psql("SELECT hail.advance_clock('25 hours')")
+    first = made(w.admin.post("admin/ledger/closes", {"day": day}), 200)
+    equal((first["day"], made(w.admin.post("admin/ledger/closes", {"day": day}), 200)), (day, first))
+    equal([c["day"] for c in w.admin.get(f"admin/ledger/closes?from={day}&to={day}").data["closes"]], [day])
+    equal(table(w.person("analyst").get("admin/ledger/closes?format=csv"))[0]["transactions"], str(first["transactions"]))
+    refused(w.admin.get("admin/ledger/closes?from=2030-02-30"), 400, "invalid_value", "from")
+    refused(w.person("analyst").post("admin/ledger/closes", {"day": today}), 403, "forbidden")
 
 
 MONEY = ("/wallet", "/earnings", "/payments", "/withdrawals", "/admin/ledger", "/admin/gateways", "/admin/fraud", "/admin/promotions", "/tip",

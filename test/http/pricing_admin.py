@@ -261,7 +261,7 @@ def sample(schema):
         return max(schema.get("minimum", 1), min(schema.get("maximum", 1), 1))
     if kind == "boolean":
         return True
-    return {"uuid": str(uuid.uuid4()), "date-time": "2030-01-01T00:00:00Z"}.get(schema.get("format"), "x" * schema.get("minLength", 5))
+    return {"uuid": str(uuid.uuid4()), "date-time": "2030-01-01T00:00:00Z", "date": "2030-01-01"}.get(schema.get("format"), "x" * schema.get("minLength", 5))
 
 
 def follow(person, path):
