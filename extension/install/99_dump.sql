@@ -22,6 +22,8 @@ BEGIN
             WHEN 'entry_templates' THEN 'WHERE false'
             WHEN 'reconcile_checks' THEN 'WHERE false'
             WHEN 'guard_definitions' THEN 'WHERE false'
+            WHEN 'fraud_rules' THEN 'WHERE version > 1'
+            WHEN 'fraud_watch' THEN 'WHERE false'
             WHEN 'geofence_state' THEN 'WHERE false'
             ELSE '' END);
     END LOOP;
