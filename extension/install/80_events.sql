@@ -45,6 +45,7 @@ BEGIN
         SELECT 'partner', p.id, p.event_version FROM hail.partners p WHERE p.event_version > 0
         UNION ALL
         SELECT 'withdrawal', w.id, w.event_version FROM hail.withdrawals w
+        UNION ALL
         SELECT 'fraud_signal', s.id, s.event_version FROM hail.fraud_signals s
     ), stored AS (
         SELECT e.aggregate_type AS atype, e.aggregate_id AS aid, min(e.version) AS oldest, max(e.version) AS newest,
