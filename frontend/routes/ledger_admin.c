@@ -12,7 +12,7 @@
 
 /* The transaction that `call` made or found: with its entries, and was it there before. */
 #define POSTED(call)                                                                                         \
-    "SELECT row_to_json(v), t.repeated AS replayed FROM " call                            \
+    "SELECT row_to_json(v), t.repeated AS replayed FROM " call                                               \
     " t, LATERAL hail.get_ledger_transaction(t.id) v"
 
 #define LIST(name, columns)                                                                                  \
@@ -131,9 +131,9 @@ const Route ledger_admin_routes[] = {
     {.method = "GET",
      .path = API "/admin/ledger/closes",
      .summary = "Closed days, the newest first",
-     .sql =
-         "SELECT row_to_json(t) FROM hail.ledger_closes t WHERE t.day BETWEEN coalesce($1::date, '-infinity') AND "
-         "coalesce($2::date, 'infinity') ORDER BY t.day DESC LIMIT $3",
+     .sql = "SELECT row_to_json(t) FROM hail.ledger_closes t WHERE t.day BETWEEN coalesce($1::date, "
+            "'-infinity') AND "
+            "coalesce($2::date, 'infinity') ORDER BY t.day DESC LIMIT $3",
      .params = {{.name = "from", .source = IN_QUERY, .type = TYPE_DATE, .about = "included"},
                 {.name = "to", .source = IN_QUERY, .type = TYPE_DATE, .about = "included"},
                 PAGE_LIMIT},

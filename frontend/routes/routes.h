@@ -20,7 +20,6 @@ extern const Route dispatch_routes[];
 extern const Route job_routes[];
 extern const Route dispatch_admin_routes[];
 extern const Route wallet_routes[];
-extern const Route earnings_routes[];
 extern const Route withdrawal_routes[];
 extern const Route payment_routes[];
 extern const Route gateway_routes[];

@@ -181,7 +181,7 @@ def _(w):
             continue
         for method, operation in methods.items():
             seen += 1
-            parts = ["x" if p in ("{gateway}", "{name}", "{code}") else str(uuid.uuid4()) if p.startswith("{") else p for p in path.split("/")]
+            parts = ["JPY" if p == "{currency}" else "x" if p in ("{gateway}", "{name}", "{code}") else str(uuid.uuid4()) if p.startswith("{") else p for p in path.split("/")]
             query = "&".join(f"{p['name']}={example(p['schema'])}" for p in operation["parameters"] if p["in"] == "query" and p["required"])
             headers = {"Idempotency_Key": uuid.uuid4().hex} if any(p["name"] == "Idempotency-Key" for p in operation["parameters"]) else {}
             content = operation.get("requestBody", {}).get("content", {})
