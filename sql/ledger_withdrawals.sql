@@ -268,7 +268,7 @@ SELECT count(*) FROM hail.list_withdrawals(pg_temp.who(2), cursor => :'cursor');
 SELECT (withdrawal).state, count(*) FROM hail.list_withdrawals(currency => 'XTW', state => '{requested,approved}', max_results => 100) GROUP BY 1 ORDER BY 1;
 SELECT count(*) FROM hail.list_withdrawals(requested_from => '2013-11-22', requested_to => '2013-11-23', currency => 'XTW');
 SELECT hail.list_withdrawals(state => '{lost}');
-SELECT hail.list_withdrawals(max_results => 101);
+SELECT hail.list_withdrawals(max_results => 10001);
 BEGIN; SELECT role FROM hail.authenticate(:'dora'); SELECT hail.list_withdrawals(); ROLLBACK;
 BEGIN; SELECT role FROM hail.authenticate(:'dora'); SELECT hail.list_withdrawals(pg_temp.who(2)); ROLLBACK;
 

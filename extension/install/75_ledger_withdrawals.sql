@@ -662,9 +662,8 @@ BEGIN
     ELSE
         PERFORM hail.require_self(CASE hail.current_role_name() WHEN 'partner' THEN 'partner' ELSE 'driver' END, user_id);
     END IF;
-    IF coalesce(max_results, 0) NOT BETWEEN 1 AND 100 THEN
-        PERFORM hail.fail('invalid_value', 'a page has 1 to 100 withdrawals', 'max_results');
-    ELSIF cardinality(state) NOT BETWEEN 1 AND 10 OR EXISTS (SELECT FROM unnest(state) s WHERE s IS NULL OR NOT EXISTS (
+    PERFORM hail.require_page(max_results);
+    IF cardinality(state) NOT BETWEEN 1 AND 10 OR EXISTS (SELECT FROM unnest(state) s WHERE s IS NULL OR NOT EXISTS (
             SELECT FROM hail.withdrawal_transitions t WHERE s IN (t.from_state, t.to_state))) THEN
         PERFORM hail.fail('invalid_value', 'this is no state of a withdrawal', 'state', 'See hail.withdrawal_transitions.');
     END IF;
