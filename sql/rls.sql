@@ -157,6 +157,9 @@ END $$;
 SELECT pg_temp.open_shop(pg_temp.who('driver', 'a'), -41.8), pg_temp.open_shop(pg_temp.who('driver', 'b'), -40.2);
 SELECT pg_temp.ride(pg_temp.who('customer', 'a'), pg_temp.who('driver', 'a'), -41.8),
        pg_temp.ride(pg_temp.who('customer', 'b'), pg_temp.who('driver', 'b'), -40.2);
+SELECT count(hail.create_gateway('rls', 'standard_webhooks', '{EUR}')) AS gateways;
+SELECT count(hail.begin_deposit(id, 100, 'EUR', 'rls', 'rls ' || role || twin)) AS deposits FROM people WHERE role IN ('customer', 'driver', 'partner');
+SELECT count(hail.refund_deposit(i.id, 50, 'asked', 'rls ' || i.id)) AS refunds FROM hail.payment_intents i, hail.settle_deposit(i.id, 'by hand') WHERE i.gateway = 'rls';
 SELECT count(*) > 0 AS kept FROM hail.keep();
 INSERT INTO hail.geofence_drivers (driver_id, geofence_id, entered_at)
 SELECT pg_temp.who('driver', t), (SELECT min(id) FROM hail.geofences), hail.clock() FROM unnest('{a,b}'::text[]) t;

@@ -44,6 +44,10 @@ BEGIN
         UNION ALL
         SELECT 'partner', p.id, p.event_version FROM hail.partners p WHERE p.event_version > 0
         UNION ALL
+        SELECT 'gateway', g.id, g.event_version FROM hail.gateways g WHERE g.event_version > 0
+        UNION ALL
+        SELECT 'payment_intent', i.id, i.event_version FROM hail.payment_intents i WHERE i.event_version > 0
+        UNION ALL
         SELECT 'withdrawal', w.id, w.event_version FROM hail.withdrawals w
         UNION ALL
         SELECT 'fraud_signal', s.id, s.event_version FROM hail.fraud_signals s

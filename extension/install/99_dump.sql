@@ -20,6 +20,7 @@ BEGIN
             WHEN 'withdrawal_transitions' THEN 'WHERE false'
             WHEN 'account_kinds' THEN 'WHERE false'
             WHEN 'entry_templates' THEN 'WHERE false'
+            WHEN 'payment_transitions' THEN 'WHERE false'
             WHEN 'reconcile_checks' THEN 'WHERE false'
             WHEN 'guard_definitions' THEN 'WHERE false'
             WHEN 'fraud_rules' THEN 'WHERE version > 1'
