@@ -62,7 +62,7 @@ COMMENT ON TABLE hail.payment_intents IS
 'Payments asked of gateways. created -> pending -> succeeded | failed | expired; succeeded -> refunding -> partly_refunded | refunded. Only a gateway''s signed event, or an administrator, says that money has come.';
 COMMENT ON COLUMN hail.payment_intents.trip_id IS 'No foreign key: money outlives trips.';
 COMMENT ON COLUMN hail.payment_intents.gateway_reference IS 'What the gateway calls this payment.';
-COMMENT ON COLUMN hail.payment_intents.transaction_id IS 'What posted it: the deposit, or what a charge that came too late was credited by.';
+COMMENT ON COLUMN hail.payment_intents.transaction_id IS 'What posted a deposit; of a charge, see the transactions of its trip.';
 COMMENT ON COLUMN hail.payment_intents.refunding IS 'Minor units of refunds asked for, not answered yet.';
 COMMENT ON COLUMN hail.payment_intents.gateway_at IS 'The gateway''s time of the newest event applied; older news change nothing.';
 COMMENT ON COLUMN hail.payment_intents.verification_at IS 'When the gateway was last asked how it stands.';
@@ -222,13 +222,7 @@ COMMENT ON FUNCTION hail.pay_deposit(hail.payment_intents, bigint) IS
 
 CREATE FUNCTION hail.pay_charge(intent hail.payment_intents, fee bigint) RETURNS uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    due text := (SELECT t.payment_state FROM hail.trips t WHERE t.id = intent.trip_id);
 BEGIN
-    IF due NOT IN ('pending', 'payment_failed') OR due IS NULL THEN
-        -- paid another way while this was under way: the money is the customer's
-        RETURN hail.pay_deposit(intent, fee);
-    END IF;
     PERFORM hail.trip_charge_succeeded(intent.trip_id, intent.id, intent.amount);
     PERFORM hail.post_template('gateway_fee', 'gateway_fee:' || intent.id, intent.currency, jsonb_build_object('fee', fee),
                                reference_type => 'payment_intent', reference_id => intent.id);
@@ -236,7 +230,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.pay_charge(hail.payment_intents, bigint) IS
-'Pay a locked trip with what a gateway has taken for it, or, when it is paid already, the customer''s wallet: the transaction, in the latter case. Internal.';
+'Pay a locked trip with what a gateway has taken for it (the customer''s wallet, when it is paid already), and the gateway. NULL: the trip''s transactions tell what was posted. Internal.';
 
 CREATE FUNCTION hail.succeed_intent(intent hail.payment_intents, reference text, fee bigint, at timestamptz, by uuid, why text)
 RETURNS hail.payment_intents

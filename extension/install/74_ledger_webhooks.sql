@@ -625,7 +625,7 @@ BEGIN
     FROM hail.payment_intents i
     LEFT JOIN LATERAL (SELECT sum(e.amount)::bigint AS amount FROM hail.ledger_entries e
                        WHERE e.transaction_id = i.transaction_id AND e.account_id = i.wallet_id AND e.direction = 'credit') AS p ON true
-    WHERE i.succeeded_at >= from_time AND i.succeeded_at < to_time AND (i.purpose = 'deposit' OR i.transaction_id IS NOT NULL)
+    WHERE i.succeeded_at >= from_time AND i.succeeded_at < to_time AND i.purpose = 'deposit'
       AND coalesce(p.amount, 0) <> i.amount
     UNION ALL
     SELECT 'refunds of payment', i.id::text, i.refunding + i.refunded, coalesce(r.amount, 0)

@@ -236,3 +236,42 @@ BEGIN
     UPDATE hail.trips SET search_until = hail.clock() + interval '11 minutes', next_round_at = hail.clock() WHERE id = fixture.trip_of(customer);
     RETURN state;
 END $$;
+
+-- A gateway, a customer, and a deposit of 1000 that it asks for; 1110 a day at most.
+CREATE FUNCTION fixture.open_gateway() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.set_clock('2013-11-20 10:00+00');
+    PERFORM fixture.add('Payer', 'customer', NULL);
+    PERFORM hail.create_gateway('gw-' || right(fixture.who('Payer')::text, 12), 'standard_webhooks', '{SEK}',
+                                secret => 'whsec_' || encode('a secret of thirty-two bytes, gw', 'base64'));
+    PERFORM hail.set_deposit_limit('SEK', 1, 1000, 1110);
+    PERFORM fixture.ask(1000, 'deposit');
+END $$;
+CREATE FUNCTION fixture.gateway() RETURNS text LANGUAGE sql STABLE AS $$ SELECT 'gw-' || right(fixture.who('Payer')::text, 12) $$;
+CREATE FUNCTION fixture.ask(amount bigint, key text) RETURNS text LANGUAGE sql AS
+$$ SELECT (d.intent).state FROM hail.begin_deposit(fixture.who('Payer'), amount, 'SEK', fixture.gateway(), key || fixture.gateway()) d $$;
+CREATE FUNCTION fixture.payment() RETURNS uuid LANGUAGE sql STABLE AS
+$$ SELECT id FROM hail.payment_intents WHERE user_id = fixture.who('Payer') AND amount = 1000 $$;
+CREATE FUNCTION fixture.tell(id text, type text, fee bigint DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', r.outcome, CASE WHEN r.replayed THEN 'again' END)
+    FROM jsonb_build_object('type', type, 'data', jsonb_build_object('intentId', fixture.payment(), 'amount', 1000, 'currency', 'SEK', 'fee', fee)) b,
+         text(extract(epoch FROM hail.clock())::bigint) t,
+         hail.receive_gateway_event(fixture.gateway(), jsonb_build_object('webhook-id', id, 'webhook-timestamp', t,
+             'webhook-signature', hail.webhook_signature('a secret of thirty-two bytes, gw', id, t, b::text)), b::text) r $$;
+CREATE FUNCTION fixture.refund(amount bigint, key text) RETURNS text LANGUAGE sql AS
+$$ SELECT (r.refund).state FROM hail.refund_deposit(fixture.payment(), amount, 'asked', key || fixture.gateway()) r $$;
+CREATE FUNCTION fixture.spend(amount bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT (hail.hold(i.wallet_id, spend.amount, 'spend ' || spend.amount || i.id)).status FROM hail.payment_intents i WHERE i.id = fixture.payment() $$;
+CREATE FUNCTION fixture.money() RETURNS TABLE (state text, asked bigint, refunding bigint, refunded bigint, disputed bigint, posted bigint, held bigint, transactions bigint, events text)
+LANGUAGE sql AS $$
+    SELECT i.state, (SELECT count(*) FROM hail.payment_intents o WHERE o.user_id = i.user_id), i.refunding, i.refunded, i.disputed, a.posted, a.held,
+           (SELECT count(DISTINCT e.transaction_id) FROM hail.ledger_entries e WHERE e.account_id = a.id),
+           (SELECT string_agg(concat_ws(' ', e.event_id, e.outcome, CASE WHEN e.conflicts > 0 THEN 'conflict' END), ', ' ORDER BY e.event_id) FROM hail.gateway_events e WHERE e.gateway = i.gateway)
+    FROM hail.payment_intents i JOIN hail.accounts a ON a.id = i.wallet_id WHERE i.id = fixture.payment() $$;
+CREATE FUNCTION fixture.close_gateway() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM hail.retire_gateway_secret(fixture.gateway(), s.secret_id) FROM hail.list_gateway_secrets(fixture.gateway()) s;
+    PERFORM hail.set_gateway_enabled(fixture.gateway(), false);
+    DELETE FROM fixture.people WHERE name = 'Payer';
+    PERFORM hail.set_clock('2013-11-20 10:00+00');
+END $$;
