@@ -7,7 +7,7 @@ PGXS_MAKE = $(MAKE) --no-print-directory -s -f pgxs.mk
 SUITES = unit regress isolation worker standby stress http dump crash storm money replay
 SUDO := $(shell [ "$$(id -u)" = 0 ] || [ -w "$$($(PG_CONFIG) --pkglibdir 2>/dev/null || echo /)" ] || echo sudo)
 
-.PHONY: all help build install demo run stop roads check $(SUITES:%=check-%) storm bench compare surge-day asan format lint clean packages-%
+.PHONY: all help build install demo run stop roads check $(SUITES:%=check-%) storm bench compare surge-day asan valgrind format lint clean packages-%
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,9 @@ surge-day: packages-test install ## a day of real pickups through the engine: do
 
 asan: packages-test ## the unit tests and the front under AddressSanitizer and UBSan
 	@scripts/asan.sh
+
+valgrind: packages-test install ## the ledger's SQL tests with every server process under valgrind (TESTS=, minutes)
+	@scripts/valgrind.sh
 
 format: packages-test ## reformat all C code
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -2,7 +2,8 @@
 # Private PostgreSQL clusters: made in a temporary folder, reached over a socket there, owned by a user other
 # than root, never in the way of a cluster that is already running.
 #
-#   cluster.sh start DIR [CONF...]   init (when new) and start; CONF files are appended to postgresql.conf
+#   cluster.sh start DIR [CONF...]   init (when new) and start; CONF files are appended to postgresql.conf;
+#                                    HAIL_POSTGRES is a program to start instead of postgres
 #   cluster.sh stop DIR [MODE]       stop (fast)
 #   cluster.sh copy DIR STANDBY      make a streaming standby of a running cluster; `start` starts it
 #   cluster.sh promote DIR           make a standby a primary
@@ -33,7 +34,7 @@ start() {
           echo "port = ${HAIL_PORT:-54329}"
           cat "$@" /dev/null; } | as_server tee -a "$dir/data/postgresql.conf" >/dev/null
     fi
-    as_server "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 120 start >/dev/null ||
+    as_server "$bin/pg_ctl" ${HAIL_POSTGRES:+-p "$HAIL_POSTGRES"} -D "$dir/data" -l "$dir/log" -w -t 120 start >/dev/null ||
         { tail -30 "$dir/log" >&2; return 1; }
 }
 
@@ -66,5 +67,5 @@ promote) as_server "$bin/pg_ctl" -D "$dir/data" -w -t 120 promote >/dev/null ;;
 crash) crash "$dir" ;;
 remove) as_server "$bin/pg_ctl" -D "$dir/data" -w -m immediate stop >/dev/null 2>&1 || true; rm -rf "$dir" ;;
 env) echo "export PGHOST='$dir' PGPORT='${HAIL_PORT:-54329}' PGUSER=postgres" ;;
-*) sed -n '2,13p' "$here/cluster.sh" >&2; exit 2 ;;
+*) sed -n '2,14p' "$here/cluster.sh" >&2; exit 2 ;;
 esac

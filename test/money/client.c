@@ -13,8 +13,11 @@
 #include "money.h"
 
 #define PATIENCE_S 90.0
-#define ATTEMPTS   2000 /* of one operation */
-#define ABANDONED  0.2  /* of the operations whose answer was lost: never asked again */
+#define ATTEMPTS   2000  /* of one operation */
+#define HANG_UP    0.003 /* of the requests: the client goes away before their answer */
+#define ABANDONED                                                                                            \
+    0.2 /* of the operations whose answer was lost: never asked again (a trip is, or its rider could not go  \
+           on) */
 
 static int me;
 static PGconn *pg;
@@ -50,6 +53,15 @@ static void reconnect(void)
     shared->backends[me] = PQbackendPID(pg);
 }
 
+/* COPY's text format: fields are of our own making and need no quoting. */
+static void write_journal(const Op *op, const char *outcome, const char *code)
+{
+    fprintf(journal, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", me, verb_name(op->verb),
+            op->key[0] ? op->key : "\\N", outcome, op->result[0] ? op->result : "\\N", code,
+            op->null[0] ? "\\N" : op->args[0], op->null[1] ? "\\N" : op->args[1]);
+    fflush(journal);
+}
+
 /*
  * One attempt. The code word of a refusal, "" when it was done (the answer is in op->result), NULL when there
  * is no answer.
@@ -63,9 +75,18 @@ static const char *attempt(Op *op)
     code[0] = '\0';
     for (int i = 0; i < ARGS; i++)
         values[i] = op->null[i] ? NULL : op->args[i];
-    PQsendQueryPrepared(pg, "begin", 1, (const char *[]){world.token}, NULL, NULL, 0);
+    PQsendQueryPrepared(pg, "begin", 1,
+                        (const char *[]){op->by_driver ? world.driver_tokens[me] : world.token}, NULL, NULL,
+                        0);
     PQsendQueryPrepared(pg, verb_name(op->verb), verb_args(op->verb), values, NULL, NULL, 0);
     PQpipelineSync(pg);
+    if (op->verb != RIDE && random_chance(HANG_UP)) { /* a ride asked for twice at once is two quotes */
+        tally("connections lost", "by the client", 1);
+        write_journal(op, "lost", ""); /* it may be done at any later time */
+        PQflush(pg);
+        usleep((useconds_t)(random_unit() * 2000));
+        return NULL;
+    }
     while (!synced && !broken) {
         PGresult *r = PQgetResult(pg);
         ExecStatusType status = r ? PQresultStatus(r) : PGRES_EMPTY_QUERY;
@@ -88,15 +109,6 @@ static bool ask_again(const char *code)
     return strcmp(code, "40001") == 0 || strcmp(code, "in_flight") == 0 || strcmp(code, "warming") == 0;
 }
 
-/* COPY's text format: fields are of our own making and need no quoting. */
-static void write_journal(const Op *op, const char *outcome, const char *code)
-{
-    fprintf(journal, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", me, verb_name(op->verb),
-            op->key[0] ? op->key : "\\N", outcome, op->result[0] ? op->result : "\\N", code,
-            op->null[0] ? "\\N" : op->args[0], op->null[1] ? "\\N" : op->args[1]);
-    fflush(journal);
-}
-
 static Outcome perform(Op *op)
 {
     op->result[0] = '\0';
@@ -107,7 +119,7 @@ static Outcome perform(Op *op)
         if (code == NULL) {
             reconnect();
             tally(verb_name(op->verb), "no answer", 1);
-            if (random_chance(ABANDONED))
+            if (op->verb != RIDE && random_chance(ABANDONED))
                 return write_journal(op, "unknown", ""), UNKNOWN;
             shared->repeats++;
             continue;

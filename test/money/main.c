@@ -144,12 +144,13 @@ static void make_world(void)
             snprintf(to, 37, "%s", PQgetvalue(r, i, 3));
     }
     PQclear(r);
-    r = query(pg, "SELECT client, rider, driver FROM money.riders");
+    r = query(pg, "SELECT client, rider, driver, hail.issue_token(driver, '30 days') FROM money.riders");
     for (int i = 0; i < PQntuples(r); i++) {
         int client = atoi(PQgetvalue(r, i, 0));
 
         snprintf(world.riders[client], 37, "%s", PQgetvalue(r, i, 1));
         snprintf(world.drivers[client], 37, "%s", PQgetvalue(r, i, 2));
+        world.driver_tokens[client] = xstrdup(PQgetvalue(r, i, 3));
     }
     PQclear(r);
     PQfinish(pg);
@@ -382,6 +383,7 @@ static void judge(void)
     for (int i = 0; i < 3; i++)
         PQclear(query(pg, "SELECT hail.fold_accounts()"));
     ask(pg, "folding leaves every exact balance as it was", "SELECT * FROM money.moved_balances()");
+    PQclear(query(pg, "SELECT money.look_at_events()"));
     ask(pg, "hail.reconcile() finds nothing", "SELECT * FROM money.reconcile()");
     ask(pg, "hail.check() finds nothing broken of the ledger",
         "SELECT area, detail FROM hail.check() WHERE status = 'fail' AND area = 'ledger'");

@@ -26,7 +26,7 @@
 #define SYSTEMS    4   /* system accounts of each currency */
 #define ARGS       4
 #define ARG_SIZE   1024
-#define RING       256 /* operations others may repeat; open holds others may resolve */
+#define RING       256 /* operations that others may repeat, things that others may go on with */
 #define TALLIES    192
 
 typedef struct Options {
@@ -46,11 +46,21 @@ typedef enum Verb {
     RIDE,     /* a trip from its quote to its start */
     COMPLETE, /* it is paid */
     CANCEL,   /* its hold is given back, a fee may be due */
+    WITHDRAW, /* asked for by the client's driver; anybody decides about it */
+    APPROVE,
+    REJECT,
+    SETTLE,
+    FAIL,
+    RETURN,
+    DEPOSIT, /* asked for; the gateway tells by signed events whether it was paid */
+    REFUND,
+    TELL, /* such an event: of an intent or a refund, now and then forged */
     VERB_COUNT
 } Verb;
 
 typedef struct Op {
     Verb verb;
+    bool by_driver; /* in the name of this client's driver, not of the administrator */
     char key[40];
     char args[ARGS][ARG_SIZE];
     bool null[ARGS];
@@ -69,12 +79,18 @@ typedef struct Tally {
     long count;
 } Tally;
 
+/* Ids of what clients made lately: anybody may go on with it. */
+typedef struct Ring {
+    char ids[RING][40];
+    long count;
+} Ring;
+
 /* In memory that all processes share; strings and counts under `lock`. */
 typedef struct Shared {
     pthread_mutex_t lock;
-    Op ops[RING];         /* lately sent: somebody else sends the same at the same time */
-    char holds[RING][40]; /* lately placed: anybody may capture or release them */
-    long op_count, hold_count;
+    Op ops[RING]; /* lately sent: somebody else sends the same at the same time */
+    long op_count;
+    Ring holds, withdrawals, intents, refunds;
     Tally tallies[TALLIES];
     int tally_count;
     _Atomic long done, problems, retries, repeats;
@@ -86,7 +102,8 @@ typedef struct World {
     Options options;
     char wallets[CURRENCIES][WALLETS][37], systems[CURRENCIES][SYSTEMS][37], closed[37];
     char riders[CLIENTS][37], drivers[CLIENTS][37];
-    char *token; /* of the administrator in whose name everything is done */
+    char *token; /* of the administrator in whose name most is done */
+    char *driver_tokens[CLIENTS];
 } World;
 
 extern World world;

@@ -32,6 +32,10 @@ BEGIN
     PERFORM hail.register_driver(driver, 'money', '{economy}'), hail.approve_driver(driver), hail.set_availability(driver, true, 0, lng) FROM money.riders;
     PERFORM hail.post_transaction('deposit', ARRAY[ROW(s.id, 'debit', 1000000000), ROW((hail.open_account('CUSTOMER_WALLET', r.rider, 'EUR')).id, 'credit', 1000000000)]::hail.entry_input[],
         'fund ' || r.rider) FROM money.riders r, money.accounts s WHERE s.is_system AND s.n = 0 AND s.currency = 0;
+    PERFORM hail.post_transaction('deposit', ARRAY[ROW(s.id, 'debit', 3000000), ROW((hail.open_account('DRIVER_WALLET', r.driver, 'EUR')).id, 'credit', 3000000)]::hail.entry_input[],
+        'fund ' || r.driver) FROM money.riders r, money.accounts s WHERE s.is_system AND s.n = 0 AND s.currency = 0;
+    PERFORM hail.create_gateway('storm', 'standard_webhooks', '{EUR}', secret => 'whsec_' || encode('a secret of the storm, 32 bytes..', 'base64'));
+    PERFORM hail.set_withdrawal_rules('EUR', fee => 3, review_above => 100);
     RETURN hail.issue_token(admin, '30 days');
 END
 $$;
@@ -56,6 +60,27 @@ END
 $$;
 GRANT SELECT ON money.riders TO hail_admin;
 
+-- What the gateway says of an intent (payment.*) or a refund (refund.*), signed; the same event has the same id and content each time.
+-- signer: true, or somebody who does not know the secret.
+CREATE FUNCTION money.tell(id uuid, type text, signer text) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    event text := replace(type, '.', '-') || '-' || id;
+    at text := extract(epoch FROM hail.clock())::bigint::text;
+    data jsonb := CASE WHEN type LIKE 'refund.%' THEN
+            (SELECT jsonb_build_object('refundId', r.id, 'reference', 'R ' || r.id, 'amount', r.amount, 'currency', i.currency)
+             FROM hail.payment_refunds r JOIN hail.payment_intents i ON i.id = r.intent_id WHERE r.id = tell.id)
+        ELSE (SELECT jsonb_build_object('intentId', i.id, 'reference', 'P ' || i.id, 'amount', i.amount, 'currency', i.currency, 'fee', 1)
+              FROM hail.payment_intents i WHERE i.id = tell.id) END;
+    -- ids begin with their time, milliseconds since 1970
+    made timestamptz := to_timestamp(('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint / 1000);
+    body text := jsonb_build_object('type', type, 'timestamp', to_char(made AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'data', data);
+BEGIN
+    PERFORM hail.receive_gateway_event('storm', jsonb_build_object('webhook-id', event, 'webhook-timestamp', at, 'webhook-signature',
+        hail.webhook_signature(CASE signer WHEN 'true' THEN 'a secret of the storm, 32 bytes..' ELSE 'a guess at the secret, 32 bytes..' END::bytea, event, at, body)), body);
+    RETURN id;
+END
+$$;
+
 -- What holds at any moment, in one snapshot.
 CREATE FUNCTION money.audit() RETURNS TABLE (rule text, subject text) LANGUAGE sql STABLE AS $$
     SELECT 'all accounts of a currency sum to zero', concat_ws(' ', a.currency, sum(hail.exact_posted(a)))
@@ -78,7 +103,7 @@ CREATE UNLOGGED TABLE money.journal (
 CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAGE sql AS $$
     WITH keys AS (
         SELECT verb, key, array_agg(DISTINCT result) FILTER (WHERE outcome = 'done') AS results, bool_or(outcome = 'done') AS done,
-               count(*) FILTER (WHERE outcome = 'sent') > count(*) FILTER (WHERE outcome IN ('done', 'refused', 'mismatch')) AS open,
+               count(*) FILTER (WHERE outcome = 'sent') > count(*) FILTER (WHERE outcome IN ('done', 'refused', 'mismatch')) OR bool_or(outcome = 'lost') AS open,
                min(subject) FILTER (WHERE outcome = 'done') AS request
         FROM money.journal WHERE key IS NOT NULL GROUP BY verb, key
     ), there AS (
@@ -123,6 +148,36 @@ CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAG
     WHERE j.outcome = 'done' AND (j.verb = 'ride' AND t.id IS NULL OR j.verb = 'complete' AND t.state IS DISTINCT FROM 'completed'
         OR j.verb = 'cancel' AND t.state IS DISTINCT FROM 'cancelled')
     UNION ALL
+    SELECT 'a withdrawal is not where it was taken: ' || j.verb, j.result::text FROM money.journal j LEFT JOIN hail.withdrawals w ON w.id = j.result
+    WHERE j.outcome = 'done' AND (j.verb = 'withdraw' AND (w.idempotency_key = j.key) IS NOT TRUE
+        OR j.verb = 'approve' AND (w.state IN ('approved', 'settled', 'failed', 'returned')) IS NOT TRUE OR j.verb = 'reject' AND w.state IS DISTINCT FROM 'rejected'
+        OR j.verb = 'settle' AND (w.state IN ('settled', 'returned')) IS NOT TRUE OR j.verb = 'fail' AND w.state IS DISTINCT FROM 'failed'
+        OR j.verb = 'return' AND w.state IS DISTINCT FROM 'returned')
+    UNION ALL
+    SELECT 'refused and there: withdraw', k.key FROM keys k JOIN hail.withdrawals w ON w.idempotency_key = k.key WHERE k.verb = 'withdraw' AND NOT k.done AND NOT k.open
+    UNION ALL
+    SELECT 'a withdrawal has other transactions than its state says', concat_ws(' ', w.id, w.state, x.kinds)
+    FROM hail.withdrawals w LEFT JOIN (SELECT reference_id, string_agg(kind, ' ' ORDER BY kind) AS kinds FROM hail.ledger_transactions
+                                       WHERE reference_type = 'withdrawal' GROUP BY 1) x ON x.reference_id = w.id
+    WHERE coalesce(x.kinds, '') <> CASE w.state WHEN 'approved' THEN 'withdrawal_approved' WHEN 'settled' THEN 'withdrawal_approved withdrawal_settled'
+        WHEN 'failed' THEN 'withdrawal_approved withdrawal_failed' WHEN 'returned' THEN 'withdrawal_approved withdrawal_returned withdrawal_settled' ELSE '' END
+    UNION ALL
+    SELECT 'a withdrawal holds what its state does not say', concat_ws(' ', w.id, w.state, h.status)
+    FROM hail.withdrawals w LEFT JOIN hail.holds h ON h.id = w.hold_id
+    WHERE (h.status, h.captured) IS DISTINCT FROM CASE w.state WHEN 'requested' THEN ROW('held'::hail.hold_status, 0::bigint)
+        WHEN 'rejected' THEN ROW('released'::hail.hold_status, 0::bigint) ELSE ROW('captured'::hail.hold_status, w.amount + w.fee) END
+    UNION ALL
+    SELECT 'a deposit is not where it was taken: ' || j.verb, coalesce(j.key, j.result::text)
+    FROM money.journal j LEFT JOIN hail.payment_intents i ON i.id = j.result
+    WHERE j.outcome = 'done' AND (j.verb = 'deposit' AND i.id IS NULL OR j.verb = 'tell' AND j.key_again LIKE 'payment.%' AND (i.state <> 'created') IS NOT TRUE)
+    UNION ALL
+    SELECT 'a deposit was not posted once, or without being paid', concat_ws(' ', i.id, i.state, x.n)
+    FROM hail.payment_intents i LEFT JOIN (SELECT idempotency_key, count(*) AS n FROM hail.ledger_transactions
+                                           WHERE principal = 'system' GROUP BY 1) x ON x.idempotency_key = 'deposit:' || i.id
+    WHERE i.purpose = 'deposit' AND (i.state IN ('succeeded', 'refunding', 'partly_refunded', 'refunded'))::integer <> coalesce(x.n, 0)
+    UNION ALL
+    SELECT 'events are not gapless', concat_ws(' ', g.aggregate_type, g.aggregate_id) FROM hail.event_gaps() g
+    UNION ALL
     SELECT 'a completed trip was not paid once', t.id::text FROM hail.trips t
     LEFT JOIN (SELECT reference_id, count(*) AS n FROM hail.ledger_transactions WHERE kind LIKE 'trip\_%' AND reference_type = 'trip' GROUP BY 1) p ON p.reference_id = t.id
     WHERE t.state = 'completed' AND t.price > 0 AND p.n IS DISTINCT FROM 1
@@ -141,8 +196,14 @@ CREATE FUNCTION money.moved_balances() RETURNS TABLE (problem text, subject text
     FROM hail.accounts a JOIN money.balances b USING (id) WHERE a.is_system AND a.posted <> b.posted
 $$;
 
+-- A gateway that says now this, now that of one payment is refused and must be looked at: the storm has looked.
+CREATE FUNCTION money.look_at_events() RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM (SELECT hail.resolve_gateway_event(e.gateway, e.event_id, 'the storm') FROM hail.gateway_events e WHERE e.outcome = 'refused') r
+$$;
 CREATE FUNCTION money.reconcile() RETURNS TABLE (problem text, subject text) LANGUAGE sql AS $$
     SELECT r.check_name, concat_ws(' ', r.subject, r.expected, r.actual) FROM hail.reconcile_all() r
+    UNION ALL
+    SELECT 'gateways', g::text FROM hail.reconcile_gateways(hail.clock()::date) g
     UNION ALL
     SELECT r.check_name, concat_ws(' ', r.subject, r.expected, r.actual)
     FROM generate_series((SELECT min(created_at) FROM hail.ledger_transactions)::date, hail.clock()::date, interval '1 day') AS day, hail.reconcile(day::date) r

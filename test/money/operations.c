@@ -27,6 +27,19 @@ static const struct VerbRow {
     [COMPLETE] = {"complete", "SELECT t.id FROM hail.complete_trip($1, $2) t", 2, " wrong_state "},
     [CANCEL] = {"cancel", "SELECT t.id FROM hail.cancel_trip($1, 'admin', 'the storm') t", 1,
                 " wrong_state "},
+    [WITHDRAW] = {"withdraw",
+                  "SELECT (w.withdrawal).id FROM hail.request_withdrawal($1, $3, 'EUR', $4, $2) w", 4,
+                  " insufficient_balance "},
+    [APPROVE] = {"approve", "SELECT w.id FROM hail.approve_withdrawal($1) w", 1, " wrong_state "},
+    [REJECT] = {"reject", "SELECT w.id FROM hail.reject_withdrawal($1, 'the storm') w", 1, " wrong_state "},
+    [SETTLE] = {"settle", "SELECT w.id FROM hail.settle_withdrawal($1, $2) w", 2, " wrong_state "},
+    [FAIL] = {"fail", "SELECT w.id FROM hail.fail_withdrawal($1, 'the storm') w", 1, " wrong_state "},
+    [DEPOSIT] = {"deposit", "SELECT (d.intent).id FROM hail.begin_deposit($1, $3, 'EUR', 'storm', $2) d", 3,
+                 " "},
+    [REFUND] = {"refund", "SELECT (r.refund).id FROM hail.refund_deposit($1, $3, 'the storm', $2) r", 3,
+                " wrong_state insufficient_balance limit_exceeded "},
+    [TELL] = {"tell", "SELECT money.tell($1, $2, $3)", 3, " "},
+    [RETURN] = {"return", "SELECT w.id FROM hail.return_withdrawal($1, 'the storm') w", 1, " wrong_state "},
 };
 
 /* Of this client. */
@@ -70,6 +83,29 @@ static const char *draw_wallet(int currency)
 static long draw_amount(void)
 {
     return random_chance(0.02) ? 1000000 + below(1000) : 1 + below(random_chance(0.5) ? 20 : 2000);
+}
+
+static void ring_put(Ring *ring, const char *id, int mark)
+{
+    pthread_mutex_lock(&shared->lock);
+    snprintf(ring->ids[ring->count++ % RING], sizeof(ring->ids[0]), "%.36s%d", id, mark);
+    pthread_mutex_unlock(&shared->lock);
+}
+
+/* One of its ids to `id`, and its mark; -1: there is none yet. */
+static int ring_draw(Ring *ring, char *id)
+{
+    int mark = -1;
+
+    pthread_mutex_lock(&shared->lock);
+    if (ring->count > 0) {
+        const char *drawn = ring->ids[below(ring->count < RING ? (int)ring->count : RING)];
+
+        snprintf(id, 37, "%s", drawn);
+        mark = drawn[36] - '0';
+    }
+    pthread_mutex_unlock(&shared->lock);
+    return mark;
 }
 
 static void begin(Op *op, Verb verb, int client)
@@ -196,37 +232,20 @@ static void draw_hold(Op *op, int client)
     snprintf(op->args[3], ARG_SIZE, "%d milliseconds", 50 + below(5000));
 }
 
-/* A hold that somebody placed lately; false: none yet. */
-static bool draw_open_hold(char *id)
-{
-    pthread_mutex_lock(&shared->lock);
-    if (shared->hold_count > 0)
-        strcpy(
-            id,
-            shared->holds[random_bits() % (uint64_t)(shared->hold_count < RING ? shared->hold_count : RING)]);
-    pthread_mutex_unlock(&shared->lock);
-    return id[0] != '\0';
-}
-
-/*
- * What to capture of it: nothing said (the whole), 1, or too much. It goes to a wallet or a system account of
- * either currency: the wrong one is refused.
- */
+/* The whole of a hold, or 1, to a system account; anybody's hold, however it has ended meanwhile. */
 static void draw_capture(Op *op, int client)
 {
-    bool in_part = random_chance(0.4);
     int currency;
 
     begin(op, CAPTURE, client);
-    if (!draw_open_hold(op->args[0])) {
+    currency = ring_draw(&shared->holds, op->args[0]);
+    if (currency < 0) {
         draw_hold(op, client);
         return;
     }
-    currency = op->args[0][36] - '0'; /* kept behind the id */
-    op->args[0][36] = '\0';
     snprintf(op->args[1], ARG_SIZE, "%s", op->key);
     snprintf(op->args[2], ARG_SIZE, "%s", world.systems[currency][below(SYSTEMS)]);
-    op->null[3] = !in_part;
+    op->null[3] = !random_chance(0.4);
     snprintf(op->args[3], ARG_SIZE, "1");
 }
 
@@ -234,11 +253,8 @@ static void draw_release(Op *op, int client)
 {
     begin(op, RELEASE, client);
     op->key[0] = '\0';
-    if (!draw_open_hold(op->args[0]))
+    if (ring_draw(&shared->holds, op->args[0]) < 0)
         draw_hold(op, client);
-    else
-        op->args[0][36] = '\0';
-    op->null[1] = op->verb == RELEASE;
 }
 
 static int currency_of(const char *wallet)
@@ -318,12 +334,14 @@ void remember_operation(const Op *op)
         snprintf(trip, sizeof(trip), "%.36s", op->result);
     if (op->verb == COMPLETE || op->verb == CANCEL)
         trip[0] = '\0';
-    if (op->verb == HOLD) {
-        pthread_mutex_lock(&shared->lock);
-        snprintf(shared->holds[shared->hold_count++ % RING], 40, "%.36s%d", op->result,
-                 currency_of(op->args[0]));
-        pthread_mutex_unlock(&shared->lock);
-    }
+    if (op->verb == WITHDRAW)
+        ring_put(&shared->withdrawals, op->result, 0);
+    if (op->verb == DEPOSIT)
+        ring_put(&shared->intents, op->result, 0);
+    if (op->verb == REFUND)
+        ring_put(&shared->refunds, op->result, 0);
+    if (op->verb == HOLD)
+        ring_put(&shared->holds, op->result, currency_of(op->args[0]));
     if (op->verb == POST || op->verb == HOLD)
         remembered[remembered_count++ % REMEMBERED] = *op;
 }
@@ -345,6 +363,64 @@ static void draw_trip(Op *op, int client)
     snprintf(op->args[1], ARG_SIZE, "%s", op->key);
 }
 
+/* ---- withdrawals ---- */
+
+static void draw_withdrawal(Op *op, int client)
+{
+    static const Verb moves[] = {APPROVE, APPROVE, APPROVE, REJECT, SETTLE, SETTLE, FAIL, RETURN};
+
+    begin(op, WITHDRAW, client);
+    if (random_chance(0.75) && ring_draw(&shared->withdrawals, op->args[0]) >= 0) {
+        op->verb = moves[below(8)];
+        op->key[0] = '\0';
+        snprintf(op->args[1], ARG_SIZE, "payout of %.36s", op->args[0]); /* SETTLE */
+        return;
+    }
+    op->by_driver = true;
+    snprintf(op->args[0], ARG_SIZE, "%s", world.drivers[client]);
+    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+    snprintf(op->args[2], ARG_SIZE, "%ld", draw_amount());
+    snprintf(op->args[3], ARG_SIZE,
+             "{\"type\": \"bank_account\", \"account\": \"GB00HAIL%08d\", \"holder\": \"Driver %d\"}", client,
+             client);
+}
+
+/* ---- deposits ---- */
+
+/* The gateway says what has become of an intent or a refund; it says it again, and now and then it is not the
+ * gateway. */
+static void draw_event(Op *op, int client, bool of_refund)
+{
+    begin(op, TELL, client);
+    op->key[0] = '\0';
+    if (ring_draw(of_refund ? &shared->refunds : &shared->intents, op->args[0]) < 0) {
+        draw_post(op, client);
+        return;
+    }
+    snprintf(op->args[1], ARG_SIZE, "%s.%s", of_refund ? "refund" : "payment",
+             random_chance(0.8) ? "succeeded" : "failed");
+    if (random_chance(0.05))
+        op->must_fail = "invalid_signature";
+    snprintf(op->args[2], ARG_SIZE, "%s", op->must_fail ? "forged" : "true");
+}
+
+static void draw_deposit(Op *op, int client)
+{
+    double x = random_unit();
+
+    if (x < 0.65) {
+        draw_event(op, client, x < 0.15);
+        return;
+    }
+    begin(op, x < 0.75 ? REFUND : DEPOSIT, client);
+    if (op->verb == DEPOSIT || ring_draw(&shared->intents, op->args[0]) < 0) {
+        op->verb = DEPOSIT;
+        snprintf(op->args[0], ARG_SIZE, "%s", world.riders[below(CLIENTS)]);
+    }
+    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+    snprintf(op->args[2], ARG_SIZE, "%d", 1 + below(op->verb == DEPOSIT ? 2000 : 500));
+}
+
 /* Others may send it too. */
 static void publish(const Op *op)
 {
@@ -358,9 +434,10 @@ void draw_operation(Op *op, int client)
     static const struct {
         double share;
         void (*draw)(Op *op, int client);
-    } mix[] = {{0.50, draw_post},     {0.14, draw_hold},       {0.09, draw_capture},
+    } mix[] = {{0.41, draw_post},     {0.14, draw_hold},       {0.09, draw_capture},
                {0.07, draw_release},  {0.05, draw_reverse},    {0.05, draw_repetition},
-               {0.03, draw_mismatch}, {0.04, draw_wrong_post}, {1, draw_trip}};
+               {0.03, draw_mismatch}, {0.04, draw_wrong_post}, {0.04, draw_withdrawal},
+               {0.05, draw_deposit},  {1, draw_trip}};
     double x = random_unit();
     int i = 0;
 
