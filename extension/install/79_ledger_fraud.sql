@@ -20,7 +20,7 @@ COMMENT ON COLUMN hail.fraud_rules.meaning IS 'What threshold and minimum say, f
 COMMENT ON COLUMN hail.fraud_rules.period IS 'The window looked at; also: one signal per user and kind in that time.';
 COMMENT ON COLUMN hail.fraud_rules.hold IS 'Withdrawals of the user are refused until the signal is dismissed; a driver is held (hail.hold_driver) too.';
 INSERT INTO hail.fraud_rules (kind, threshold, period, minimum, severity, hold, meaning, version, enabled, reason, changed_by, changed_at)
-SELECT r.*, 1, true, 'installed', 'system', hail.clock() FROM (VALUES
+SELECT r.*, 1, true, 'installed', 'system', '2000-01-01 00:00+00' FROM (VALUES
     ('many_transactions', 10, '1 hour'::interval, 0, 'low', false, 'more than threshold transactions of a wallet in the period'),
     ('large_amount', 10, '1 day', 10, 'medium', false, 'an amount above threshold times the mean of the wallet''s amounts in the same direction, of which there are minimum or more'),
     ('quick_withdrawal', 90, '1 day', 0, 'high', false, 'withdrawals above threshold per cent of what was deposited in the period, when that is above minimum'),

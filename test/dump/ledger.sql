@@ -1,5 +1,5 @@
 -- A loaded ledger for test/dump/ledger: wallets and system accounts of two currencies, postings of three days, holds of every
--- fate, reversals, closed days, keys; some folded, some not.
+-- fate, reversals, withdrawals and deposits in every state, closed days, keys; some folded, some not.
 SELECT hail.set_clock('2024-05-04 10:00+00', 0);
 CREATE TABLE public.wallet AS
 SELECT n, currency, (hail.open_account(CASE WHEN n % 3 = 0 THEN 'DRIVER' ELSE 'CUSTOMER' END || '_WALLET', u.id, currency)).id
@@ -53,6 +53,47 @@ CALL public.load(1);
 CALL public.load(2);
 CALL public.load(3);
 SELECT hail.close_day('2024-05-04'), hail.close_day('2024-05-05');
+-- Withdrawals in every state, by the drivers among the owners.
+SELECT hail.create_region('bookport', 'Bookport', 'EUR', 'UTC', public.ST_MakeEnvelope(-40.15, 29.90, -39.85, 30.10, 4326));
+SELECT hail.register_driver(a.owner_id, 'bookport', '{economy}'), hail.approve_driver(a.owner_id)
+FROM hail.accounts a WHERE a.kind = 'DRIVER_WALLET' AND a.currency = 'EUR';
+SELECT hail.set_withdrawal_rules('EUR', minimum => 10, maximum => 100000, daily_number => 100, fee => 5);
+CREATE FUNCTION pg_temp.withdraw(w integer, amount bigint) RETURNS uuid LANGUAGE sql AS $$
+    SELECT (r.withdrawal).id FROM hail.accounts a, LATERAL hail.request_withdrawal(a.owner_id, amount, 'EUR',
+        '{"type": "bank_account", "account": "GB33BUKB20201555555555", "holder": "Owner"}', 'withdraw ' || w) r
+    WHERE a.id = (SELECT x.id FROM public.wallet x WHERE x.n = w AND x.currency = 'EUR') $$;
+CREATE TABLE public.withdrawal AS SELECT n, pg_temp.withdraw(n, 100 + n) AS id FROM generate_series(3, 24, 3) n;
+SELECT hail.issue_token(u.id) AS token FROM hail.register_user(NULL, 'Payer', 'admin') u \gset
+BEGIN;
+SELECT hail.authenticate(:'token');
+RESET ROLE;
+SELECT hail.reject_withdrawal(id, 'no') FROM public.withdrawal WHERE n = 6;
+SELECT hail.cancel_withdrawal(id) FROM public.withdrawal WHERE n = 9;
+SELECT hail.approve_withdrawal(id) FROM public.withdrawal WHERE n >= 12;
+SELECT hail.settle_withdrawal(id, 'payout ' || n) FROM public.withdrawal WHERE n IN (15, 18);
+SELECT hail.fail_withdrawal(id, 'no such account') FROM public.withdrawal WHERE n = 21;
+SELECT hail.return_withdrawal(id, 'closed') FROM public.withdrawal WHERE n = 18;
+COMMIT;
+-- Deposits: paid, failed, open, refunded in part, about to be refunded; told by signed events.
+SELECT hail.create_gateway('bank', 'standard_webhooks', '{EUR}', deposit_ttl => '7 days', secret => 'whsec_' || encode('a secret of the bank, 32 bytes...', 'base64'));
+CREATE FUNCTION public.tell(event text, type text, data jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    at text := extract(epoch FROM hail.clock())::bigint::text;
+    body text := jsonb_build_object('type', type, 'timestamp', '2024-05-07T10:00:00Z', 'data', data);
+BEGIN
+    RETURN (SELECT concat_ws(' ', e.outcome, CASE WHEN e.replayed THEN 'again' END) FROM hail.receive_gateway_event('bank', jsonb_build_object('webhook-id', event,
+        'webhook-timestamp', at, 'webhook-signature', hail.webhook_signature('a secret of the bank, 32 bytes...'::bytea, event, at, body)), body) e);
+END
+$$;
+CREATE TABLE public.intent AS
+SELECT w.n, (d.intent).id FROM public.wallet w JOIN hail.accounts a USING (id), LATERAL hail.begin_deposit(a.owner_id, 1000 + w.n, 'EUR', 'bank', 'deposit ' || w.n) d
+WHERE w.currency = 'EUR' AND w.n IN (1, 2, 4, 5, 7);
+SELECT public.tell('paid-' || n, 'payment.succeeded', jsonb_build_object('intentId', id, 'reference', 'P' || n, 'amount', 1000 + n, 'currency', 'EUR', 'fee', 3)) FROM public.intent WHERE n IN (1, 4, 5);
+SELECT public.tell('failed-' || n, 'payment.failed', jsonb_build_object('intentId', id, 'reference', 'P' || n, 'amount', 1000 + n, 'currency', 'EUR')) FROM public.intent WHERE n = 2;
+CREATE TABLE public.refund AS SELECT n, (r.refund).id FROM public.intent i, LATERAL hail.refund_deposit(i.id, 200, 'asked for', 'refund ' || n) r WHERE n IN (4, 5);
+SELECT public.tell('refunded-' || n, 'refund.succeeded', jsonb_build_object('refundId', id, 'reference', 'R' || n, 'amount', 200, 'currency', 'EUR')) FROM public.refund WHERE n = 4;
+-- A signal of fraud, if somebody looks.
+SELECT * FROM hail.keep();
 -- A key of a request, and its result.
 BEGIN;
 SELECT hail.claim_result('dump', 'a request'), hail.keep_result('dump', '00000000-0000-7000-8000-00000000d00d');
