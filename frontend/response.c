@@ -22,12 +22,32 @@
  * What not every role sees (src/dispatch/accept.c, src/pricing/quote_view.c): the database blanks it, and a
  * blank is left out, so that an answer tells nobody what there is to hide.
  */
-static const char *const unseen[] = {
-    "commission_bp",      "hold_id",          "policy_id",     "rounds_before",    "next_round_at",
-    "pooled_at",          "excluded_drivers", "code_attempts", "backup_driver_id", "variant_id",
-    "variant_multiplier", "fare_id",          "per_km",        "per_minute",       "minimum_fare",
-    "rounding",           "support",          "commission",    "refunded_shared",  "commission_back",
-    "promotion_back",     "requested_by",     "decided_by",    "settled_by",       NULL};
+static const char *const unseen[] = {"commission_bp",
+                                     "hold_id",
+                                     "policy_id",
+                                     "rounds_before",
+                                     "next_round_at",
+                                     "pooled_at",
+                                     "excluded_drivers",
+                                     "code_attempts",
+                                     "backup_driver_id",
+                                     "variant_id",
+                                     "variant_multiplier",
+                                     "fare_id",
+                                     "per_km",
+                                     "per_minute",
+                                     "minimum_fare",
+                                     "rounding",
+                                     "support",
+                                     "commission",
+                                     "refunded_shared",
+                                     "commission_back",
+                                     "promotion_back",
+                                     "requested_by",
+                                     "decided_by",
+                                     "settled_by",
+                                     "intent_id",
+                                     NULL};
 
 static atomic_bool draining;
 

@@ -87,6 +87,14 @@
         .name = called, .source = IN_PATH, .type = TYPE_UUID, .required = true, .about = of                  \
     }
 
+/* Statements of the account $1; $2 to $5 are STATEMENT_SPAN. */
+#define STATEMENT      PAGE_OF("hail.account_statement($1, $2, $3, $4, $5)")
+#define STATEMENT_SPAN FROM, TO, PAGE_LIMIT, PAGE_CURSOR
+#define STATEMENT_COLUMNS                                                                                    \
+    "created_at|description|amount|balance|currency|reference_type|reference_id|kind|counterparties|"        \
+    "effective_at|transaction_id|entry_id"
+#define TOTALS_COLUMNS "account_id|kind|currency|opening_balance|entries|credited|debited|closing_balance"
+
 /* For whom an administrator acts; others act for themselves. $n of ON_BEHALF is this parameter. */
 #define USER_ID                                                                                              \
     {                                                                                                        \

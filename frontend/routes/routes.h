@@ -23,6 +23,8 @@ extern const Route wallet_routes[];
 extern const Route withdrawal_routes[];
 extern const Route payment_routes[];
 extern const Route gateway_routes[];
+extern const Route trip_money_routes[];
+extern const Route fraud_routes[];
 extern const Route ledger_admin_routes[];
 extern const Route operations_routes[];
 

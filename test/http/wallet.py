@@ -94,5 +94,19 @@ def _(w):
     first = c.get("wallet/transactions?limit=1&format=csv", Accept="application/json")
     equal([r["transactionId"] for r in table(first)], [fare["transactionId"]])
     check("format=csv&cursor=" in first.headers["Link"], first.headers)
+    account = w.wallet(c)["CUSTOMER_WALLET"]["accountId"]
+    statement = c.get(f"wallet/statement?accountId={account}")
+    equal([(l["amount"], l["balance"]) for l in statement.data["lines"]], [(50000, 50000), (-trip["price"], 50000 - trip["price"])])
+    lines = table(c.get(f"wallet/statement?accountId={account}&limit=1&format=csv"))
+    equal([(l["amount"], l["currency"]) for l in lines], [("50000", "EGP")])
+    totals = c.get("wallet/statement/totals?from=2020-01-01T00:00:00Z").data["accounts"][0]
+    equal((totals["openingBalance"], totals["credited"], totals["debited"], totals["closingBalance"]),
+          (0, 50000, trip["price"], 50000 - trip["price"]))
+    for answer in (other.get(f"wallet/statement?accountId={account}"), other.get(f"wallet/statement?accountId={uuid.uuid4()}")):
+        refused(answer, 404, "not_found")
+    refused(c.get("wallet/statement"), 400, "invalid_value", "accountId")
+    refused(c.get(f"wallet/statement?accountId={account}&from=2030-01-02T00:00:00Z&to=2030-01-01T00:00:00Z"), 400, "invalid_value")
+    equal(len(w.admin.get(f"admin/ledger/accounts/{account}/statement").data["lines"]), 2)
+    equal(w.admin.get(f"admin/ledger/accounts/{account}/statement/totals").data["accounts"][0]["closingBalance"], 50000 - trip["price"])
     equal(c.get("wallet/transactions?from=2099-01-01T00:00:00Z").data["transactions"], [])
     refused(w.call("GET", "wallet/transactions"), 401, "unauthenticated")
