@@ -164,7 +164,8 @@ SELECT payout_test.ask(1, 4001, 'w1'), payout_test.ask(1, 4000, 'w1', 'XTX'), pa
 ROLLBACK;
 SELECT hail.advance_clock('25 hours') IS NOT NULL AS next_day, hail.expire_request_keys() > 0 AS swept;
 BEGIN; SELECT role FROM hail.authenticate(:'dora');
-SELECT payout_test.ask(1, 4000, 'w1'), payout_test.ask(1, 4001, 'w1');
+SELECT payout_test.ask(1, 4000, 'w1'), payout_test.ask(1, 4000, 'w1');
+SELECT payout_test.ask(1, 4001, 'w1');
 ROLLBACK;
 
 -- Rules.
@@ -173,7 +174,7 @@ SELECT payout_test.act(call) FROM unnest(ARRAY['set_withdrawal_rules(''XXW'')', 
     'set_withdrawal_rules(''XTW'', fee => -1)', 'set_withdrawal_rules(''XTW'', fee => NULL)', 'set_withdrawal_rules(''XTW'', review_above => -1)']) WITH ORDINALITY c (call, n) ORDER BY n;
 BEGIN; SELECT role FROM hail.authenticate(:'dora'); SELECT hail.set_withdrawal_rules('XTW'); ROLLBACK;
 SELECT maximum, daily_number, daily_amount, review_above FROM hail.set_withdrawal_rules('XTW', 100, 2000, 3, 4000, 25, 500);
-BEGIN; SELECT role FROM hail.authenticate(:'dora'); SELECT currency, maximum, fee, changed_by FROM hail.list_withdrawal_rules(); SELECT count(*) FROM hail.withdrawal_rules; ROLLBACK;
+BEGIN; SELECT role FROM hail.authenticate(:'dora'); SELECT currency, maximum, fee, changed_by FROM hail.list_withdrawal_rules() WHERE currency = 'XTW'; SELECT count(*) FROM hail.withdrawal_rules WHERE currency = 'XTW'; ROLLBACK;
 -- Small ones of its owner need nobody, unless the fraud check wants to see them; an administrator's always do.
 BEGIN; SELECT role FROM hail.authenticate(:'dora');
 SELECT payout_test.ask(1, 500, 'r1'), payout_test.ask(1, 501, 'r2');

@@ -1,4 +1,4 @@
--- 75_ledger_withdrawals: money leaves drivers' and partners' wallets; what drivers earn
+-- 75_ledger_withdrawals: money leaves drivers' and partners' wallets
 
 -- One move of a withdrawal: which event tells it, which template of entries it posts.
 CREATE TABLE hail.withdrawal_transitions (
@@ -412,10 +412,13 @@ BEGIN
     END IF;
     masked := hail.mask_destination(request_withdrawal.destination);
 
-    made := coalesce(hail.claim_result(request_withdrawal.idempotency_key, format('withdraw %s %s of %s to %s', request_withdrawal.amount,
-                                       request_withdrawal.currency, request_withdrawal.user_id, masked)),
-                     (SELECT w.id FROM hail.withdrawals w WHERE w.requested_by = hail.ledger_caller()
-                         AND w.idempotency_key = request_withdrawal.idempotency_key));
+    made := hail.claim_result(request_withdrawal.idempotency_key, format('withdraw %s %s of %s to %s', request_withdrawal.amount,
+                              request_withdrawal.currency, request_withdrawal.user_id, masked));
+    IF made IS NULL THEN
+        made := (SELECT w.id FROM hail.withdrawals w
+                 WHERE w.requested_by = hail.ledger_caller() AND w.idempotency_key = request_withdrawal.idempotency_key);
+        PERFORM hail.keep_result(request_withdrawal.idempotency_key, made) WHERE made IS NOT NULL;
+    END IF;
     replayed := made IS NOT NULL;
     IF replayed THEN
         withdrawal := hail.withdrawal_for_caller(hail.same_withdrawal(made, request_withdrawal.user_id, request_withdrawal.amount,
