@@ -332,6 +332,71 @@ SELECT (hail.refund_deposit(:'five', 1500, 'asked', 'k-r')).replayed;
 SELECT pg_temp.knock(pg_temp.pay(:'five', 'TX-8', 'SUCCESS', '{"amount": 15}'), 'refund');
 SELECT state, refunded FROM hail.payment_intents WHERE id = :'five';
 
+-- Payouts: the withdrawal's own rules say what is possible; what is not, is refused and seen.
+SELECT count(hail.create_partner(pg_temp.u(4), 'gw-shop')) AS partners;
+\set destination '{"type": "mobile_wallet", "account": "+201000000001", "holder": "Shop"}'
+BEGIN;
+SELECT role FROM hail.authenticate(hail.issue_token(pg_temp.u(4)));
+SELECT (r.withdrawal).id AS out1 FROM hail.request_withdrawal(hail.current_subject(), 500, 'XGC', :'destination', 'gw-out-1') r \gset
+SELECT (r.withdrawal).id AS out2 FROM hail.request_withdrawal(hail.current_subject(), 600, 'XGC', :'destination', 'gw-out-2') r \gset
+COMMIT;
+SELECT pg_temp.send('out-1', 'payout.settled', jsonb_build_object('payoutId', :'out1', 'reference', 'O-1', 'amount', 500, 'currency', 'XGC')) AS not_approved;
+SELECT count(hail.approve_withdrawal(id)) FROM unnest(ARRAY[:'out1', :'out2']::uuid[]) id;
+SELECT pg_temp.send('out-2', 'payout.settled', jsonb_build_object('payoutId', :'out1', 'reference', 'O-1', 'amount', 501, 'currency', 'XGC')),
+       pg_temp.send('out-3', 'payout.settled', jsonb_build_object('payoutId', :'out1', 'reference', 'O-1', 'amount', 500, 'currency', 'XGC')),
+       pg_temp.send('out-4', 'payout.settled', jsonb_build_object('payoutId', :'out1', 'reference', 'O-1')),
+       pg_temp.send('out-5', 'payout.failed', jsonb_build_object('payoutId', :'out1', 'reason', 'too late')),
+       pg_temp.send('out-6', 'payout.failed', jsonb_build_object('payoutId', :'out2', 'reason', ' ')),
+       pg_temp.send('out-7', 'payout.returned', jsonb_build_object('payoutId', :'out1', 'reason', 'account closed')),
+       pg_temp.send('out-8', 'payout.settled', jsonb_build_object('payoutId', hail.uuid7(), 'reference', 'O-8'));
+SELECT event_id, outcome, remark FROM pg_temp.inbox WHERE event_id LIKE 'out-%';
+SELECT amount, state, payout_reference, reason FROM hail.withdrawals WHERE id IN (:'out1', :'out2') ORDER BY amount;
+SELECT count(hail.resolve_gateway_event((e.event).gateway, (e.event).event_id, 'seen')) FROM hail.list_gateway_events(unresolved => true, max_results => 100) e;
+
+-- Charges of trips: what the gateway says is passed on to the trip (here to stand-ins), once; its fee is posted.
+BEGIN;
+CREATE TEMP TABLE told (n integer GENERATED ALWAYS AS IDENTITY, trip_id uuid, what text, amount bigint, reason text);
+GRANT ALL ON told TO PUBLIC;
+CREATE OR REPLACE FUNCTION hail.trip_charge_succeeded(trip_id uuid, intent_id uuid, amount bigint) RETURNS void LANGUAGE sql AS $$
+    SELECT hail.fail('wrong_state', 'this trip has been given away') WHERE amount = 13;
+    INSERT INTO pg_temp.told (trip_id, what, amount) VALUES (trip_id, 'succeeded', amount) $$;
+CREATE OR REPLACE FUNCTION hail.trip_charge_failed(trip_id uuid, intent_id uuid, reason text) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO pg_temp.told (trip_id, what, reason) VALUES (trip_id, 'failed', reason) $$;
+CREATE FUNCTION pg_temp.charge(n integer, amount bigint, currency text DEFAULT 'XGA') RETURNS uuid LANGUAGE sql AS $$
+    SELECT hail.begin_charge(jsonb_populate_record(NULL::hail.trips, jsonb_build_object('id', '9a7e0001-0000-7000-8000-' || lpad(n::text, 12, '0'),
+        'customer_id', pg_temp.u(1), 'currency', currency)), amount) $$;
+CREATE FUNCTION pg_temp.told() RETURNS TABLE (trip text, what text, amount bigint, reason text) LANGUAGE sql AS
+$$ SELECT right(t.trip_id::text, 1), t.what, t.amount, t.reason FROM pg_temp.told t ORDER BY t.n $$;
+SELECT pg_temp.charge(1, 2500) AS charge1 \gset
+SELECT pg_temp.charge(1, 2500) = :'charge1' AS same, pg_temp.try('SELECT pg_temp.charge(1, 2400)') AS another_amount, pg_temp.try('SELECT pg_temp.charge(9, 0)') AS nothing,
+       pg_temp.charge(9, 100, 'CHF') IS NULL AS no_gateway;
+SELECT type, payload - 'user_id' AS payload FROM hail.events WHERE aggregate_id = :'charge1';
+SELECT pg_temp.send('ch-1', 'payment.pending', pg_temp.paid(:'charge1')), pg_temp.send('ch-2', 'payment.succeeded', pg_temp.paid(:'charge1', 'C-1', '{"amount": 2499}')),
+       pg_temp.send('ch-3', 'payment.succeeded', pg_temp.paid(:'charge1', 'C-1', '{"fee": 20}')), pg_temp.send('ch-3', 'payment.succeeded', pg_temp.paid(:'charge1', 'C-1', '{"fee": 20}'));
+SELECT * FROM pg_temp.told();
+SELECT kind, count(*) FROM hail.ledger_transactions WHERE reference_id = :'charge1' GROUP BY 1;
+-- it fails, and is tried again; it expires, and the money comes late; what the trip does not take is refused
+SELECT pg_temp.charge(2, 700) AS charge2 \gset
+SELECT pg_temp.send('ch-4', 'payment.failed', pg_temp.paid(:'charge2', NULL, '{"reason": "no funds"}'));
+SELECT pg_temp.charge(2, 700) AS charge3 \gset
+SELECT hail.advance_clock('2 hours') IS NOT NULL AS later, hail.expire_payments() > 0 AS expired, hail.expire_payments() AS no_more;
+SELECT pg_temp.send('ch-5', 'payment.succeeded', pg_temp.paid(:'charge3')), pg_temp.send('ch-6', 'payment.succeeded', pg_temp.paid(pg_temp.charge(3, 13)));
+SELECT * FROM pg_temp.told();
+SELECT event_id, remark FROM pg_temp.inbox WHERE event_id LIKE 'ch-%' AND outcome = 'refused';
+-- refunds: posted by the trip before; when the gateway fails, the customer's wallet has the money
+SELECT hail.begin_charge_refund(:'charge1', 1000, 'asked') AS back1, hail.begin_charge_refund(:'charge1', 400, 'asked') AS back2 \gset
+SELECT pg_temp.try(format('SELECT hail.begin_charge_refund(%L, 1101, ''asked'')', :'charge1')), pg_temp.try(format('SELECT hail.begin_charge_refund(%L, 1, ''asked'')', :'one'));
+SELECT pg_temp.try(format('SELECT hail.refund_deposit(%L, 1, ''asked'', ''r-charge'')', :'charge1')), pg_temp.try(format('SELECT hail.settle_deposit(%L, ''asked'')', :'charge2'));
+SELECT pg_temp.send('ch-7', 'refund.succeeded', jsonb_build_object('refundId', :'back1', 'amount', 1000, 'fee', 5)), pg_temp.send('ch-8', 'refund.failed', jsonb_build_object('refundId', :'back2'));
+SELECT t.kind, a.kind AS account, e.direction, e.amount FROM hail.ledger_transactions t JOIN hail.ledger_entries e ON e.transaction_id = t.id JOIN hail.accounts a ON a.id = e.account_id
+WHERE t.reference_id IN (:'back1', :'back2') ORDER BY 1, 2;
+SELECT pg_temp.send('ch-9', 'charge.disputed', pg_temp.paid(:'charge1', 'C-1', '{"amount": 300}'));
+SELECT payload ->> 'taken' AS taken, payload ->> 'lost' AS lost FROM hail.events WHERE aggregate_id = :'charge1' AND type = 'PaymentDisputed';
+SELECT state, refunding, refunded, disputed FROM hail.payment_intents WHERE id = :'charge1';
+SELECT * FROM hail.reconcile_gateways('2013-11-24') WHERE check_name NOT LIKE 'gateway event%';
+SELECT * FROM hail.event_gaps() WHERE aggregate_type = 'payment_intent';
+ROLLBACK;
+
 -- Secrets: rotated, the old one valid for a while; retired at once.
 SELECT hail.rotate_gateway_secret('payco', '1 hour', 'whsec_' || encode('the second secret of the gateway', 'base64'));
 SELECT pg_temp.try($$ SELECT hail.rotate_gateway_secret('payco', '31 days') $$), pg_temp.try($$ SELECT hail.rotate_gateway_secret('nobody') $$);

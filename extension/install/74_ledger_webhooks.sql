@@ -272,7 +272,7 @@ BEGIN
     message.reference := hail.field_text(message.data -> (mapping ->> 'reference'), mapping ->> 'reference', 200);
     message.amount := hail.field_amount(message.data -> (mapping ->> 'amount'), mapping ->> 'amount', digits);
     message.fee := hail.field_amount(message.data -> (mapping ->> 'fee'), mapping ->> 'fee', digits);
-    message.reason := hail.mask_digits(left(message.data ->> (mapping ->> 'reason'), 200));
+    message.reason := nullif(btrim(hail.mask_digits(left(message.data ->> (mapping ->> 'reason'), 200))), '');
     RETURN message;
 END
 $$;
