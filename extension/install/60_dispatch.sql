@@ -71,8 +71,11 @@ INSERT INTO hail.dispatch_policies (region_id, service, created_at) VALUES (NULL
 CREATE DOMAIN hail.trip_strategy AS text
     CHECK (VALUE IN ('first_accept', 'sequential', 'broadcast_bid', 'scheduled', 'batched'));
 COMMENT ON DOMAIN hail.trip_strategy IS 'How a trip''s driver is found.';
-CREATE DOMAIN hail.payment_method AS text CHECK (VALUE IN ('wallet', 'cash'));
+CREATE DOMAIN hail.payment_method AS text CHECK (VALUE IN ('wallet', 'cash', 'card'));
 COMMENT ON DOMAIN hail.payment_method IS 'How a trip is paid.';
+CREATE DOMAIN hail.payment_state AS text
+    CHECK (VALUE IN ('none', 'held', 'pending', 'paid', 'payment_failed', 'refunded', 'partly_refunded'));
+COMMENT ON DOMAIN hail.payment_state IS 'How the payment of a trip stands.';
 CREATE DOMAIN hail.pickup_code AS text CHECK (VALUE ~ '^[0-9]{4}$');
 COMMENT ON DOMAIN hail.pickup_code IS 'Four digits that the customer shows to the driver.';
 CREATE DOMAIN hail.caller_key AS text CHECK (length(VALUE) BETWEEN 1 AND 200);
@@ -151,6 +154,9 @@ CREATE TABLE hail.trips (
     agreed_price    bigint,
     agreed_for      bigint,
     via             float8[] NOT NULL DEFAULT '{}',
+    payment_state   hail.payment_state NOT NULL DEFAULT 'none',
+    promotion_amount bigint NOT NULL DEFAULT 0,
+    tolls           bigint NOT NULL DEFAULT 0,
     CHECK ((agreed_price IS NULL) = (agreed_for IS NULL)),
     UNIQUE (customer_id, idempotency_key),
     CHECK ((strategy = 'scheduled') = (scheduled_for IS NOT NULL)
@@ -173,6 +179,8 @@ CREATE INDEX trips_pool ON hail.trips (region_id, pooled_at) WHERE state = 'sear
 CREATE INDEX trips_requested ON hail.trips (requested_at, id);
 CREATE INDEX trips_customer ON hail.trips (customer_id, id);
 CREATE INDEX trips_driver ON hail.trips (driver_id, id) WHERE driver_id IS NOT NULL;
+-- Whoever owes for a trip is refused another one.
+CREATE INDEX trips_unpaid ON hail.trips (customer_id) WHERE payment_state = 'payment_failed';
 CREATE INDEX trips_completed ON hail.trips (driver_id, completed_at) WHERE state = 'completed';
 COMMENT ON TABLE hail.trips IS 'Trips, from request to payment. state moves only along hail.trip_transitions.';
 COMMENT ON COLUMN hail.trips.price IS
@@ -185,6 +193,10 @@ COMMENT ON COLUMN hail.trips.waiting_from IS
 COMMENT ON COLUMN hail.trips.agreed_price IS 'The bid that was chosen; NULL: none, the price is the quoted one.';
 COMMENT ON COLUMN hail.trips.agreed_for IS 'What the trip would have cost without bids when agreed_price was agreed on.';
 COMMENT ON COLUMN hail.trips.via IS 'Where the driver was at each change of the destination under way: latitudes and longitudes in turn.';
+COMMENT ON COLUMN hail.trips.payment_state IS
+'none: nothing to pay (yet); held: the fare is held on the wallet; pending: a charge of the card has been asked for; paid; payment_failed: due, hail.retry_payment(); refunded, partly_refunded. Of a cancelled trip: of its fee. hail.trip_payments has the amounts.';
+COMMENT ON COLUMN hail.trips.promotion_amount IS 'What a promotion pays of the price. The customer pays price + tolls - promotion_amount.';
+COMMENT ON COLUMN hail.trips.tolls IS 'Tolls that the driver has paid: on top of the price, wholly the driver''s.';
 COMMENT ON COLUMN hail.trips.driver_slot IS 'Which of the driver''s parallel jobs this is; 1 for rides.';
 COMMENT ON COLUMN hail.trips.rounds_before IS 'Rounds of earlier searches: a driver gave the trip back and the radius starts anew.';
 COMMENT ON COLUMN hail.trips.favourites_first IS 'The customer wants drivers marked as favourites to be asked before others.';
@@ -280,6 +292,8 @@ INSERT INTO hail.trip_transitions (from_state, action, actor, to_state) VALUES
     ('arrived',   'cancel',   'customer', 'cancelled'),
     ('arrived',   'cancel',   'admin',    'cancelled'),
     ('arrived',   'cancel',   'driver',   'searching'),
+    ('arrived',   'no_show',  'driver',   'cancelled'),
+    ('arrived',   'no_show',  'admin',    'cancelled'),
     ('started',   'redirect', 'customer', 'started'),
     ('started',   'redirect', 'admin',    'started'),
     ('started',   'complete', 'driver',   'completed'),
@@ -462,18 +476,18 @@ GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, dri
               pickup_code, round, search_until, queue_position, favourites_first, event_version, idempotency_key, requested_at,
               matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by, cancel_reason, no_drivers_reason,
               scheduled_for, confirm_by, confirmed_at, weight_kg, volume_l, partner_id, partner_order, waiting_amount, waiting_max, destination_changes,
-              waiting_from)
+              waiting_from, payment_state, promotion_amount, tolls)
     ON hail.trips TO hail_customer, hail_partner;
 GRANT SELECT (id, region_id, service, service_class, customer_id, driver_id, driver_slot, state, strategy, payment_method, pickup_lat,
               pickup_lng, dropoff_lat, dropoff_lng, distance_m, duration_s, price, commission_bp, cancellation_fee, currency, surge,
               round, event_version, requested_at, matched_at, arrived_at, started_at, completed_at, cancelled_at, cancelled_by,
               cancel_reason, scheduled_for, confirm_by, confirmed_at, backup_driver_id, weight_kg, volume_l, waiting_amount,
-              waiting_max, destination_changes, waiting_from)
+              waiting_max, destination_changes, waiting_from, payment_state, promotion_amount, tolls)
     ON hail.trips TO hail_driver;
 GRANT SELECT (id, region_id, service, service_class, state, strategy, payment_method, distance_m, duration_s, price, commission_bp,
               cancellation_fee, currency, surge, round, policy_id, requested_at, matched_at, arrived_at, started_at, completed_at,
               cancelled_at, cancelled_by, no_drivers_reason, scheduled_for, confirmed_at, variant_id, waiting_amount, waiting_max, destination_changes,
-              waiting_from)
+              waiting_from, payment_state, promotion_amount, tolls)
     ON hail.trips TO hail_analyst;
 
 CREATE POLICY offers_customer ON hail.offers FOR SELECT TO hail_customer USING (hail.own_trip(trip_id));

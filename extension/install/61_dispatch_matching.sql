@@ -14,6 +14,7 @@ BEGIN
            next_round_at = NULL, event_version = t.event_version + 1
     WHERE t.id = trip.id RETURNING * INTO trip;
     PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
+    PERFORM hail.release_promotion(trip) WHERE trip.promotion_amount > 0;
     PERFORM hail.trip_event(trip, 'TripNoDrivers', jsonb_build_object('rounds', trip.round, 'reason', reason));
 END
 $$;

@@ -10,7 +10,7 @@ CREATE FUNCTION hail.request_trip(quote_id uuid, payment_method text, strategy t
 RETURNS hail.trips
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_request_trip';
 COMMENT ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz, boolean, float8, float8, float8, float8, text) IS
-'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. strategy: first_accept, sequential, broadcast_bid, batched, or scheduled with scheduled_for in the future (not further than the policys schedule_max): searched for some time before it, at the price of the quote. favourites_first: drivers marked with hail.favourite_driver() are asked before others. pickup, dropoff and service_class, where given, must be what the quote is for, the places within 100 m. The same key with the same request returns the first trip. Errors: invalid_value (strategy, scheduled_for, payment_method, quote_id: one of hail.create_job_quote()), not_found, quote_mismatch, quote_expired, quote_used, quote_changed (surge has risen more than 1.5 times since: hail.requote()), insufficient_balance, active_trip_exists (rides: one at a time), idempotency_mismatch.';
+'Make a trip of a quote (customer itself or admin) and offer it to the first drivers. strategy: first_accept, sequential, broadcast_bid, batched, or scheduled with scheduled_for in the future (not further than the policys schedule_max): searched for some time before it, at the price of the quote. favourites_first: drivers marked with hail.favourite_driver() are asked before others. pickup, dropoff and service_class, where given, must be what the quote is for, the places within 100 m. The same key with the same request returns the first trip. Errors: invalid_value (strategy, scheduled_for, payment_method, quote_id: one of hail.create_job_quote()), not_found, quote_mismatch, quote_expired, quote_used, quote_changed (surge has risen more than 1.5 times since: hail.requote()), insufficient_balance, payment_due (an earlier trip is unpaid: hail.retry_payment()), active_trip_exists (rides: one at a time), idempotency_mismatch.';
 GRANT EXECUTE ON FUNCTION hail.request_trip(uuid, text, text, text, timestamptz, boolean, float8, float8, float8, float8, text)
     TO hail_customer, hail_admin;
 
@@ -133,30 +133,36 @@ DECLARE
     trip hail.trips := hail.lock_driven_trip(trip_id);
     moment timestamptz := hail.clock();
     to_state text;
+    paid text;
 BEGIN
     IF trip.state = 'completed' THEN
         RETURN hail.trip_for_caller(trip);
     END IF;
     to_state := hail.next_state(trip.state, 'complete', hail.current_role_name());
     PERFORM hail.check_stops_closed(trip) WHERE trip.service <> 'ride';
-    UPDATE hail.trips t SET state = to_state, completed_at = moment, event_version = t.event_version + 1
+    -- paid, as it nearly always turns out; the driver is free before the wallets are locked
+    UPDATE hail.trips t SET state = to_state, completed_at = moment, event_version = t.event_version + 1,
+           payment_state = CASE WHEN t.price + t.tolls > 0 THEN 'paid' ELSE 'none' END
     WHERE t.id = trip.id RETURNING * INTO trip;
     PERFORM hail.end_job(trip.driver_id, moment, 1, 1, (SELECT r.cooldown FROM hail.regions r WHERE r.id = trip.region_id));
     INSERT INTO hail.customer_drivers AS c (customer_id, driver_id, trips) VALUES (trip.customer_id, trip.driver_id, 1)
         ON CONFLICT (customer_id, driver_id) DO UPDATE SET trips = c.trips + 1;
-    PERFORM hail.settle_trip(trip);
+    paid := hail.settle_trip(trip);
     -- ETAs learn from it, once its track is kept (src/pricing/eta_learn.c); not from a way that was changed while driven
     INSERT INTO hail.eta_samples (region_id, trip_id, from_lat, from_lng, to_lat, to_lng, started_at, duration_s, due_at)
         SELECT trip.region_id, trip.id, trip.pickup_lat, trip.pickup_lng, trip.dropoff_lat, trip.dropoff_lng, trip.started_at,
                extract(epoch FROM moment - trip.started_at), moment + current_setting('hail.track_delay')::interval + interval '1 minute'
         WHERE trip.service = 'ride' AND trip.destination_changes = 0 AND moment - trip.started_at BETWEEN interval '20 seconds' AND interval '6 hours';
     PERFORM hail.trip_event(trip, 'TripCompleted', jsonb_build_object('price', trip.price, 'waiting_amount', trip.waiting_amount, 'currency', trip.currency,
-        'payment_method', trip.payment_method));
+        'payment_method', trip.payment_method, 'tolls', trip.tolls, 'promotion_amount', trip.promotion_amount));
+    IF paid <> trip.payment_state THEN
+        trip := hail.payment_is_open(trip, paid);
+    END IF;
     RETURN hail.trip_for_caller(trip);
 END
 $$;
 COMMENT ON FUNCTION hail.complete_trip(uuid, text) IS
-'The trip has ended (its driver or admin): the fare is captured and split, the driver cools down and is free once no other job is left. Again: the same trip. Errors: not_found, wrong_state (stops are open).';
+'The trip has ended (its driver or admin): the fare is captured and split, the driver cools down and is free once no other job is left. Where the customer cannot pay, the trip is completed all the same, with payment_state payment_failed and nothing posted (hail.retry_payment()); a card is charged by the gateway (pending). Again: the same trip. Errors: not_found, wrong_state (stops are open).';
 GRANT EXECUTE ON FUNCTION hail.complete_trip(uuid, text) TO hail_driver, hail_admin;
 
 CREATE FUNCTION hail.cancel_actor(actor text) RETURNS text
@@ -207,7 +213,7 @@ DECLARE
 BEGIN
     UPDATE hail.offers o SET status = 'cancelled', reason = give_back_trip.reason WHERE o.trip_id = old.id AND o.status = 'accepted';
     UPDATE hail.trips t SET state = hail.next_state(old.state, action, actor), driver_id = NULL, pickup_code = NULL, hold_id = NULL,
-           matched_at = NULL, arrived_at = NULL, waiting_from = NULL, agreed_price = NULL, agreed_for = NULL, confirm_by = NULL, confirmed_at = NULL, pooled_at = NULL,
+           payment_state = 'none', matched_at = NULL, arrived_at = NULL, waiting_from = NULL, agreed_price = NULL, agreed_for = NULL, confirm_by = NULL, confirmed_at = NULL, pooled_at = NULL,
            -- a bid was the driver's: without it the quoted price counts again
            price = CASE t.strategy WHEN 'broadcast_bid' THEN hail.quoted_price(t)
                    ELSE t.price END,
@@ -229,6 +235,24 @@ $$;
 COMMENT ON FUNCTION hail.give_back_trip(hail.trips, text, text, text, timestamptz) IS
 'A locked trip loses its driver and is searched for anew, without that driver: its job ended, the fare given back. Internal.';
 
+CREATE FUNCTION hail.no_show_state(trip hail.trips, moment timestamptz) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    waited bigint := (SELECT w.seconds FROM hail.waiting_of(trip, moment) w);
+    free_s integer := (SELECT q.waiting_free_s FROM hail.quotes q WHERE q.id = trip.quote_id);
+BEGIN
+    IF trip.waiting_from IS NULL THEN
+        PERFORM hail.fail('wrong_state', 'the driver has not been seen at the pickup', 'reason', 'Report a position there and call hail.arrive() again.');
+    ELSIF waited < free_s THEN
+        PERFORM hail.fail('wrong_state', format('the driver has waited %s of %s seconds', waited, free_s), 'reason',
+                          'Somebody who has not come yet is no no-show until then.');
+    END IF;
+    RETURN hail.next_state(trip.state, 'no_show', 'driver');
+END
+$$;
+COMMENT ON FUNCTION hail.no_show_state(hail.trips, timestamptz) IS
+'State of a trip whose customer did not come; error wrong_state while the driver has not waited at the pickup for as long as its quote says is free. Internal.';
+
 CREATE FUNCTION hail.cancel_trip(trip_id uuid, actor text DEFAULT NULL, reason text DEFAULT NULL) RETURNS hail.trips
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -237,31 +261,43 @@ DECLARE
     trip hail.trips;
     to_state text := hail.next_state(old.state, 'cancel', who);
     moment timestamptz := hail.clock();
-    fee bigint := CASE WHEN who = 'customer' AND old.state = 'arrived' AND old.waiting_from IS NOT NULL THEN old.cancellation_fee ELSE 0 END;
+    no_show boolean := who = 'driver' AND old.state = 'arrived' AND reason = 'no_show';
+    fee bigint := CASE WHEN no_show OR who = 'customer' AND old.state = 'arrived' AND old.waiting_from IS NOT NULL THEN old.cancellation_fee ELSE 0 END;
+    paid text := 'none';
 BEGIN
+    IF no_show THEN
+        to_state := hail.no_show_state(old, moment);
+    END IF;
     IF to_state = 'searching' THEN
         RETURN hail.trip_for_caller(hail.give_back_trip(old, 'cancel', who, cancel_trip.reason, moment));
     END IF;
     PERFORM hail.withdraw_offers(old.id, moment);
     UPDATE hail.trips t SET state = to_state, cancelled_at = moment, cancelled_by = who, cancel_reason = reason,
-           next_round_at = NULL, event_version = t.event_version + 1
+           next_round_at = NULL, event_version = t.event_version + 1, promotion_amount = 0,
+           payment_state = CASE WHEN fee > 0 THEN 'paid' ELSE 'none' END
     WHERE t.id = old.id RETURNING * INTO trip;
     PERFORM hail.move_stops(trip) WHERE trip.service <> 'ride';
     IF old.driver_id IS NOT NULL THEN
         PERFORM hail.end_job(old.driver_id, moment, 0, 0, NULL);
     END IF;
+    IF old.promotion_amount > 0 THEN
+        PERFORM hail.release_promotion(old);
+    END IF;
     IF fee > 0 THEN
-        PERFORM hail.charge_cancellation(old, fee);
+        paid := hail.charge_cancellation(old, fee, CASE WHEN no_show THEN 'no_show' ELSE 'cancellation' END);
     ELSIF old.hold_id IS NOT NULL THEN
         PERFORM hail.release_trip_fare(old);
     END IF;
     PERFORM hail.trip_event(trip, 'TripCancelled',
         jsonb_build_object('by', who, 'reason', reason, 'fee', fee, 'from_driver', old.driver_id));
+    IF paid <> trip.payment_state THEN
+        trip := hail.payment_is_open(trip, paid);
+    END IF;
     RETURN hail.trip_for_caller(trip);
 END
 $$;
 COMMENT ON FUNCTION hail.cancel_trip(uuid, text, text) IS
-'Cancel as customer, driver or admin (default: the caller''s role; administrators may act for either). A driver''s cancellation sends the trip back to searching without that driver. A customer pays the cancellation fee once the driver has arrived and been seen at the pickup; a trip that is still scheduled is cancelled free of charge. Errors: not_found, forbidden, wrong_state.';
+'Cancel as customer, driver or admin (default: the caller''s role; administrators may act for either). A driver''s cancellation sends the trip back to searching without that driver; with reason no_show, once it has waited at the pickup for as long as the quote says is free, the trip ends and the customer pays the cancellation fee. A customer pays the cancellation fee once the driver has arrived and been seen at the pickup. The fee is taken from the wallet as far as it goes, of a trip paid by card from the card; what is left is due (payment_state payment_failed); a trip that is still scheduled is cancelled free of charge. Errors: not_found, forbidden, wrong_state.';
 GRANT EXECUTE ON FUNCTION hail.cancel_trip(uuid, text, text) TO hail_customer, hail_driver, hail_admin, hail_partner;
 
 CREATE FUNCTION hail.decline_offer(trip_id uuid, driver_id uuid, reason text DEFAULT NULL) RETURNS hail.offers
@@ -355,7 +391,7 @@ BEGIN
     RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
         format('%s trips have a driver who accepted no offer', n), NULL;
     SELECT count(*) INTO n FROM hail.trips t WHERE t.state IN ('matched', 'arrived', 'started')
-       AND t.payment_method = 'wallet' AND t.price > 0 AND NOT EXISTS (
+       AND t.payment_method = 'wallet' AND hail.trip_hold_amount(t) > 0 AND NOT EXISTS (
            SELECT FROM hail.holds h WHERE h.id = t.hold_id AND h.status = 'held');
     RETURN QUERY SELECT 'dispatch', CASE WHEN n = 0 THEN 'ok' ELSE 'fail' END,
         format('%s wallet trips are under way without a hold', n), NULL;

@@ -221,15 +221,19 @@ BEGIN
         PERFORM hail.fail('quote_changed', format('this destination costs %s %s now (minor units)', new.price, new.currency), 'expected_price',
                           'Show the new price and ask again with it.', format('price=%s', new.price));
     END IF;
+    IF old.promotion_amount > 0 THEN
+        old.promotion_amount := hail.lower_promotion(old, new.price - old.waiting_amount);
+    END IF;
     IF old.payment_method = 'wallet' THEN
-        old.hold_id := hail.change_trip_hold(old, new.price - old.waiting_amount + old.waiting_max);
-    ELSIF new.price > old.price AND NOT hail.bears_commission(old.id, old.driver_id, new.price - old.waiting_amount) THEN
+        old.hold_id := hail.change_trip_hold(old, new.price - old.waiting_amount + old.waiting_max + old.tolls - old.promotion_amount);
+    ELSIF old.payment_method = 'cash' AND new.price > old.price AND NOT hail.bears_commission(old.id, old.driver_id, new.price - old.waiting_amount) THEN
         PERFORM hail.fail('driver_not_eligible', 'the commission of the higher price takes the driver''s wallet below its limit', 'trip_id',
                           'End this trip as agreed and ask for another one.');
     END IF;
     UPDATE hail.trips t SET state = hail.next_state(old.state, 'redirect', role), dropoff_lat = new.dropoff_lat, dropoff_lng = new.dropoff_lng,
            distance_m = new.distance_m, duration_s = new.duration_s, price = new.price, hold_id = old.hold_id,
-           surge = at.surge, via = at.via,
+           surge = at.surge, via = at.via, promotion_amount = old.promotion_amount,
+           payment_state = CASE WHEN old.hold_id IS NULL OR old.payment_method <> 'wallet' THEN 'none' ELSE 'held' END,
            destination_changes = t.destination_changes + 1, event_version = t.event_version + 1
     WHERE t.id = old.id RETURNING * INTO trip;
     PERFORM hail.trip_event(trip, 'TripDestinationChanged', jsonb_build_object('by', role, 'dropoff_lat', trip.dropoff_lat,

@@ -139,7 +139,7 @@ AS $$
     WITH open_holds AS MATERIALIZED (
         SELECT h.* FROM hail.holds h WHERE h.status = 'held'
     ), under_way AS MATERIALIZED (
-        SELECT t.id, t.customer_id, t.price - t.waiting_amount + t.waiting_max AS due FROM hail.trips t
+        SELECT t.id, t.customer_id, hail.trip_hold_amount(t) AS due FROM hail.trips t
         WHERE t.state IN ('matched', 'arrived', 'started') AND t.payment_method = 'wallet'
     )
     SELECT 'account_held', coalesce(a.id, h.account_id)::text, coalesce(h.amount, 0), coalesce(a.held, 0)
@@ -169,35 +169,39 @@ CREATE FUNCTION hail.reconcile_trips(from_time timestamptz, to_time timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
 AS $$
     WITH completed AS MATERIALIZED (
-        SELECT t.id, t.payment_method = 'wallet' AS by_wallet, t.price, hail.commission(t.price, t.commission_bp) AS commission,
-               CASE t.payment_method WHEN 'wallet' THEN t.price ELSE hail.commission(t.price, t.commission_bp) END AS due
-        FROM hail.trips t WHERE t.state = 'completed' AND t.completed_at >= from_time AND t.completed_at < to_time
+        -- what was to be posted: by the customer's wallet, for the driver, for the platform
+        SELECT t.id, c.commission,
+               CASE t.payment_method WHEN 'wallet' THEN t.price + t.tolls - t.promotion_amount ELSE 0 END AS due,
+               CASE t.payment_method WHEN 'cash' THEN t.promotion_amount ELSE t.price + t.tolls END - c.commission AS driver,
+               (t.payment_state NOT IN ('pending', 'payment_failed')
+                AND CASE t.payment_method WHEN 'cash' THEN c.commission + t.promotion_amount ELSE t.price + t.tolls END > 0)::integer AS payments
+        FROM hail.trips t, LATERAL (SELECT hail.commission(t.price, t.commission_bp) AS commission) c
+        WHERE t.state = 'completed' AND t.completed_at >= from_time AND t.completed_at < to_time
     ), paid AS MATERIALIZED (
         SELECT t.reference_id AS trip_id, count(DISTINCT t.id) AS payments,
-               sum(e.amount) FILTER (WHERE e.direction = 'debit' AND (a.kind = 'CUSTOMER_WALLET') = c.by_wallet) AS amount,
+               sum(CASE e.direction WHEN 'debit' THEN e.amount ELSE - e.amount END) FILTER (WHERE a.kind = 'CUSTOMER_WALLET') AS amount,
                sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) FILTER (WHERE a.kind = 'DRIVER_WALLET') AS driver,
                sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) FILTER (WHERE a.kind = 'PLATFORM_REVENUE') AS commission
         FROM completed c JOIN hail.ledger_transactions t ON t.reference_id = c.id
         JOIN hail.ledger_entries e ON e.transaction_id = t.id JOIN hail.accounts a ON a.id = e.account_id
-        WHERE t.reference_type = 'trip' AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_commission_cash')
+        WHERE t.reference_type = 'trip' AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_fare_card', 'trip_commission_cash')
         GROUP BY t.reference_id
     )
-    SELECT 'trip_payments', c.id::text, (c.due > 0)::integer::numeric, coalesce(p.payments, 0)::numeric
-    FROM completed c LEFT JOIN paid p ON p.trip_id = c.id WHERE coalesce(p.payments, 0) <> (c.due > 0)::integer
+    SELECT 'trip_payments', c.id::text, c.payments::numeric, coalesce(p.payments, 0)::numeric
+    FROM completed c LEFT JOIN paid p ON p.trip_id = c.id WHERE coalesce(p.payments, 0) <> c.payments
     UNION ALL
     SELECT 'trip_amount', c.id::text, c.due, coalesce(p.amount, 0)
-    FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.due <> coalesce(p.amount, 0)
+    FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.due > 0 AND c.due <> coalesce(p.amount, 0)
     UNION ALL
-    SELECT 'trip_driver', c.id::text, c.price * c.by_wallet::integer - c.commission, coalesce(p.driver, 0)
-    FROM completed c JOIN paid p ON p.trip_id = c.id
-    WHERE c.price * c.by_wallet::integer - c.commission <> coalesce(p.driver, 0)
+    SELECT 'trip_driver', c.id::text, c.driver, coalesce(p.driver, 0)
+    FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.driver <> coalesce(p.driver, 0)
     UNION ALL
     SELECT 'trip_commission', c.id::text, c.commission, coalesce(p.commission, 0)
     FROM completed c JOIN paid p ON p.trip_id = c.id WHERE c.commission <> coalesce(p.commission, 0)
     UNION ALL
     SELECT 'paid_trip_not_completed', coalesce(t.reference_id, t.id)::text, 0, 1 FROM hail.ledger_transactions t
     WHERE t.created_at >= from_time AND t.created_at < to_time
-      AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_commission_cash')
+      AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_fare_card', 'trip_commission_cash')
       AND NOT EXISTS (SELECT FROM hail.trips r WHERE r.id = t.reference_id AND r.state = 'completed')
 $$;
 COMMENT ON FUNCTION hail.reconcile_trips(timestamptz, timestamptz) IS

@@ -116,7 +116,7 @@ const Route job_routes[] = {
      .params = {{.name = "orderId", .type = TYPE_STRING, .required = true, .min = 1, .max = 150},
                 {.name = "serviceClass", .type = TYPE_STRING, .required = true, .min = 1, .max = 50},
                 STOPS,
-                {.name = "paymentMethod", .type = TYPE_ENUM, .values = "wallet|cash", .fallback = "wallet"},
+                {.name = "paymentMethod", .type = TYPE_ENUM, .values = "wallet|cash|card", .fallback = "wallet"},
                 PACKAGE,
                 {.name = "floors", .type = TYPE_INTEGER, .min = 0, .max = 200},
                 {.name = "helpers", .type = TYPE_INTEGER, .min = 0, .max = 50},

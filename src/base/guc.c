@@ -36,6 +36,9 @@ int hail_dispatch_queue_max = 10000;
 int hail_code_tries_max = 5;
 int hail_destination_changes_max = 5;
 int hail_destination_growth = 3;
+int hail_toll_limit = 100;
+int hail_tip_limit = 100;
+int hail_tip_window_s = 86400;
 int hail_arrival_radius_m = 500;
 int hail_webhook_tolerance_s = 300;
 int hail_report_rate = 20;
@@ -159,6 +162,12 @@ static const IntSetting int_settings[] = {
      &hail_destination_changes_max, 5, 0, 1000, PGC_SIGHUP, 0},
     {"hail.destination_growth", "A changed destination may make a trip so many times as long, or 5 km longer; 0: any length.",
      &hail_destination_growth, 3, 0, 1000, PGC_SIGHUP, 0},
+    {"hail.toll_limit", "Tolls of a trip, all together, in percent of its price at most.",
+     &hail_toll_limit, 100, 0, 10000, PGC_SIGHUP, 0},
+    {"hail.tip_limit", "Tips of a trip, all together, in percent of its price at most.",
+     &hail_tip_limit, 100, 0, 10000, PGC_SIGHUP, 0},
+    {"hail.tip_window", "A trip is tipped within this time of its end.",
+     &hail_tip_window_s, 86400, 0, 31536000, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.arrival_radius", "Waiting and cancelling cost once the driver is within this (m) of the pickup; 0: wherever it says it has arrived.",
      &hail_arrival_radius_m, 500, 0, 1000000, PGC_SIGHUP, 0},
     {"hail.report_rate", "Position reports a driver may send a minute, as many at once; 0: any number.",

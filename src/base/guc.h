@@ -36,7 +36,9 @@ extern int hail_surge_half_life_s;   /* hail.surge_half_life: of the averages of
 extern int hail_max_speed_kmh;       /* hail.max_speed: faster moves are flagged, not applied */
 extern int hail_dispatch_max_lag_ms; /* hail.dispatch_max_lag: overload begins; 0: never */
 extern int hail_dispatch_queue_max;  /* hail.dispatch_queue_max: trips that may wait in an overload */
-extern int hail_destination_changes_max; /* hail.destination_changes: of one trip */
+extern int hail_destination_changes_max;    /* hail.destination_changes: of one trip */
+extern int hail_toll_limit, hail_tip_limit; /* hail.toll_limit, hail.tip_limit: percent of the price */
+extern int hail_tip_window_s;               /* hail.tip_window */
 extern int hail_destination_growth; /* hail.destination_growth: times as long as accepted; 0: any length */
 extern int hail_arrival_radius_m;   /* hail.arrival_radius: the driver is at the pickup; 0: not asked */
 extern int hail_code_tries_max;     /* hail.code_tries: wrong codes at a pickup or stop until it is blocked */

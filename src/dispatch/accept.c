@@ -41,7 +41,8 @@
 
 static HailStatement lock_trip = {
     "SELECT t.state, t.driver_id, t.payment_method::text, t.customer_id, t.event_version, t.price,"
-    " t.currency, t.strategy = 'broadcast_bid', t.service <> 'ride', t.strategy = 'scheduled', t.waiting_max"
+    " t.currency, t.strategy = 'broadcast_bid', t.service <> 'ride', t.strategy = 'scheduled', t.waiting_max,"
+    " t.promotion_amount"
     " FROM hail.trips t WHERE t.id = $1 FOR NO KEY UPDATE",
     1,
     {UUIDOID},
@@ -151,9 +152,17 @@ static HailStatement short_wallet = {
 
 static HailStatement match_trip = {
     "UPDATE hail.trips t SET state = $2, driver_id = $3, matched_at = $4, pickup_code = $5, hold_id = $6,"
-    " price = $7, next_round_at = NULL, pooled_at = NULL, event_version = $8 WHERE t.id = $1 RETURNING t",
+    " payment_state = CASE WHEN $6 IS NULL THEN 'none' ELSE 'held' END, price = $7, next_round_at = NULL, "
+    "pooled_at = NULL, event_version = $8 WHERE t.id = $1 RETURNING t",
     8,
     {UUIDOID, TEXTOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID, INT8OID, INT4OID},
+    HAIL_BY_KEY};
+
+static HailStatement lower_trip_promotion = {
+    "UPDATE hail.trips t SET promotion_amount = hail.lower_promotion(t, $2) WHERE t.id = $1"
+    " RETURNING t.promotion_amount",
+    2,
+    {UUIDOID, INT8OID},
     HAIL_BY_KEY};
 
 /* The dispatcher looks when the time to confirm is over. */
@@ -178,7 +187,7 @@ typedef struct Accept {
     TimestampTz now;
     char *state, *currency;
     bool has_driver, own_trip; /* the trip has a driver; it is this one */
-    bool wallet;
+    bool wallet, cash;
     bool job;            /* a delivery or porter job: the driver may have others */
     Datum locked_offers; /* uuid[]: for a job, what of offers it may close */
     Datum losers;        /* uuid[]: other trips, an offer of which was withdrawn */
@@ -188,6 +197,8 @@ typedef struct Accept {
     bool scheduled;    /* its driver has to confirm, the second to accept stands by */
     int64 price;       /* without waiting */
     int64 waiting_max; /* held with it */
+    int64 promotion;   /* not held: a promotion pays it */
+    int64 quoted;      /* the price as it was */
     int event_version;
     Datum trip; /* hail.trips */
 } Accept;
@@ -202,6 +213,7 @@ static void load_trip(Accept *accept)
 {
     bool isnull;
     Datum driver;
+    char *method;
 
     if (hail_execute(&lock_trip, (Datum[]){UUIDPGetDatum(&accept->trip_id)}, NULL, false, 0) == 0)
         refuse(HAIL_NOT_FOUND, "there is no such offer", "trip_id");
@@ -209,16 +221,20 @@ static void load_trip(Accept *accept)
     driver = hail_result(0, 2, &isnull);
     accept->has_driver = !isnull;
     accept->own_trip = !isnull && memcmp(DatumGetUUIDP(driver), &accept->driver_id, UUID_LEN) == 0;
-    accept->wallet = strcmp(TextDatumGetCString(hail_result(0, 3, &isnull)), "wallet") == 0;
+    method = TextDatumGetCString(hail_result(0, 3, &isnull));
+    accept->wallet = strcmp(method, "wallet") == 0;
+    accept->cash = strcmp(method, "cash") == 0;
     accept->customer_id = *DatumGetUUIDP(hail_result(0, 4, &isnull));
     accept->event_version = DatumGetInt32(hail_result(0, 5, &isnull));
+    accept->quoted = DatumGetInt64(hail_result(0, 6, &isnull));
     if (accept->price == ACCEPT_AS_QUOTED)
-        accept->price = DatumGetInt64(hail_result(0, 6, &isnull));
+        accept->price = accept->quoted;
     accept->currency = TextDatumGetCString(hail_result(0, 7, &isnull));
     accept->takes_bids = DatumGetBool(hail_result(0, 8, &isnull));
     accept->job = DatumGetBool(hail_result(0, 9, &isnull));
     accept->scheduled = DatumGetBool(hail_result(0, 10, &isnull));
     accept->waiting_max = DatumGetInt64(hail_result(0, 11, &isnull));
+    accept->promotion = DatumGetInt64(hail_result(0, 12, &isnull));
 }
 
 /* The driver had it before: the answer is the trip as it is. */
@@ -358,6 +374,16 @@ static void check_wallet(const Accept *accept)
             hail_field("driver_id"), errhint("Deposit money first, or take trips paid by wallet."));
 }
 
+/* Another price was bid: what the promotion pays of it. */
+static void lower_promotion(Accept *accept)
+{
+    bool isnull;
+
+    hail_execute(&lower_trip_promotion,
+                 (Datum[]){UUIDPGetDatum(&accept->trip_id), Int64GetDatum(accept->price)}, NULL, false, 1);
+    accept->promotion = DatumGetInt64(hail_result(0, 1, &isnull));
+}
+
 /* The trips row as it becomes; the unique index on busy drivers has the last word. */
 static void write_trip(Accept *accept, const char *to_state, const pg_uuid_t *hold)
 {
@@ -438,11 +464,13 @@ static bool accept_trip(Accept *accept)
         win_driver_for_job(accept);
     else if (!win_driver(accept))
         return reserve(accept);
-    if (!accept->wallet)
+    if (accept->cash)
         check_wallet(accept);
-    held =
-        accept->wallet && ledger_hold_trip_fare(&accept->trip_id, &accept->customer_id,
-                                                accept->price + accept->waiting_max, accept->currency, &hold);
+    if (accept->promotion > 0 && accept->price != accept->quoted)
+        lower_promotion(accept);
+    held = accept->wallet && ledger_hold_trip_fare(&accept->trip_id, &accept->customer_id,
+                                                   accept->price + accept->waiting_max - accept->promotion,
+                                                   accept->currency, &hold);
     write_trip(accept, to_state, held ? &hold : NULL);
     event_write("trip", &accept->trip_id, accept->event_version + 1, "TripMatched",
                 psprintf("{\"state\":\"%s\",\"customer_id\":\"%s\",\"driver_id\":\"%s\",\"offer_id\":\"%s\"}",

@@ -71,6 +71,7 @@ enum {
     COL_REPEAT,
     COL_FAVOURITES,
     COL_WAITING_MAX,
+    COL_UNPAID,
     COL_VARIANT, /* may be null */
     QUOTE_COLUMNS = COL_VARIANT
 };
@@ -84,6 +85,8 @@ static HailStatement read_quote = {
     "   WHERE a.kind = 'CUSTOMER_WALLET' AND a.owner_id = q.customer_id AND a.currency = q.currency), 0)"
     "   ELSE true END,"
     " coalesce(d.blocked, '{}'), coalesce(d.repeat, '{}'), coalesce(d.favourites, '{}'), q.waiting_max,"
+    " EXISTS (SELECT FROM hail.trips u WHERE u.customer_id = q.customer_id AND u.payment_state = "
+    "'payment_failed'),"
     " q.variant_id"
     " FROM hail.quotes q LEFT JOIN LATERAL (SELECT array_agg(c.driver_id) FILTER (WHERE c.blocked) AS "
     "blocked,"
@@ -170,8 +173,9 @@ static void check_request(const TripRequest *asked)
         refuse((Refusal){HAIL_KEY_REQUIRED, "a trip needs an idempotency key of 1 to 200 characters",
                          "idempotency_key"});
     if (asked->payment_method == NULL ||
-        (strcmp(asked->payment_method, "wallet") != 0 && strcmp(asked->payment_method, "cash") != 0))
-        refuse((Refusal){HAIL_INVALID_VALUE, "payment_method is wallet or cash", "payment_method"});
+        (strcmp(asked->payment_method, "wallet") != 0 && strcmp(asked->payment_method, "cash") != 0 &&
+         strcmp(asked->payment_method, "card") != 0))
+        refuse((Refusal){HAIL_INVALID_VALUE, "payment_method is wallet, cash or card", "payment_method"});
 }
 
 /* A place given beside the quote: metres from the one the quote has; 0: not given. */
@@ -305,6 +309,9 @@ static Refusal check_quote(const Request *request)
     if (!DatumGetBool(quote[COL_COVERED]))
         return (Refusal){HAIL_INSUFFICIENT_BALANCE, "the wallet does not cover the price", "payment_method",
                          "Add money to the wallet or pay cash."};
+    if (DatumGetBool(quote[COL_UNPAID]))
+        return (Refusal){HAIL_PAYMENT_DUE, "an earlier trip of this customer has not been paid",
+                         "payment_method", "Pay it first: hail.retry_payment()."};
     if (request->scheduled && request->asked->scheduled_for > request->now + request->policy.schedule_max_us)
         return (Refusal){HAIL_INVALID_VALUE, "this is too far ahead", "scheduled_for",
                          psprintf("Trips are scheduled at most %s ahead.", request->policy.schedule_max)};
