@@ -164,6 +164,30 @@ SELECT * FROM money.posted(:'trip');
 SELECT type, payload FROM money.events(:'trip');
 SELECT count(*) AS findings FROM hail.reconcile('2014-02-03');
 
+-- With a gateway: asked when the trip is over, paid when it says so, refunded through it.
+SELECT (hail.create_gateway('tripcard', 'standard_webhooks', '{CHF}')) IS NOT NULL AS made;
+SELECT money.ride('Bob', 'card') AS trip \gset
+SELECT payment_state FROM hail.complete_trip(:'trip');
+SELECT i.state, i.amount, i.id = p.intent_id AS noted FROM hail.payment_intents i JOIN hail.trip_payments p USING (trip_id) WHERE trip_id = :'trip';
+SELECT (hail.succeed_intent(i, 'charge-1', 0, hail.clock(), NULL, NULL)).state FROM hail.payment_intents i WHERE trip_id = :'trip';
+SELECT method, state, paid FROM money.pay(:'trip');
+SELECT state, refunded FROM hail.refund_trip(:'trip', 1000, 'a detour', 'card-1');
+SELECT state, refunded FROM hail.refund_trip(:'trip', 1000, 'a detour', 'card-1');
+SELECT r.state, r.amount, i.refunding FROM hail.payment_refunds r JOIN hail.payment_intents i ON i.id = r.intent_id WHERE i.trip_id = :'trip';
+SELECT * FROM money.posted(:'trip');
+-- A charge that fails, or is not answered, leaves it unpaid; the wallet will do.
+SELECT money.ride('Bob', 'card', 'completed') AS trip \gset
+SELECT (hail.close_intent(i, 'failed', NULL, hail.clock(), 'declined')).state FROM hail.payment_intents i WHERE trip_id = :'trip';
+SELECT state, reason FROM money.pay(:'trip');
+SELECT state FROM hail.retry_payment(:'trip', 'card', 'card again');
+SELECT count(*) AS charges, count(*) FILTER (WHERE state = 'created') AS open FROM hail.payment_intents WHERE trip_id = :'trip';
+SELECT (hail.close_intent(i, 'expired', NULL, hail.clock(), 'no answer')).state FROM hail.payment_intents i WHERE trip_id = :'trip' AND state = 'created';
+SELECT money.fund('Bob', 10000) > 0 AS funded;
+SELECT state, method FROM hail.retry_payment(:'trip', 'wallet', 'wallet then');
+SELECT * FROM money.posted(:'trip');
+SELECT enabled FROM hail.set_gateway_enabled('tripcard', false);
+SELECT count(*) AS findings FROM hail.reconcile('2014-02-03');
+
 -- Tolls: on top of the price, wholly the driver's, held at once.
 SELECT money.fund('Ann', 20000) > 0 AS funded;
 SELECT money.ride('Ann', 'wallet', 'matched') AS trip \gset
