@@ -70,7 +70,7 @@ CREATE INDEX ledger_transactions_reference ON hail.ledger_transactions (referenc
 COMMENT ON TABLE hail.ledger_transactions IS 'Money movements; append-only. A repeated key is compared with what is stored.';
 
 CREATE TABLE hail.ledger_entries (
-    id             bigint GENERATED ALWAYS AS IDENTITY,
+    id             bigint GENERATED ALWAYS AS IDENTITY (INCREMENT 256),
     transaction_id uuid NOT NULL REFERENCES hail.ledger_transactions (id),
     account_id     uuid NOT NULL,
     amount         bigint NOT NULL CHECK (amount > 0),
@@ -84,6 +84,8 @@ CREATE TABLE hail.ledger_entries (
 CREATE UNIQUE INDEX ledger_entries_account ON hail.ledger_entries (account_id, id);
 CREATE INDEX ledger_entries_unfolded ON hail.ledger_entries (account_id, xid) WHERE balance_after IS NULL;
 COMMENT ON TABLE hail.ledger_entries IS 'The legs of a transaction; append-only. Per transaction and currency debits equal credits, or the commit fails.';
+COMMENT ON COLUMN hail.ledger_entries.id IS
+'The order of entries: of a wallet always, of others as they were written. A posting takes 256 numbers of the sequence at once.';
 COMMENT ON COLUMN hail.ledger_entries.account_id IS
 'No foreign key: accounts are never deleted, the posting has read the account, and the share lock of a foreign key on a busy system account would be taken by every posting.';
 COMMENT ON COLUMN hail.ledger_entries.balance_after IS 'Posted balance of the wallet after this entry; NULL for system accounts.';

@@ -6,9 +6,11 @@ CREATE TYPE hail.posting AS (id uuid, kind text, principal text, idempotency_key
 COMMENT ON TYPE hail.posting IS
 'A transaction as it was posted. repeated: the key had been used before, and this is the first result. accounts: of the entries, in their order; balances: what each had posted after it, NULL for system accounts (hail.balance tells theirs).';
 
+-- Neither SECURITY DEFINER nor with settings of its own: it authorises, and writes past SQL; where it needs SQL it becomes
+-- hail_owner itself.
 CREATE FUNCTION hail.post_transaction(kind text, entries hail.entry_input[], idempotency_key text, reference_type text DEFAULT NULL,
                                       reference_id uuid DEFAULT NULL, metadata jsonb DEFAULT NULL) RETURNS hail.posting
-LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_post_transaction';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_post_transaction';
 COMMENT ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb) IS
 'Post a transaction of two entries or more: debits equal credits in each currency, each account once, no wallet below its floor. The same key with the same request returns the first result; with another one it is an error. Administrators only.';
 

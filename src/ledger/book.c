@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/owner.h"
 #include "base/statement.h"
 #include "base/uuid7.h"
 #include "ledger/book.h"
@@ -148,14 +149,13 @@ static LedgerClaim read_first_claim(const LedgerDraft *draft)
     return claim;
 }
 
-/* The same, whether the caller is inside SPI or not. */
+/* The same, whether the caller is inside SPI, and hail_owner, or not. */
 static LedgerClaim first_claim(const LedgerDraft *draft)
 {
-    LedgerClaim claim;
+    HailOwner saved = hail_owner_begin();
+    LedgerClaim claim = read_first_claim(draft);
 
-    SPI_connect();
-    claim = read_first_claim(draft);
-    SPI_finish();
+    hail_owner_end(saved);
     return claim;
 }
 
@@ -350,7 +350,7 @@ static void store_wallet(const PostingAccount *account)
 /* ---- entries ---- */
 
 /* The entry's row, as the n-th to be inserted. */
-static void fill_entry(int n, const pg_uuid_t *transaction_id, const PostingAccount *account,
+static void fill_entry(int n, int64 id, const pg_uuid_t *transaction_id, const PostingAccount *account,
                        const PostingLeg *leg, TimestampTz now)
 {
     static Datum words[2]; /* "debit", "credit" */
@@ -364,7 +364,7 @@ static void fill_entry(int n, const pg_uuid_t *transaction_id, const PostingAcco
         words[1] = CStringGetTextDatum("credit");
         MemoryContextSwitchTo(old);
     }
-    store_set(table, slot, ENTRY_ID, Int64GetDatum(store_next_entry()));
+    store_set(table, slot, ENTRY_ID, Int64GetDatum(id));
     store_set(table, slot, ENTRY_TRANSACTION, UUIDPGetDatum(transaction_id));
     store_set(table, slot, ENTRY_ACCOUNT, PointerGetDatum(account->id));
     store_set(table, slot, ENTRY_AMOUNT, Int64GetDatum(leg->amount));
@@ -384,11 +384,15 @@ static int64 signed_amount(const PostingLeg *leg)
 void ledger_write(const pg_uuid_t *transaction_id, Posting *posting)
 {
     TimestampTz now = hail_now();
+    int64 first_id;
 
+    StaticAssertStmt(POSTING_MAX_LEGS <= STORE_ENTRY_IDS, "the entries of a posting have one call's ids");
     ledger_require(check_posting(posting));
     store_open(&store_entries);
+    first_id = store_entry_ids();
     for (int i = 0; i < posting->leg_count; i++)
-        fill_entry(i, transaction_id, &posting->accounts[posting->legs[i].account], &posting->legs[i], now);
+        fill_entry(i, first_id + i, transaction_id, &posting->accounts[posting->legs[i].account],
+                   &posting->legs[i], now);
     store_insert(&store_entries, posting->leg_count);
     store_close(&store_entries);
     for (int i = 0; i < posting->leg_count; i++)

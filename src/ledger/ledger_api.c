@@ -10,6 +10,7 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -17,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/owner.h"
 #include "base/statement.h"
 #include "identity/session.h"
 #include "ledger/book.h"
@@ -129,14 +131,17 @@ static HailStatement read_posting = {
 /* What a repeated key is answered with: the first result as it is kept. */
 static Datum first_posting(const pg_uuid_t *id)
 {
+    MemoryContext memory = CurrentMemoryContext;
+    HailOwner saved = hail_owner_begin();
     bool isnull;
     Datum row;
 
-    SPI_connect();
     if (hail_execute(&read_posting, (Datum[]){UUIDPGetDatum(id)}, NULL, false, 1) != 1)
         elog(ERROR, "a ledger transaction is gone");
-    row = SPI_datumTransfer(hail_result(0, 1, &isnull), false, -1);
-    SPI_finish();
+    MemoryContextSwitchTo(memory);
+    row = datumCopy(hail_result(0, 1, &isnull), false, -1);
+    hail_owner_end(saved);
+    MemoryContextSwitchTo(memory);
     return row;
 }
 

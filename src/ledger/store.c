@@ -126,6 +126,37 @@ static void remember_indexes(StoreTable *table)
         table->indexes[i] = RelationGetRelid(table->info->ri_IndexRelationDescs[i]);
 }
 
+static Relation open_index(Oid id)
+{
+    Relation index = RelationIdGetRelation(id);
+
+    if (index == NULL)
+        elog(ERROR, "an index of the ledger is gone");
+    return index;
+}
+
+/*
+ * The lock of the table, kept until the transaction ends, keeps its indexes too: whoever changes or drops
+ * one, also concurrently, waits for lockers of the table.
+ */
+static void open_indexes(StoreTable *table)
+{
+    ResultRelInfo *info = table->info;
+
+    for (int i = 0; i < table->index_count; i++) {
+        info->ri_IndexRelationDescs[i] = open_index(table->indexes[i]);
+        /* An access method's notes may point into the relation of an earlier call. */
+        info->ri_IndexRelationInfo[i]->ii_AmCache = NULL;
+        info->ri_IndexRelationInfo[i]->ii_Context = CurrentMemoryContext;
+    }
+}
+
+static void close_indexes(StoreTable *table)
+{
+    for (int i = 0; i < table->index_count; i++)
+        RelationClose(table->info->ri_IndexRelationDescs[i]);
+}
+
 static void keep_table(StoreTable *table)
 {
     MemoryContext old;
@@ -143,23 +174,12 @@ static void keep_table(StoreTable *table)
     InitResultRelInfo(table->info, table->relation, 0, NULL, 0);
     ExecOpenIndices(table->info, table->claimed);
     remember_indexes(table);
-    if (table->lazy)
-        ExecCloseIndices(table->info);
+    ExecCloseIndices(table->info);
+    if (!table->lazy)
+        open_indexes(table);
     table->primary_key = RelationGetPrimaryKeyIndex(table->relation);
     table->sequence_oid = table->sequence ? relation_named(table->sequence) : InvalidOid;
     MemoryContextSwitchTo(old);
-}
-
-static void open_indexes(StoreTable *table)
-{
-    ResultRelInfo *info = table->info;
-
-    for (int i = 0; i < table->index_count; i++) {
-        info->ri_IndexRelationDescs[i] = index_open(table->indexes[i], RowExclusiveLock);
-        /* An access method's notes may point into the relation of an earlier call. */
-        info->ri_IndexRelationInfo[i]->ii_AmCache = NULL;
-        info->ri_IndexRelationInfo[i]->ii_Context = CurrentMemoryContext;
-    }
 }
 
 void store_open(StoreTable *table)
@@ -198,7 +218,7 @@ void store_open(StoreTable *table)
 void store_close(StoreTable *table)
 {
     if (!table->lazy)
-        ExecCloseIndices(table->info);
+        close_indexes(table);
     table_close(table->relation, NoLock);
     table->relation = NULL;
 }
@@ -335,7 +355,7 @@ static bool lock_newest(Relation relation, TupleTableSlot *slot, Snapshot snapsh
 void store_lock_accounts(const pg_uuid_t *const *ids, StoreRow **rows, int count)
 {
     StoreTable *table = &store_accounts;
-    Relation relation = table->relation, index = index_open(table->primary_key, AccessShareLock);
+    Relation relation = table->relation, index = open_index(table->primary_key);
     TupleTableSlot *slot = table_slot_create(relation, NULL);
     Snapshot snapshot = fresh_snapshot();
     IndexScanDesc scan = index_beginscan(relation, index, snapshot, 1, 0);
@@ -355,7 +375,7 @@ void store_lock_accounts(const pg_uuid_t *const *ids, StoreRow **rows, int count
     index_endscan(scan);
     ExecDropSingleTupleTableSlot(slot);
     UnregisterSnapshot(snapshot);
-    index_close(index, AccessShareLock);
+    RelationClose(index);
 }
 
 bool store_find_account(const char *kind, const pg_uuid_t *owner, const char *currency, pg_uuid_t *id)
@@ -407,14 +427,14 @@ void store_update_account(StoreRow *row, int64 posted, int64 held)
     if (update_indexes) {
         open_indexes(table);
         ExecInsertIndexTuples(table->info, slot, table->estate, true, false, NULL, NIL);
-        ExecCloseIndices(table->info);
+        close_indexes(table);
     }
     ResetPerTupleExprContext(table->estate);
     row->tid = slot->tts_tid;
     row->tuple = ExecCopySlotHeapTuple(slot);
 }
 
-int64 store_next_entry(void)
+int64 store_entry_ids(void)
 {
     return nextval_internal(store_entries.sequence_oid, false);
 }

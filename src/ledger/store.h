@@ -105,8 +105,9 @@ extern bool store_find_account(const char *kind, const pg_uuid_t *owner, const c
 /* Write a locked account's posted and held; `row` becomes the new version. */
 extern void store_update_account(StoreRow *row, int64 posted, int64 held);
 
-/* The next hail.ledger_entries.id. */
-extern int64 store_next_entry(void);
+/* The first of STORE_ENTRY_IDS values of hail.ledger_entries.id that are now ours; the table is open. */
+#define STORE_ENTRY_IDS 256 /* increment of the column's sequence */
+extern int64 store_entry_ids(void);
 
 extern void store_init(void);
 

@@ -54,11 +54,11 @@ ledger_scripts() {
     local id="('00000000-0000-7000-8000-' || :" key="(:run || '-' || :client_id || '-' || :n)" wallets kind
     for kind in "spread 10000" "ten 10" "hot 10000"; do
         wallets=${kind#* } kind=${kind% *}
-        ledger_script "$kind" "$wallets" "$kind" "SELECT hail.post_transaction('transfer', ARRAY[ROW(${id}a)::uuid, 'debit', 1), ROW(${id}b)::uuid, 'credit', 1)]::hail.entry_input[], $key);"
+        ledger_script "$kind" "$wallets" "$kind" "SELECT (hail.post_transaction('transfer', ARRAY[ROW(${id}a)::uuid, 'debit', 1), ROW(${id}b)::uuid, 'credit', 1)]::hail.entry_input[], $key)).id;"
         ledger_script "peer_$kind" "$wallets" "$kind" "SELECT bench.transfer(${id}a)::uuid, ${id}b)::uuid, 1, $key);"
     done
-    ledger_script trip 10000 spread "SELECT hail.post_transaction('trip', ARRAY[ROW(${id}a)::uuid, 'debit', 100), ROW(${id}b)::uuid, 'credit', 90),
-        ROW('00000000-0000-7000-8000-400000000002', 'credit', 15), ROW('00000000-0000-7000-8000-400000000003', 'debit', 5)]::hail.entry_input[], $key);"
+    ledger_script trip 10000 spread "SELECT (hail.post_transaction('trip', ARRAY[ROW(${id}a)::uuid, 'debit', 100), ROW(${id}b)::uuid, 'credit', 90),
+        ROW('00000000-0000-7000-8000-400000000002', 'credit', 15), ROW('00000000-0000-7000-8000-400000000003', 'debit', 5)]::hail.entry_input[], $key)).id;"
 }
 
 # ledger_rate SCRIPT CLIENTS: transactions a second
