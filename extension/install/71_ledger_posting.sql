@@ -9,10 +9,11 @@ COMMENT ON TYPE hail.posting IS
 -- Neither SECURITY DEFINER nor with settings of its own: it authorises, and writes past SQL; where it needs SQL it becomes
 -- hail_owner itself.
 CREATE FUNCTION hail.post_transaction(kind text, entries hail.entry_input[], idempotency_key text, reference_type text DEFAULT NULL,
-                                      reference_id uuid DEFAULT NULL, metadata jsonb DEFAULT NULL) RETURNS hail.posting
+                                      reference_id uuid DEFAULT NULL, metadata jsonb DEFAULT NULL, effective_at timestamptz DEFAULT NULL)
+RETURNS hail.posting
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_post_transaction';
-COMMENT ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb) IS
-'Post a transaction of two entries or more: debits equal credits in each currency, each account once, no wallet below its floor. The same key with the same request returns the first result; with another one it is an error. Administrators only.';
+COMMENT ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb, timestamptz) IS
+'Post a transaction of 2 to 256 entries: debits equal credits in each currency, each account once, amounts in minor units above 0 and up to 2^53, no wallet below its floor. effective_at: when it counts, if not now (at most 366 days back, 31 ahead). The same key with the same request returns the first result; with another one it is an error. The first of these faults is told: rights (forbidden), key (idempotency_key_required), shape of the arguments (invalid_value), key used before for something else (idempotency_mismatch), accounts exist (not_found), are open (account_closed), are of one currency where there are two entries (currency_mismatch), amounts (invalid_value), balance of the entries (unbalanced_transaction), overflow and floors (invalid_value, insufficient_balance). Administrators only.';
 
 CREATE FUNCTION hail.reverse_transaction(transaction_id uuid, idempotency_key text, metadata jsonb DEFAULT NULL)
 RETURNS hail.posting
@@ -36,7 +37,7 @@ CREATE FUNCTION hail.release(hold_id uuid) RETURNS hail.holds
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_release';
 COMMENT ON FUNCTION hail.release(uuid) IS
 'Give a hold back. Releasing it again is no error; releasing what was captured is. Administrators only.';
-GRANT EXECUTE ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb),
+GRANT EXECUTE ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb, timestamptz),
     hail.reverse_transaction(uuid, text, jsonb), hail.hold(uuid, bigint, text, text, uuid, interval),
     hail.capture(uuid, uuid, text, bigint, jsonb), hail.release(uuid) TO hail_admin;
 

@@ -149,8 +149,7 @@ static LedgerClaim read_first_claim(const LedgerDraft *draft)
     return claim;
 }
 
-/* The same, whether the caller is inside SPI, and hail_owner, or not. */
-static LedgerClaim first_claim(const LedgerDraft *draft)
+LedgerClaim ledger_first_claim(const LedgerDraft *draft)
 {
     HailOwner saved = hail_owner_begin();
     LedgerClaim claim = read_first_claim(draft);
@@ -159,8 +158,7 @@ static LedgerClaim first_claim(const LedgerDraft *draft)
     return claim;
 }
 
-/* The transaction's row, as the n-th to be inserted. */
-static void fill_transaction(int n, const LedgerDraft *draft, const LedgerClaim *claim)
+void ledger_fill_transaction(int n, const LedgerDraft *draft, const LedgerClaim *claim)
 {
     StoreTable *table = &store_transactions;
     TupleTableSlot *slot = store_blank(table, n);
@@ -192,11 +190,11 @@ LedgerClaim ledger_claim(const LedgerDraft *draft)
     claim.effective_at = draft->effective_at ? *draft->effective_at : claim.created_at;
     hail_uuid7(&claim.id);
     store_open(&store_transactions);
-    fill_transaction(0, draft, &claim);
+    ledger_fill_transaction(0, draft, &claim);
     claimed = store_claim(&store_transactions, 0);
     store_close(&store_transactions);
     if (!claimed)
-        return first_claim(draft);
+        return ledger_first_claim(draft);
     ledger_note_transaction(&claim.id);
     return claim;
 }
@@ -267,10 +265,9 @@ static void load_accounts(PostingAccount **accounts, int count)
     store_open(&store_accounts);
     store_lock_accounts(ids, rows, unknown);
     for (int i = 0; i < unknown; i++) {
-        if (rows[i]->tuple == NULL)
-            ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("account does not exist"),
-                    hail_field("account_id"));
-        read_account(accounts[i], rows[i]);
+        accounts[i]->missing = rows[i]->tuple == NULL;
+        if (!accounts[i]->missing)
+            read_account(accounts[i], rows[i]);
     }
     store_close(&store_accounts);
 }
@@ -280,7 +277,7 @@ static int compare_accounts(const void *a, const void *b)
     return memcmp((*(PostingAccount *const *)a)->id, (*(PostingAccount *const *)b)->id, POSTING_ID_BYTES);
 }
 
-PostingAccount *ledger_lock_accounts(const pg_uuid_t *ids, int count)
+PostingAccount *ledger_lock_accounts_if_any(const pg_uuid_t *ids, int count)
 {
     PostingAccount *accounts = palloc0(sizeof(PostingAccount) * Max(count, 1));
     PostingAccount **ordered = palloc(sizeof(PostingAccount *) * Max(count, 1));
@@ -294,6 +291,17 @@ PostingAccount *ledger_lock_accounts(const pg_uuid_t *ids, int count)
     if (count > 1)
         qsort(ordered, count, sizeof(PostingAccount *), compare_accounts);
     load_accounts(ordered, count);
+    return accounts;
+}
+
+PostingAccount *ledger_lock_accounts(const pg_uuid_t *ids, int count)
+{
+    PostingAccount *accounts = ledger_lock_accounts_if_any(ids, count);
+
+    for (int i = 0; i < count; i++)
+        if (accounts[i].missing)
+            ereport(ERROR, hail_error(HAIL_NOT_FOUND), errmsg("account does not exist"),
+                    hail_field("account_id"));
     return accounts;
 }
 
@@ -327,8 +335,7 @@ PostingAccount *ledger_lock_wallet(const char *kind, const pg_uuid_t *owner, con
     return ledger_lock_accounts(&id, 1);
 }
 
-/* Write a locked wallet's balances, and note what they moved by. hail.accounts is open. */
-static void store_balances(const PostingAccount *account)
+void ledger_store_balances(const PostingAccount *account)
 {
     StoreRow *row = account->row;
     bool isnull;
@@ -342,15 +349,14 @@ static void store_balances(const PostingAccount *account)
 static void store_wallet(const PostingAccount *account)
 {
     store_open(&store_accounts);
-    store_balances(account);
+    ledger_store_balances(account);
     store_close(&store_accounts);
     CommandCounterIncrement();
 }
 
 /* ---- entries ---- */
 
-/* The entry's row, as the n-th to be inserted. */
-static void fill_entry(int n, int64 id, const pg_uuid_t *transaction_id, const PostingAccount *account,
+void ledger_fill_entry(int n, int64 id, const pg_uuid_t *transaction_id, const PostingAccount *account,
                        const PostingLeg *leg, TimestampTz now)
 {
     static Datum words[2]; /* "debit", "credit" */
@@ -391,8 +397,8 @@ void ledger_write(const pg_uuid_t *transaction_id, Posting *posting)
     store_open(&store_entries);
     first_id = store_entry_ids();
     for (int i = 0; i < posting->leg_count; i++)
-        fill_entry(i, first_id + i, transaction_id, &posting->accounts[posting->legs[i].account],
-                   &posting->legs[i], now);
+        ledger_fill_entry(i, first_id + i, transaction_id, &posting->accounts[posting->legs[i].account],
+                          &posting->legs[i], now);
     store_insert(&store_entries, posting->leg_count);
     store_close(&store_entries);
     for (int i = 0; i < posting->leg_count; i++)
@@ -405,7 +411,7 @@ void ledger_write(const pg_uuid_t *transaction_id, Posting *posting)
         if (account->is_system)
             continue;
         ledger_note_posted((const pg_uuid_t *)account->id, signed_amount(&posting->legs[i]));
-        store_balances(account);
+        ledger_store_balances(account);
     }
     store_close(&store_accounts);
     CommandCounterIncrement();

@@ -74,6 +74,9 @@ extern LedgerClaim ledger_claim(const LedgerDraft *draft);
  */
 extern PostingAccount *ledger_lock_accounts(const pg_uuid_t *ids, int count);
 
+/* The same, where accounts that do not exist are marked as missing. */
+extern PostingAccount *ledger_lock_accounts_if_any(const pg_uuid_t *ids, int count);
+
 /* The account of a kind, owner (NULL: a system account) and currency; opened when there is none. */
 extern pg_uuid_t ledger_account(const char *kind, const pg_uuid_t *owner, const char *currency);
 
@@ -111,5 +114,21 @@ extern bool ledger_place_trip_hold(PostingAccount *account, const HoldDraft *dra
 
 /* Give an open hold's amount back to its locked account. */
 extern void ledger_release_hold(PostingAccount *account, const LedgerHold *hold, const char *status);
+
+/* ---- parts of the above, for batches (batch.c) ---- */
+
+/*
+ * The transaction that has used the draft's key, whether the caller is inside SPI and hail_owner or not.
+ * Errors: idempotency_mismatch; serialization_failure when it can't be seen.
+ */
+extern LedgerClaim ledger_first_claim(const LedgerDraft *draft);
+
+/* Fill in the row that is to be the n-th inserted into its table, which is open. */
+extern void ledger_fill_transaction(int n, const LedgerDraft *draft, const LedgerClaim *claim);
+extern void ledger_fill_entry(int n, int64 id, const pg_uuid_t *transaction_id, const PostingAccount *account,
+                              const PostingLeg *leg, TimestampTz now);
+
+/* Write a locked wallet's balances, and note what they moved by. hail.accounts is open. */
+extern void ledger_store_balances(const PostingAccount *account);
 
 #endif

@@ -303,40 +303,47 @@ static char *draft_request(const LedgerDraft *draft, const EntryInputs *in)
     return out.data;
 }
 
-/* The accounts of the entries, locked, and their legs. An account that appears twice is one, so that the
- * decision sees it. */
-static Posting lock_posting(const EntryInputs *in)
+/* The legs; an account that appears twice is one, so that the decision sees it. Accounts are not locked yet.
+ */
+static Posting shape_posting(const EntryInputs *in)
 {
-    pg_uuid_t *ids = palloc(sizeof(pg_uuid_t) * Max(in->count, 1));
     Posting posting = {.legs = palloc0(sizeof(PostingLeg) * Max(in->count, 1)),
                        .leg_count = in->count,
                        .account_count = in->count,
                        .hold_account = -1};
 
     for (int i = 0; i < in->count; i++) {
-        ids[i] = in->legs[i].account;
         posting.legs[i] =
             (PostingLeg){.account = i, .credit = in->legs[i].credit, .amount = in->legs[i].amount};
         for (int j = 0; j < i && posting.legs[i].account == i; j++)
-            if (memcmp(&ids[i], &ids[j], sizeof(pg_uuid_t)) == 0)
+            if (memcmp(&in->legs[i].account, &in->legs[j].account, sizeof(pg_uuid_t)) == 0)
                 posting.legs[i].account = j;
     }
-    posting.accounts = ledger_lock_accounts(ids, in->count);
+    ledger_require(check_shape(&posting));
     return posting;
+}
+
+static void lock_posting(Posting *posting, const EntryInputs *in)
+{
+    pg_uuid_t *ids = palloc(sizeof(pg_uuid_t) * in->count);
+
+    for (int i = 0; i < in->count; i++)
+        ids[i] = in->legs[i].account;
+    posting->accounts = ledger_lock_accounts_if_any(ids, in->count);
 }
 
 /* Claim, lock, decide, write; the result in the caller's memory. */
 static Datum post_entries(FunctionCallInfo fcinfo, LedgerDraft *draft, const EntryInputs *in)
 {
+    Posting posting = shape_posting(in);
     LedgerClaim claim;
-    Posting posting;
 
     draft->legs = in->legs;
     draft->leg_count = in->count;
     claim = ledger_claim(draft);
     if (claim.repeated)
         return first_posting(&claim.id);
-    posting = lock_posting(in);
+    lock_posting(&posting, in);
     ledger_write(&claim.id, &posting);
     return posting_row(fcinfo, draft, &claim, &posting);
 }
@@ -351,11 +358,13 @@ PG_FUNCTION_INFO_V1(hail_release_hold);
 PG_FUNCTION_INFO_V1(hail_expire_holds);
 PG_FUNCTION_INFO_V1(hail_fold_accounts);
 
-/* hail.post_transaction(kind, entries, idempotency_key, reference_type, reference_id, metadata) */
+/* hail.post_transaction(kind, entries, idempotency_key, reference_type, reference_id, metadata, effective_at)
+ */
 Datum hail_post_transaction(PG_FUNCTION_ARGS)
 {
     LedgerDraft draft;
     EntryInputs in;
+    TimestampTz effective_at;
 
     hail_require_admin();
     draft = (LedgerDraft){.kind = kind_argument(fcinfo, 0),
@@ -364,6 +373,11 @@ Datum hail_post_transaction(PG_FUNCTION_ARGS)
                           .reference_type = text_argument(fcinfo, 3),
                           .reference_id = uuid_argument(fcinfo, 4),
                           .metadata = json_argument(fcinfo, 5)};
+    if (!PG_ARGISNULL(6)) {
+        effective_at = PG_GETARG_TIMESTAMPTZ(6);
+        ledger_require(check_effective(effective_at, hail_now()));
+        draft.effective_at = &effective_at;
+    }
     in = read_entries(fcinfo, 1);
     PG_RETURN_DATUM(post_entries(fcinfo, &draft, &in));
 }
@@ -504,9 +518,10 @@ Datum hail_place_hold(PG_FUNCTION_ARGS)
 
 static Posting capture_hold(const LedgerClaim *claim, const pg_uuid_t *hold_id, const EntryInputs *in)
 {
-    Posting posting = lock_posting(in);
+    Posting posting = shape_posting(in);
     LedgerHold hold;
 
+    lock_posting(&posting, in);
     if (!ledger_lock_hold(hold_id, &hold) || !hold.open)
         refuse_resolved();
     if (posting.legs[0].amount == 0) /* the whole */

@@ -25,23 +25,45 @@ PostingVerdict check_amount(int64_t amount)
                   "Amounts are minor units of the currency; the direction says which way they go.");
 }
 
-static PostingVerdict check_legs(const Posting *posting)
+PostingVerdict check_shape(const Posting *posting)
 {
     if (posting->leg_count < 2 || posting->leg_count > POSTING_MAX_LEGS)
         return refuse(HAIL_INVALID_VALUE, "a transaction has between 2 and 256 entries", "entries", NULL);
-    for (int i = 0; i < posting->leg_count; i++) {
-        PostingVerdict verdict = check_amount(posting->legs[i].amount);
-
-        if (verdict.message != NULL)
-            return verdict;
-        if (posting->accounts[posting->legs[i].account].closed)
-            return refuse(HAIL_ACCOUNT_CLOSED, "account is closed", "account_id", NULL);
+    for (int i = 0; i < posting->leg_count; i++)
         for (int j = 0; j < i; j++)
             if (posting->legs[j].account == posting->legs[i].account)
                 return refuse(HAIL_INVALID_VALUE, "an account may appear only once in a transaction",
                               "entries", "Add up the entries of the account.");
-    }
     return accepted;
+}
+
+static const PostingAccount *account_of(const Posting *posting, int leg)
+{
+    return &posting->accounts[posting->legs[leg].account];
+}
+
+static PostingVerdict check_accounts(const Posting *posting)
+{
+    for (int i = 0; i < posting->leg_count; i++)
+        if (account_of(posting, i)->missing)
+            return refuse(HAIL_NOT_FOUND, "account does not exist", "account_id", NULL);
+    for (int i = 0; i < posting->leg_count; i++)
+        if (account_of(posting, i)->closed)
+            return refuse(HAIL_ACCOUNT_CLOSED, "account is closed", "account_id", NULL);
+    if (posting->leg_count == 2 &&
+        strcmp(account_of(posting, 0)->currency, account_of(posting, 1)->currency) != 0)
+        return refuse(HAIL_CURRENCY_MISMATCH, "the accounts are of different currencies", "entries",
+                      "Each currency has its own debits and credits; an exchange has four entries.");
+    return accepted;
+}
+
+static PostingVerdict check_amounts(const Posting *posting)
+{
+    PostingVerdict verdict = accepted;
+
+    for (int i = 0; i < posting->leg_count && verdict.message == NULL; i++)
+        verdict = check_amount(posting->legs[i].amount);
+    return verdict;
 }
 
 /* Signed sum of the legs in one currency; false on overflow. */
@@ -93,8 +115,12 @@ static PostingVerdict check_floor(const PostingAccount *account, int64_t availab
 
 PostingVerdict check_posting(Posting *posting)
 {
-    PostingVerdict verdict = check_legs(posting);
+    PostingVerdict verdict = check_shape(posting);
 
+    if (verdict.message == NULL)
+        verdict = check_accounts(posting);
+    if (verdict.message == NULL)
+        verdict = check_amounts(posting);
     if (verdict.message == NULL)
         verdict = check_balanced(posting);
     for (int i = 0; i < posting->leg_count && verdict.message == NULL; i++) {
@@ -115,6 +141,17 @@ PostingVerdict check_posting(Posting *posting)
         verdict = check_floor(account, before);
     }
     return verdict;
+}
+
+PostingVerdict check_effective(int64_t effective_at, int64_t now)
+{
+    const int64_t day = INT64_C(86400000000);
+
+    if (effective_at < now - POSTING_MAX_PAST_DAYS * day ||
+        effective_at > now + POSTING_MAX_FUTURE_DAYS * day)
+        return refuse(HAIL_INVALID_VALUE, "effective time must be within 366 days back and 31 days ahead",
+                      "effective_at", NULL);
+    return accepted;
 }
 
 PostingVerdict check_hold(PostingAccount *account, int64_t amount)

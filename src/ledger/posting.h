@@ -22,6 +22,7 @@
 typedef struct PostingAccount {
     unsigned char id[POSTING_ID_BYTES];
     char currency[4];
+    bool missing; /* there is none of this id */
     bool is_system;
     bool closed;
     bool has_floor;
@@ -56,14 +57,30 @@ typedef struct PostingVerdict {
 } PostingVerdict;
 
 /*
- * May these legs be posted? Two legs or more, no account twice, amounts in (0, 2^53], open accounts, debits =
- * credits in each currency, no wallet pushed below its floor, no overflow. When they may, accounts' posted
- * and held are what they will be, and legs' balance_after is filled in; else the contents are undefined.
+ * Is this the shape of a transaction: two legs to 256, no account twice? Says nothing of the accounts, which
+ * need not be known.
+ */
+extern PostingVerdict check_shape(const Posting *posting);
+
+/*
+ * May these legs be posted? The first of these faults is told: shape, an account that is missing, one that is
+ * closed, two legs in two currencies, amounts outside of (0, 2^53], debits that differ from credits in a
+ * currency (overflow of their sum is out of range), overflow of a balance or a wallet pushed below its floor,
+ * in the order of the legs. When they may, accounts' posted and held are what they will be, and legs'
+ * balance_after is filled in; else the contents are undefined.
  */
 extern PostingVerdict check_posting(Posting *posting);
 
 /* Is it an amount: above 0, at most 2^53? */
 extern PostingVerdict check_amount(int64_t amount);
+
+/*
+ * May a transaction recorded `now` be effective at that time? From 366 days before to 31 days after.
+ * Microseconds since any epoch; infinities are the ends of the type.
+ */
+#define POSTING_MAX_PAST_DAYS   366
+#define POSTING_MAX_FUTURE_DAYS 31
+extern PostingVerdict check_effective(int64_t effective_at, int64_t now);
 
 /* May `amount` be held on this wallet? When it may, held is what it will be. */
 extern PostingVerdict check_hold(PostingAccount *account, int64_t amount);
