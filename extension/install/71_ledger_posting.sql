@@ -15,6 +15,16 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_post_transaction';
 COMMENT ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, text, uuid, jsonb, timestamptz) IS
 'Post a transaction of 2 to 256 entries: debits equal credits in each currency, each account once, amounts in minor units above 0 and up to 2^53, no wallet below its floor. effective_at: when it counts, if not now (at most 366 days back, 31 ahead). The same key with the same request returns the first result; with another one it is an error. The first of these faults is told: rights (forbidden), key (idempotency_key_required), shape of the arguments (invalid_value), key used before for something else (idempotency_mismatch), accounts exist (not_found), are open (account_closed), are of one currency where there are two entries (currency_mismatch), amounts (invalid_value), balance of the entries (unbalanced_transaction), overflow and floors (invalid_value, insufficient_balance). Administrators only.';
 
+CREATE FUNCTION hail.post_transactions(keys text[], kinds text[], items integer[], accounts uuid[], amounts bigint[],
+                                       reference_types text[] DEFAULT NULL, reference_ids uuid[] DEFAULT NULL,
+                                       metadata jsonb[] DEFAULT NULL, effective_at timestamptz[] DEFAULT NULL,
+                                       apart boolean DEFAULT false)
+RETURNS TABLE (item integer, transaction_id uuid, repeated boolean, balances bigint[], error text, message text, field text)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'hail_post_transactions';
+COMMENT ON FUNCTION hail.post_transactions(text[], text[], integer[], uuid[], bigint[], text[], uuid[], jsonb[], timestamptz[], boolean) IS
+'Post up to 10,000 transactions at once, in the order of their keys in the array. kinds: one for all, or one each. Entries are three arrays of one length: items (the position in keys, from 1, ascending), accounts, amounts (credits above 0, debits below). The rest: one each, or NULL. All or nothing; apart: each on its own, with its error, and nothing is left of those refused. A row for each: new balances of its accounts in the order of its entries (NULL for system accounts, and for a key used before, also within the batch), or error word, message and field. Rules and their order as hail.post_transaction; a key that another transaction is just using is in_flight. Administrators only.';
+GRANT EXECUTE ON FUNCTION hail.post_transactions(text[], text[], integer[], uuid[], bigint[], text[], uuid[], jsonb[], timestamptz[], boolean) TO hail_admin;
+
 CREATE FUNCTION hail.reverse_transaction(transaction_id uuid, idempotency_key text, metadata jsonb DEFAULT NULL)
 RETURNS hail.posting
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_reverse_transaction';

@@ -121,9 +121,8 @@ static bool same_legs(const pg_uuid_t *id, const LedgerDraft *draft)
 }
 
 /* The transaction that has used the draft's key. Inside SPI. */
-static LedgerClaim read_first_claim(const LedgerDraft *draft)
+static bool read_claim(const LedgerDraft *draft, LedgerClaim *claim, bool *same)
 {
-    LedgerClaim claim = {.repeated = true};
     char nulls[] = "         ";
     Datum args[9] = {CStringGetTextDatum(draft->principal),
                      CStringGetTextDatum(draft->key),
@@ -138,23 +137,35 @@ static LedgerClaim read_first_claim(const LedgerDraft *draft)
     if (draft->effective_at == NULL)
         nulls[8] = 'n';
     if (hail_execute(&find_transaction, args, nulls, false, 1) != 1)
-        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-                errmsg("a concurrent transaction has used the same idempotency key"));
-    require_same(result_bool(0, draft->request ? 2 : 3));
-    claim.id = result_uuid(0, 1);
-    claim.effective_at = result_int64(0, 4);
-    claim.created_at = result_int64(0, 5);
-    if (draft->request == NULL)
-        require_same(same_legs(&claim.id, draft));
-    return claim;
+        return false;
+    *same = result_bool(0, draft->request ? 2 : 3);
+    *claim = (LedgerClaim){.id = result_uuid(0, 1),
+                           .repeated = true,
+                           .effective_at = result_int64(0, 4),
+                           .created_at = result_int64(0, 5)};
+    if (*same && draft->request == NULL)
+        *same = same_legs(&claim->id, draft);
+    return true;
 }
 
-LedgerClaim ledger_first_claim(const LedgerDraft *draft)
+bool ledger_find_claim(const LedgerDraft *draft, LedgerClaim *claim, bool *same)
 {
     HailOwner saved = hail_owner_begin();
-    LedgerClaim claim = read_first_claim(draft);
+    bool found = read_claim(draft, claim, same);
 
     hail_owner_end(saved);
+    return found;
+}
+
+static LedgerClaim first_claim(const LedgerDraft *draft)
+{
+    LedgerClaim claim;
+    bool same;
+
+    if (!ledger_find_claim(draft, &claim, &same))
+        ereport(ERROR, errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                errmsg("a concurrent transaction has used the same idempotency key"));
+    require_same(same);
     return claim;
 }
 
@@ -194,7 +205,7 @@ LedgerClaim ledger_claim(const LedgerDraft *draft)
     claimed = store_claim(&store_transactions, 0);
     store_close(&store_transactions);
     if (!claimed)
-        return ledger_first_claim(draft);
+        return first_claim(draft);
     ledger_note_transaction(&claim.id);
     return claim;
 }

@@ -58,6 +58,9 @@ typedef struct HoldDraft {
     const Interval *ttl; /* NULL: does not expire */
 } HoldDraft;
 
+/* Whose keys the caller's are: "admin" or "user:<uuid>", never "system": those are the engine's own. */
+extern const char *ledger_caller_principal(void);
+
 /* Raise a verdict as an error; return when it is none. */
 extern void ledger_require(PostingVerdict verdict);
 
@@ -119,9 +122,9 @@ extern void ledger_release_hold(PostingAccount *account, const LedgerHold *hold,
 
 /*
  * The transaction that has used the draft's key, whether the caller is inside SPI and hail_owner or not.
- * Errors: idempotency_mismatch; serialization_failure when it can't be seen.
+ * False: none can be seen. *same: it was the same request.
  */
-extern LedgerClaim ledger_first_claim(const LedgerDraft *draft);
+extern bool ledger_find_claim(const LedgerDraft *draft, LedgerClaim *claim, bool *same);
 
 /* Fill in the row that is to be the n-th inserted into its table, which is open. */
 extern void ledger_fill_transaction(int n, const LedgerDraft *draft, const LedgerClaim *claim);

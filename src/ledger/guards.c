@@ -147,6 +147,16 @@ void ledger_note_transaction(const pg_uuid_t *id)
     keep_note(NOTE_TRANSACTION, id, "", 0);
 }
 
+void ledger_forget_transaction(const pg_uuid_t *id)
+{
+    for (Size i = note_count; i > 0; i--)
+        if (notes[i - 1].kind == NOTE_TRANSACTION && memcmp(&notes[i - 1].id, id, sizeof(*id)) == 0) {
+            memmove(&notes[i - 1], &notes[i], (note_count - i) * sizeof(Note));
+            note_count--;
+            return;
+        }
+}
+
 void ledger_note_entry(const pg_uuid_t *transaction_id, const char *currency, int64 amount)
 {
     keep_note(NOTE_ENTRY, transaction_id, currency, amount);

@@ -22,6 +22,7 @@ extern uint64 ledger_execute(HailStatement *statement, Datum *args, const char *
  * posted and held moved by. Values as stored. Errors: numeric_value_out_of_range.
  */
 extern void ledger_note_transaction(const pg_uuid_t *id);
+extern void ledger_forget_transaction(const pg_uuid_t *id); /* its row was taken out again by the same call */
 extern void ledger_note_entry(const pg_uuid_t *transaction_id, const char *currency, int64 amount);
 extern void ledger_note_posted(const pg_uuid_t *account_id, int64 amount);
 extern void ledger_note_account(const pg_uuid_t *account_id, int64 posted_moved, int64 held_moved);

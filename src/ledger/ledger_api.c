@@ -54,12 +54,7 @@ static char *key_argument(FunctionCallInfo fcinfo, int arg)
 {
     char *key = text_argument(fcinfo, arg);
 
-    if (key == NULL || *key == '\0')
-        ereport(ERROR, hail_error(HAIL_KEY_REQUIRED), errmsg("an idempotency key is required"),
-                hail_field("idempotency_key"));
-    if (strlen(key) > 200)
-        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("idempotency key is longer than 200 bytes"),
-                hail_field("idempotency_key"));
+    ledger_require(check_key(key));
     return key;
 }
 
@@ -67,10 +62,7 @@ static char *kind_argument(FunctionCallInfo fcinfo, int arg)
 {
     char *kind = text_argument(fcinfo, arg);
 
-    if (kind == NULL || *kind == '\0' || strlen(kind) > 64 ||
-        strspn(kind, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(kind))
-        ereport(ERROR, hail_error(HAIL_INVALID_VALUE), errmsg("kind must be 1 to 64 of a-z, A-Z and _"),
-                hail_field("kind"));
+    ledger_require(check_kind(kind));
     return kind;
 }
 
@@ -79,8 +71,7 @@ static char *uuid_text(const pg_uuid_t *id)
     return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
 }
 
-/* Whose keys these are. Not "system": those are the engine's own. */
-static char *caller_principal(void)
+const char *ledger_caller_principal(void)
 {
     HailActor actor = hail_actor();
 
@@ -368,7 +359,7 @@ Datum hail_post_transaction(PG_FUNCTION_ARGS)
 
     hail_require_admin();
     draft = (LedgerDraft){.kind = kind_argument(fcinfo, 0),
-                          .principal = caller_principal(),
+                          .principal = ledger_caller_principal(),
                           .key = key_argument(fcinfo, 2),
                           .reference_type = text_argument(fcinfo, 3),
                           .reference_id = uuid_argument(fcinfo, 4),
@@ -444,7 +435,7 @@ Datum hail_reverse_transaction(PG_FUNCTION_ARGS)
 
     hail_require_admin();
     draft = (LedgerDraft){.kind = "reversal",
-                          .principal = caller_principal(),
+                          .principal = ledger_caller_principal(),
                           .key = key_argument(fcinfo, 1),
                           .reverses = required_uuid(fcinfo, 0, "transaction_id"),
                           .metadata = json_argument(fcinfo, 2)};
@@ -498,7 +489,7 @@ Datum hail_hold(PG_FUNCTION_ARGS)
 
     hail_require_admin();
     SPI_connect();
-    id = place_hold(fcinfo, caller_principal(), "account_id");
+    id = place_hold(fcinfo, ledger_caller_principal(), "account_id");
     row = hold_row(&id);
     SPI_finish();
     PG_RETURN_DATUM(row);
@@ -564,7 +555,7 @@ Datum hail_capture(PG_FUNCTION_ARGS)
     if (!PG_ARGISNULL(3))
         ledger_require(check_amount(amount));
     draft = (LedgerDraft){.kind = "capture",
-                          .principal = caller_principal(),
+                          .principal = ledger_caller_principal(),
                           .key = key_argument(fcinfo, 2),
                           .reference_type = "hold",
                           .reference_id = hold_id,

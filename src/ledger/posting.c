@@ -25,6 +25,24 @@ PostingVerdict check_amount(int64_t amount)
                   "Amounts are minor units of the currency; the direction says which way they go.");
 }
 
+PostingVerdict check_key(const char *key)
+{
+    if (key == NULL || *key == '\0')
+        return refuse(HAIL_KEY_REQUIRED, "an idempotency key is required", "idempotency_key", NULL);
+    if (strlen(key) > 200)
+        return refuse(HAIL_INVALID_VALUE, "idempotency key is longer than 200 bytes", "idempotency_key",
+                      NULL);
+    return accepted;
+}
+
+PostingVerdict check_kind(const char *kind)
+{
+    if (kind == NULL || *kind == '\0' || strlen(kind) > 64 ||
+        strspn(kind, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_") != strlen(kind))
+        return refuse(HAIL_INVALID_VALUE, "kind must be 1 to 64 of a-z, A-Z and _", "kind", NULL);
+    return accepted;
+}
+
 PostingVerdict check_shape(const Posting *posting)
 {
     if (posting->leg_count < 2 || posting->leg_count > POSTING_MAX_LEGS)
@@ -138,6 +156,7 @@ PostingVerdict check_posting(Posting *posting)
                                    &account->posted))
             return out_of_range();
         leg->balance_after = account->posted;
+        leg->has_balance = true;
         verdict = check_floor(account, before);
     }
     return verdict;

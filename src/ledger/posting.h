@@ -37,6 +37,7 @@ typedef struct PostingLeg {
     bool credit;
     int64_t amount;
     int64_t balance_after; /* set by check_posting for wallets */
+    bool has_balance;      /* the same */
 } PostingLeg;
 
 typedef struct Posting {
@@ -55,6 +56,11 @@ typedef struct PostingVerdict {
     const char *field;
     const char *hint;
 } PostingVerdict;
+
+/* Is it an idempotency key (1 to 200 bytes), a kind of transaction (1 to 64 of a-z, A-Z and _)? NULL is none.
+ */
+extern PostingVerdict check_key(const char *key);
+extern PostingVerdict check_kind(const char *kind);
 
 /*
  * Is this the shape of a transaction: two legs to 256, no account twice? Says nothing of the accounts, which

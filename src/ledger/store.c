@@ -313,6 +313,33 @@ bool store_claim(StoreTable *table, int n)
     return true;
 }
 
+void store_take_out(StoreTable *table, int n)
+{
+    CommandCounterIncrement(); /* so that the row can be seen */
+    simple_table_tuple_delete(table->relation, &table->slots[n]->tts_tid, InvalidSnapshot);
+}
+
+int store_claim_many(StoreTable *table, int count, bool *there)
+{
+    int taken = count;
+
+    for (int i = 0; i < count; i++)
+        check_row(table, table->slots[i]);
+    table_multi_insert(table->relation, table->slots, count, GetCurrentCommandId(true), 0, NULL);
+    for (int i = 0; i < count; i++) {
+        bool conflict = false;
+
+        ExecInsertIndexTuples(table->info, table->slots[i], table->estate, false, true, &conflict, NIL);
+        ResetPerTupleExprContext(table->estate);
+        there[i] = !conflict;
+        taken -= conflict;
+    }
+    for (int i = 0; i < count && taken < count; i++)
+        if (!there[i])
+            store_take_out(table, i);
+    return taken;
+}
+
 /* ---- accounts ---- */
 
 /* What is committed now, and what this transaction has done. */

@@ -92,6 +92,16 @@ extern void store_insert(StoreTable *table, int count);
 extern bool store_claim(StoreTable *table, int n);
 
 /*
+ * The same for the first `count` rows at once, in the order of their keys, without waiting: there[i] tells
+ * whether row i is there now. False: a key was there before, or another transaction is just inserting it.
+ * Returns the number of rows that are there.
+ */
+extern int store_claim_many(StoreTable *table, int count, bool *there);
+
+/* Take row n, which this command has inserted, out again. */
+extern void store_take_out(StoreTable *table, int n);
+
+/*
  * Find accounts and lock those that are not system accounts (FOR NO KEY UPDATE) in their newest version, in
  * the order given, which must be that of their ids. rows[i].tuple is NULL where there is none; it is made in
  * the current memory context. Errors: serialization_failure when a transaction with one snapshot meets a
