@@ -206,7 +206,7 @@ static void draw_wrong_post(Op *op, int client)
     case 4:
         add_leg(op, system, false, 7);
         add_leg(op, draw_wallet(1), true, 7); /* balanced, in two currencies */
-        op->must_fail = "unbalanced_transaction";
+        op->must_fail = "currency_mismatch";
         break;
     case 5:
         add_leg(op, system, false, 10);

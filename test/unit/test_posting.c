@@ -92,7 +92,7 @@ static void each_currency_balances_by_itself(void)
     PostingLeg both[] = {leg(0, -5), leg(2, 5), leg(1, -7), leg(3, 7)};
     Posting posting = posting_of(accounts, 4, crossed, 2);
 
-    REFUSED(check_posting(&posting), HAIL_UNBALANCED);
+    REFUSED(check_posting(&posting), HAIL_CURRENCY_MISMATCH);
     posting = posting_of(accounts, 4, both, 4);
     CHECK(check_posting(&posting).message == NULL);
     both[3].amount = 6;
