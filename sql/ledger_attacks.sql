@@ -54,7 +54,7 @@ BEGIN
     RETURN 'passed';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
-    RETURN coalesce((SELECT code FROM hail.error_codes() e WHERE e.sqlstate = state), state) || ': ' || regexp_replace(SQLERRM, '[0-9a-f]{8}-[-0-9a-f]{27}', '<id>', 'g');
+    RETURN coalesce((SELECT code FROM hail.error_codes() e WHERE e.sqlstate = state), state) || ': ' || regexp_replace(SQLERRM, '[0-9a-f]{8}-[-0-9a-f]{27}|_[0-9]{4,}', '<id>', 'g');
 END $$;
 -- Not a word to the ledger's tables from here: a lock of ours would stop a TRUNCATE of theirs.
 CREATE FUNCTION attack.run() RETURNS void LANGUAGE plpgsql AS $$
@@ -141,6 +141,8 @@ INSERT INTO attack.attacks (attack, statement) SELECT name, attack.fill(statemen
 ('posted moved between accounts', $$UPDATE hail.accounts SET posted = posted + CASE id WHEN $W THEN 100 ELSE -100 END WHERE id IN ($W, $R)$$),
 ('posted to its limit', $$UPDATE hail.accounts SET posted = 9223372036854775807 WHERE id = $R$$),
 ('held forgotten', $$UPDATE hail.accounts SET held = 0 WHERE id = $W$$),
+('floor lowered', $$UPDATE hail.accounts SET floor = -1000000 WHERE id = $W$$),
+('floor taken away', $$UPDATE hail.accounts SET floor = NULL WHERE id = $W$$),
 ('folding turned back', $$UPDATE hail.accounts SET folded_xid = '0' WHERE id = $R$$),
 ('folding without posting', $$UPDATE hail.accounts SET folded_xid = '99999999' WHERE id = $R$$),
 ('wallet given to another', $$UPDATE hail.accounts SET owner_id = 'a77ac000-0000-7000-8000-000000000009' WHERE id = $W$$),
@@ -308,15 +310,94 @@ COMMIT;
 DROP RULE zz_nothing ON hail.ledger_entries;
 SELECT t.idempotency_key, count(*), min(e.amount), max(e.amount) FROM hail.ledger_transactions t JOIN hail.ledger_entries e ON e.transaction_id = t.id
 WHERE t.idempotency_key IN ('attack6', 'attack7', 'attack8') AND t.principal = 'admin' GROUP BY 1 ORDER BY 1;
--- Guards switched off and tables hung below the guarded ones are found.
-BEGIN;
-SET LOCAL ROLE hail_owner;
-ALTER TABLE hail.holds DISABLE TRIGGER ledger_note;
-DROP TRIGGER ledger_guard ON hail.ledger_entries;
-RESET ROLE;
-CREATE TABLE attack.below () INHERITS (hail.ledger_entries);
-SELECT * FROM hail.reconcile('2026-03-07') WHERE check_name = 'guards';
-ROLLBACK;
+-- What the tables' owner can do by DDL, and by changing what tables say that are not guarded by triggers: refused, or found by
+-- reconciliation (hail.reconcile_guards() is its part).
+CREATE TABLE attack.changes (n integer GENERATED ALWAYS AS IDENTITY, change text, statement text, outcome text);
+INSERT INTO attack.changes (change, statement) SELECT name, attack.fill(statement) FROM (VALUES
+('trigger disabled', $$ALTER TABLE hail.holds DISABLE TRIGGER ledger_note$$),
+('user triggers disabled', $$ALTER TABLE hail.accounts DISABLE TRIGGER USER$$),
+('all triggers disabled', $$ALTER TABLE hail.accounts DISABLE TRIGGER ALL$$),
+('trigger for replicas only', $$ALTER TABLE hail.ledger_entries ENABLE REPLICA TRIGGER ledger_guard$$),
+('trigger no longer always', $$ALTER TABLE hail.ledger_entries ENABLE TRIGGER ledger_guard$$),
+('trigger dropped', $$DROP TRIGGER ledger_guard ON hail.ledger_entries$$),
+('trigger dropped, balance forged', $$DROP TRIGGER ledger_guard ON hail.accounts; UPDATE hail.accounts SET posted = posted + 100 WHERE id = $R$$),
+('TRUNCATE trigger dropped', $$DROP TRIGGER ledger_guard_truncate ON hail.holds$$),
+('trigger renamed', $$ALTER TRIGGER ledger_guard ON hail.holds RENAME TO no_guard$$),
+('trigger replaced', $$CREATE OR REPLACE TRIGGER ledger_guard BEFORE DELETE ON hail.ledger_entries FOR EACH ROW EXECUTE FUNCTION hail.ledger_guard_append()$$),
+('guard function replaced', $$CREATE OR REPLACE FUNCTION hail.ledger_guard_append() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'$$),
+('guard function given a search path', $$ALTER FUNCTION hail.ledger_guard_hold() SET search_path = public$$),
+('guard function renamed', $$ALTER FUNCTION hail.ledger_guard_hold() RENAME TO no_guard$$),
+('trigger of one''s own', $$CREATE TRIGGER zz BEFORE INSERT ON hail.holds FOR EACH ROW EXECUTE FUNCTION attack_play.twist()$$),
+('constraint trigger of one''s own', $$CREATE CONSTRAINT TRIGGER zz AFTER INSERT ON hail.holds DEFERRABLE FOR EACH ROW EXECUTE FUNCTION attack_play.twist()$$),
+('rule that swallows entries', $$CREATE RULE zz AS ON INSERT TO hail.ledger_entries DO INSTEAD NOTHING$$),
+('rule that does more', $$CREATE RULE zz AS ON UPDATE TO hail.accounts DO ALSO SELECT 1$$),
+('rule that makes a view of a table', $$CREATE RULE "_RETURN" AS ON SELECT TO hail.holds DO INSTEAD SELECT * FROM hail.holds$$),
+('table below', $$CREATE TABLE attack_play.below () INHERITS (hail.ledger_entries)$$),
+('table above', $$CREATE TABLE attack_play.above (LIKE hail.ledger_entries); ALTER TABLE hail.ledger_entries INHERIT attack_play.above$$),
+('made a partition', $$CREATE TABLE attack_play.p (LIKE hail.holds) PARTITION BY LIST (status); ALTER TABLE attack_play.p ATTACH PARTITION hail.holds DEFAULT$$),
+('detached', $$ALTER TABLE hail.accounts DETACH PARTITION hail.holds$$),
+('unlogged', $$ALTER TABLE hail.holds SET UNLOGGED$$),
+('type of a column', $$ALTER TABLE hail.holds ALTER COLUMN captured TYPE integer$$),
+('column dropped', $$ALTER TABLE hail.holds DROP COLUMN reference_type$$),
+('column dropped that guards need', $$ALTER TABLE hail.ledger_entries DROP COLUMN balance_after CASCADE$$),
+('column added', $$ALTER TABLE hail.accounts ADD COLUMN bonus bigint NOT NULL DEFAULT 5$$),
+('generated column added', $$ALTER TABLE hail.holds ADD COLUMN twice bigint GENERATED ALWAYS AS (captured * 2) STORED$$),
+('column renamed', $$ALTER TABLE hail.accounts RENAME COLUMN posted TO was_posted$$),
+('column may be null', $$ALTER TABLE hail.accounts ALTER COLUMN posted DROP NOT NULL$$),
+('default changed', $$ALTER TABLE hail.accounts ALTER COLUMN posted SET DEFAULT 100$$),
+('default of a hold changed', $$ALTER TABLE hail.holds ALTER COLUMN status SET DEFAULT 'captured'$$),
+('identity by default', $$ALTER TABLE hail.ledger_entries ALTER COLUMN id SET GENERATED BY DEFAULT$$),
+('identity dropped', $$ALTER TABLE hail.ledger_entries ALTER COLUMN id DROP IDENTITY$$),
+('table renamed', $$ALTER TABLE hail.holds RENAME TO no_holds$$),
+('table moved', $$ALTER TABLE hail.holds SET SCHEMA attack_play$$),
+('CHECK dropped', $$ALTER TABLE hail.holds DROP CONSTRAINT holds_check$$),
+('CHECK of a domain dropped', $$ALTER DOMAIN hail.held_amount DROP CONSTRAINT held_amount_check$$),
+('key dropped', $$ALTER TABLE hail.holds DROP CONSTRAINT holds_pkey$$),
+('unique index dropped', $$DROP INDEX hail.holds_one_per_trip$$),
+('unique index added', $$CREATE UNIQUE INDEX zz ON hail.holds (captured, id)$$),
+('foreign key ON DELETE CASCADE, used', $$CREATE TABLE attack_play.t (id uuid PRIMARY KEY); INSERT INTO attack_play.t SELECT DISTINCT account_id FROM hail.holds; ALTER TABLE hail.holds ADD FOREIGN KEY (account_id) REFERENCES attack_play.t ON DELETE CASCADE; DELETE FROM attack_play.t$$),
+('foreign key ON DELETE CASCADE', $$CREATE TABLE attack_play.t (id uuid PRIMARY KEY); INSERT INTO attack_play.t SELECT DISTINCT account_id FROM hail.holds; ALTER TABLE hail.holds ADD FOREIGN KEY (account_id) REFERENCES attack_play.t ON DELETE CASCADE$$),
+('row security off', $$ALTER TABLE hail.accounts DISABLE ROW LEVEL SECURITY$$),
+('row security not forced', $$ALTER TABLE hail.accounts NO FORCE ROW LEVEL SECURITY$$),
+('policy dropped', $$DROP POLICY ledger_admin ON hail.accounts$$),
+('policy added', $$CREATE POLICY zz ON hail.accounts FOR SELECT TO hail_customer USING (true)$$),
+('policy changed', $$ALTER POLICY accounts_own ON hail.accounts USING (true)$$),
+('writes granted', $$GRANT INSERT, UPDATE ON hail.accounts TO hail_customer$$),
+('writes of a column granted', $$GRANT UPDATE (posted) ON hail.accounts TO hail_driver$$),
+('triggers granted', $$GRANT TRIGGER ON hail.holds TO PUBLIC$$),
+('the owner''s role granted', $$GRANT hail_owner TO hail_customer$$),
+('owner changed', $$ALTER TABLE hail.accounts OWNER TO hail_customer$$),
+('balance replaced', $$CREATE OR REPLACE FUNCTION hail.exact_posted(account hail.accounts) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT 5::bigint'$$),
+('hold no longer as its definer', $$ALTER FUNCTION hail.hold(uuid, bigint, text, text, uuid, interval) SECURITY INVOKER$$),
+('floor of a kind', $$UPDATE hail.account_kinds SET floor = -1000000 WHERE kind = 'CUSTOMER_WALLET'$$),
+('kind added', $$INSERT INTO hail.account_kinds VALUES ('PIGGY_BANK', false, NULL)$$),
+('wallet opened with a low floor', $$INSERT INTO hail.accounts (kind, owner_id, currency, is_system, floor) VALUES ('CUSTOMER_WALLET', 'a77ac000-0000-7000-8000-000000000002', 'XAB', false, -1000000)$$),
+('definitions of guards changed', $$UPDATE hail.guard_definitions SET definition = 'x' WHERE object = 'table accounts'$$),
+('index added', $$CREATE INDEX zz ON hail.holds (captured)$$),
+('room in pages', $$ALTER TABLE hail.holds SET (fillfactor = 50)$$)
+) AS t (name, statement);
+CREATE FUNCTION attack_play.twist() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+DO $do$
+DECLARE
+    c record; ended text;
+BEGIN
+    PERFORM attack.dblink_connect('owner', format('dbname=%s host=%s port=%s user=%s', current_database(), current_setting('unix_socket_directories'),
+                                                  current_setting('port'), current_user));
+    PERFORM attack.dblink_exec('owner', 'SET client_min_messages = error; SET statement_timeout = 10000');
+    FOR c IN SELECT * FROM attack.changes ORDER BY n LOOP
+        -- Rolled back afterwards; what would be found is looked at as a superuser.
+        ended := attack.send('owner', format('BEGIN; SET LOCAL SESSION AUTHORIZATION hail_owner; %s; RESET SESSION AUTHORIZATION', c.statement));
+        IF ended = 'passed' THEN
+            SELECT 'found: ' || coalesce(string_agg(f, ', '), 'NOTHING') INTO ended
+            FROM attack.dblink('owner', $$SELECT regexp_replace(subject, '[0-9a-f]{8}-[-0-9a-f]{27}', '<id>', 'g') FROM hail.reconcile_guards() f (check_name, subject) ORDER BY 1$$) AS t (f text);
+        END IF;
+        PERFORM attack.dblink_exec('owner', 'ROLLBACK');
+        UPDATE attack.changes SET outcome = ended WHERE n = c.n;
+    END LOOP;
+    PERFORM attack.dblink_disconnect('owner');
+END $do$;
+-- What finds nothing is harmless: an index that is not unique, room in pages.
+SELECT n, change, CASE WHEN length(outcome) > 150 THEN left(outcome, 60) || '...' ELSE outcome END AS outcome FROM attack.changes ORDER BY n;
 SELECT b.entries, sum(a.posted) - b.posted AS wallets_moved FROM hail.accounts a, before b WHERE a.currency = 'XAA' AND NOT a.is_system GROUP BY b.entries, b.posted;
 SELECT * FROM hail.reconcile('2026-03-07') WHERE check_name <> 'paid_trip_not_completed';
 

@@ -216,7 +216,7 @@ COMMENT ON TABLE hail.guard_definitions IS
 'What protects the ledger''s tables (triggers, their functions, policies, constraints, owners), as the installation made it.';
 
 CREATE FUNCTION hail.guards_now() RETURNS SETOF hail.guard_definitions
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
 AS $$
     WITH guarded AS MATERIALIZED (
         SELECT c.* FROM pg_class c WHERE c.relnamespace = 'hail'::regnamespace AND c.relname IN (
@@ -262,6 +262,24 @@ AS $$
           SELECT c.relname, c.relowner, x.grantee, x.privilege_type
           FROM guarded c JOIN pg_attribute a ON a.attrelid = c.oid, aclexplode(a.attacl) x) g
     WHERE g.grantee <> g.relowner AND g.privilege_type <> 'SELECT'
+    UNION ALL
+    SELECT format('column %s.%s', c.relname, a.attname),
+           concat_ws(' ', nullif(a.attidentity, ''), nullif(a.attgenerated, ''),
+                     (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = c.oid AND d.adnum = a.attnum))
+    FROM guarded c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND (a.atthasdef OR a.attidentity <> '')
+    UNION ALL
+    SELECT format('constraint %s.%s', k.contypid::regtype, k.conname), pg_get_constraintdef(k.oid)
+    FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid WHERE t.typnamespace = 'hail'::regnamespace
+    UNION ALL
+    SELECT format('function %s', p.oid::regprocedure), concat(p.proowner::regrole, ' ', pg_get_functiondef(p.oid))
+    FROM pg_proc p WHERE p.pronamespace = 'hail'::regnamespace AND p.prorettype <> 'trigger'::regtype
+      AND p.proname ~ '^(reconcile|guards|post|place|release|reverse|hold|capture|expire_holds|fold|exact_posted|balance|ensure_account)(_|$)'
+    UNION ALL
+    SELECT format('kind %s', k.kind), concat_ws(' ', k.has_owner, k.floor) FROM hail.account_kinds k
+    UNION ALL
+    SELECT format('floor of account %s', a.id), 'below that of its kind'
+    FROM hail.accounts a JOIN hail.account_kinds k ON k.kind = a.kind WHERE k.floor IS NOT NULL AND (a.floor IS NULL OR a.floor < k.floor)
     UNION ALL
     SELECT format('member of %s: %s', m.roleid::regrole, m.member::regrole), 'may do what the owner of the ledger may'
     FROM pg_auth_members m WHERE m.roleid = 'hail_owner'::regrole

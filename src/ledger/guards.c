@@ -363,7 +363,13 @@ Datum hail_ledger_guard_append(PG_FUNCTION_ARGS)
     return PointerGetDatum(with_column(row, "xid", FullTransactionIdGetDatum(GetTopFullTransactionId())));
 }
 
-/* Everything but floor and closed_at of an account stays, unless we write. */
+/* A floor may be raised, never lowered or taken away: wallets would go below the old one. */
+static bool floor_stays(bool null_before, Datum before, bool null_after, Datum after)
+{
+    return null_before || (!null_after && DatumGetInt64(after) >= DatumGetInt64(before));
+}
+
+/* Everything but floor (upwards) and closed_at of an account stays, unless we write. */
 static void refuse_account_change(Row before, Row after)
 {
     for (int i = 0; i < after.desc->natts; i++) {
@@ -372,8 +378,9 @@ static void refuse_account_change(Row before, Row after)
         Datum b = heap_getattr(before.tuple, i + 1, before.desc, &null_before);
         Datum a = heap_getattr(after.tuple, i + 1, after.desc, &null_after);
 
-        if (att->attisdropped || strcmp(NameStr(att->attname), "floor") == 0 ||
-            strcmp(NameStr(att->attname), "closed_at") == 0)
+        if (att->attisdropped || strcmp(NameStr(att->attname), "closed_at") == 0)
+            continue;
+        if (strcmp(NameStr(att->attname), "floor") == 0 && floor_stays(null_before, b, null_after, a))
             continue;
         if (null_before != null_after || (!null_after && !datum_image_eq(b, a, att->attbyval, att->attlen)))
         protected("column %s of an account is written by the ledger only", NameStr(att->attname));
