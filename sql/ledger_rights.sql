@@ -88,15 +88,15 @@ CREATE FUNCTION rights.look(actor integer, tables text[], columns text[]) RETURN
     FROM unnest(tables, columns) AS t (name, col),
          (VALUES ('SELECT', 'SELECT count(*) FROM hail.%1$I'), ('INSERT', 'INSERT INTO hail.%1$I DEFAULT VALUES'), ('UPDATE', 'UPDATE hail.%1$I SET %2$I = %2$I'),
                  ('DELETE', 'DELETE FROM hail.%1$I'), ('TRUNCATE', 'TRUNCATE hail.%1$I'), ('MERGE', 'MERGE INTO hail.%1$I x USING (VALUES (1)) v ON true WHEN MATCHED THEN DELETE')) AS v (verb, statement) $$;
-\t on
 \o /dev/null
+\set ECHO none
 SELECT format('BEGIN; SET LOCAL SESSION AUTHORIZATION %I; %s SELECT rights.look(%s, %L, %L); COMMIT', a.session_as,
               coalesce('SELECT hail.authenticate(' || quote_literal(a.token) || ');', ''), a.n, t.names, t.columns)
 FROM rights.actors a, (SELECT array_agg(t.name ORDER BY t.name) AS names,
                               array_agg((SELECT attname FROM pg_attribute WHERE attrelid = t.oid AND attnum > 0 AND attidentity = '' ORDER BY attnum LIMIT 1) ORDER BY t.name) AS columns FROM rights.tables t) AS t
 ORDER BY a.n \gexec
+\set ECHO all
 \o
-\t off
 -- What is there, and what is one's own, counted by somebody who sees everything.
 CREATE FUNCTION rights.rows_of(name text, condition text, caller uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
