@@ -216,7 +216,7 @@ COMMENT ON TABLE hail.guard_definitions IS
 'What protects the ledger''s tables (triggers, their functions, policies, constraints, owners), as the installation made it.';
 
 CREATE FUNCTION hail.guards_now() RETURNS SETOF hail.guard_definitions
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = on SET intervalstyle = 'postgres' SET datestyle = 'ISO, MDY' SET timezone = 'UTC'
 AS $$
     WITH guarded AS MATERIALIZED (
         SELECT c.* FROM pg_class c WHERE c.relnamespace = 'hail'::regnamespace AND c.relname IN (
@@ -284,7 +284,7 @@ AS $$
     SELECT format('member of %s: %s', m.roleid::regrole, m.member::regrole), 'may do what the owner of the ledger may'
     FROM pg_auth_members m WHERE m.roleid = 'hail_owner'::regrole
 $$;
-COMMENT ON FUNCTION hail.guards_now() IS 'What protects the ledger''s tables now, to be compared with hail.guard_definitions. Internal.';
+COMMENT ON FUNCTION hail.guards_now() IS 'What protects the ledger''s tables now, to be compared with hail.guard_definitions; the same words whatever the settings (a restore has row_security off). Internal.';
 
 CREATE FUNCTION hail.reconcile_guards() RETURNS SETOF hail.finding
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
