@@ -21,12 +21,13 @@
 const Route withdrawal_routes[] = {
     {.method = "GET",
      .path = API "/earnings/driver/:id",
-     .summary = "What a driver earned, per currency, minor units",
+     .summary = "What a driver earned, per currency, as the ledger recorded it; minor units",
      .sql = "SELECT row_to_json(t) FROM hail.driver_earnings($1, $2, $3) t",
      .params = {UUID_PATH("id", "driver"), FROM, TO},
      .shape = RESULT_LIST,
      .list_name = "earnings",
-     .csv = "currency|trips|gross|commission|net",
+     .csv = "currency|trips|gross|commission|net|tolls|promotions|tips|cancellation_fees|refunds|adjustments|"
+            "cash_collected|withdrawn|withdrawal_fees|deposited|wallet_change",
      .roles = "driver admin",
      .read_only = true,
      .timeout = TIMEOUT_REPORT},

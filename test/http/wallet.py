@@ -54,7 +54,8 @@ def _(w):
                        d.get(path + "?format=json", Accept="text/csv")):
             equal(answer.data["earnings"], [row])
         empty = d.get(path + "?format=csv&to=2020-01-01T00:00:00Z")
-        equal(empty.raw, b"currency,trips,gross,commission,net\r\n")
+        equal(empty.raw, b"currency,trips,gross,commission,net,tolls,promotions,tips,cancellationFees,refunds,adjustments,"
+              b"cashCollected,withdrawn,withdrawalFees,deposited,walletChange\r\n")
         head = d.call("HEAD", path + "?format=csv")
         equal((head.status, head.raw, head.headers["Content-Type"][:8]), (200, b"", "text/csv"))
         refused(d.get(path + "?format=xml"), 400, "invalid_value", "format")
