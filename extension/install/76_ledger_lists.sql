@@ -215,3 +215,56 @@ $$;
 COMMENT ON FUNCTION hail.list_open_holds(uuid, integer, text) IS
 'A page of what is reserved on a user''s wallets now, newest first; minor units. For the user itself and administrators. next_cursor as in hail.list_accounts().';
 GRANT EXECUTE ON FUNCTION hail.list_open_holds(uuid, integer, text) TO hail_customer, hail_driver, hail_partner, hail_admin;
+
+-- Of one trip
+
+CREATE FUNCTION hail.adjustment_replayed(trip_id uuid, idempotency_key text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.lock_trip_of_caller(adjustment_replayed.trip_id);
+    RETURN EXISTS (SELECT FROM hail.trip_adjustments a
+                   WHERE a.trip_id = adjustment_replayed.trip_id AND a.idempotency_key = adjustment_replayed.idempotency_key
+                     AND a.xmin <> pg_current_xact_id()::xid);
+END
+$$;
+COMMENT ON FUNCTION hail.adjustment_replayed(uuid, text) IS
+'To be asked after a trip was tipped, tolled, refunded or paid again under a key, in the same transaction: had the key been used before. For fronts. Error not_found.';
+GRANT EXECUTE ON FUNCTION hail.adjustment_replayed(uuid, text) TO hail_customer, hail_driver, hail_partner, hail_admin;
+
+CREATE FUNCTION hail.trip_earnings(trip_id uuid)
+RETURNS TABLE (driver_id uuid, trip_state text, payment_method text, payment_state text, currency text, fare bigint, tolls bigint,
+               commission bigint, in_cash bigint, to_wallet bigint, net bigint, final boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    trip hail.trips;
+    payment hail.trip_payments;
+BEGIN
+    SELECT * INTO trip FROM hail.trips t WHERE t.id = trip_earnings.trip_id
+       AND (hail.current_role_name() = 'admin' OR hail.current_role_name() = 'driver' AND t.driver_id = hail.current_subject());
+    IF trip.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such trip', 'trip_id');
+    END IF;
+    SELECT * INTO payment FROM hail.trip_payments p WHERE p.trip_id = trip.id;
+    driver_id := trip.driver_id;
+    trip_state := trip.state;
+    payment_method := trip.payment_method;
+    payment_state := trip.payment_state;
+    currency := trip.currency;
+    fare := coalesce(payment.fare, trip.price);
+    tolls := trip.tolls;
+    commission := coalesce(payment.commission, hail.commission(trip.price, trip.commission_bp));
+    final := trip.payment_state IN ('paid', 'refunded', 'partly_refunded') OR trip.state IN ('completed', 'cancelled') AND trip.payment_state = 'none';
+    -- What has moved, where something has: tips and refunds are in it.
+    in_cash := CASE WHEN payment.method = 'cash' THEN payment.paid ELSE 0 END;
+    to_wallet := (SELECT coalesce(sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END), 0)
+                  FROM hail.ledger_transactions t JOIN hail.ledger_entries e ON e.transaction_id = t.id
+                  JOIN hail.accounts a ON a.id = e.account_id AND a.kind = 'DRIVER_WALLET' AND a.owner_id = trip.driver_id
+                  WHERE t.reference_id = trip.id AND t.reference_type = 'trip');
+    net := CASE WHEN final THEN in_cash + to_wallet ELSE fare + tolls - commission END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hail.trip_earnings(uuid) IS
+'What a driver gets of a trip, minor units: in cash, into the wallet (below zero where the commission is owed), and net of both. final: as the ledger has it, tips and refunds included; else as it would be if the trip were completed and paid as it is now. For its driver and administrators. Error not_found.';
+GRANT EXECUTE ON FUNCTION hail.trip_earnings(uuid) TO hail_driver, hail_admin;

@@ -107,7 +107,7 @@ const Route ledger_admin_routes[] = {
      .params =
          {KEY,
           {.name = "kind", .type = TYPE_STRING, .required = true, .min = 1, .max = 100},
-          {.name = "entries", .type = TYPE_OBJECTS, .required = true, .min = 2, .max = 100},
+          {.name = "entries", .type = TYPE_OBJECTS, .required = true, .min = 2, .max = 256},
           {.name = "entries[].accountId", .type = TYPE_UUID, .required = true},
           {.name = "entries[].direction", .type = TYPE_ENUM, .required = true, .values = "debit|credit"},
           {.name = "entries[].amount", .type = TYPE_MONEY, .required = true, .about = "minor units"},

@@ -32,6 +32,13 @@ const Route withdrawal_routes[] = {
      .read_only = true,
      .timeout = TIMEOUT_REPORT},
     {.method = "POST",
+     .path = API "/earnings/calculate",
+     .summary = "What a driver gets of a trip: as the ledger has it, or would have it once it is paid",
+     .sql = "SELECT row_to_json(t) FROM hail.trip_earnings($1) t",
+     .params = {{.name = "tripId", .type = TYPE_UUID, .required = true}},
+     .roles = "driver admin",
+     .read_only = true},
+    {.method = "POST",
      .path = API "/earnings/withdraw",
      .summary = "Ask for money out of a driver's or partner's wallet; amount and fee are held at once",
      .sql = "SELECT " WITHDRAWAL("t.withdrawal") ", t.replayed FROM hail.request_withdrawal(" ON_BEHALF(

@@ -171,7 +171,7 @@ MONEY = ("/wallet", "/earnings", "/payments", "/withdrawals", "/admin/ledger", "
 
 
 # POSTs that move no money, or that find what there is when sent again.
-KEYLESS = ("/verify", "/promotion", "/promotions", "/calculate", "/accounts", "/closes", "/gateways", "/secrets", "/resolve", "/decide")
+KEYLESS = ("/batch", "/verify", "/promotion", "/promotions", "/calculate", "/accounts", "/closes", "/gateways", "/secrets", "/resolve", "/decide")
 
 
 @test("each endpoint of money answers its roles, and 403 or 404 to others, 401 to nobody")
