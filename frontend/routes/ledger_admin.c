@@ -103,7 +103,7 @@ const Route ledger_admin_routes[] = {
      .sql = POSTED(
          "hail.post_transaction($2, ARRAY(SELECT ROW(e.account, e.direction, e.amount)::hail.entry_input "
          "FROM unnest($3::uuid[], $4::text[], $5::bigint[]) WITH ORDINALITY AS e (account, direction, "
-         "amount, n) ORDER BY e.n), $1, $6, $7, $8)"),
+         "amount, n) ORDER BY e.n), $1, $6, $7, $8, $9)"),
      .params =
          {KEY,
           {.name = "kind", .type = TYPE_STRING, .required = true, .min = 1, .max = 100},
@@ -113,11 +113,56 @@ const Route ledger_admin_routes[] = {
           {.name = "entries[].amount", .type = TYPE_MONEY, .required = true, .about = "minor units"},
           {.name = "referenceType", .type = TYPE_STRING, .min = 1, .max = 50},
           {.name = "referenceId", .type = TYPE_UUID},
-          {.name = "metadata", .type = TYPE_OBJECT}},
+          {.name = "metadata", .type = TYPE_OBJECT},
+          {.name = "effectiveAt", .type = TYPE_TIMESTAMP, .about = "when it counts, if not now"}},
      .status = 201,
      .roles = "admin",
      .repeatable = true,
      .keyed = true},
+    {.method = "POST",
+     .path = API "/admin/ledger/transactions/batch",
+     .summary = "Post many transactions: all or nothing, or (apart) each on its own; a repeated key is told "
+                "in its row",
+     .sql = "SELECT row_to_json(t) FROM hail.post_transactions($1::text[], $2::text[], $5::integer[], "
+            "$6::uuid[], "
+            "ARRAY(SELECT CASE e.direction WHEN 'debit' THEN - e.amount ELSE e.amount END FROM "
+            "unnest($7::text[], "
+            "$8::bigint[]) WITH ORDINALITY AS e (direction, amount, n) ORDER BY e.n), $3::text[], "
+            "$4::uuid[], NULL, NULL, "
+            "$9) t",
+     .params =
+         {{.name = "transactions",
+           .type = TYPE_OBJECTS,
+           .required = true,
+           .min = 1,
+           .max = 10000,
+           .about = "their entries are named by their place in this list"},
+          {.name = "transactions[].key",
+           .type = TYPE_STRING,
+           .required = true,
+           .min = 1,
+           .max = 200,
+           .about = "its idempotency key"},
+          {.name = "transactions[].kind", .type = TYPE_STRING, .required = true, .min = 1, .max = 100},
+          {.name = "transactions[].referenceType", .type = TYPE_STRING, .min = 1, .max = 50},
+          {.name = "transactions[].referenceId", .type = TYPE_UUID},
+          {.name = "entries", .type = TYPE_OBJECTS, .required = true, .min = 2, .max = 20000},
+          {.name = "entries[].transaction",
+           .type = TYPE_INTEGER,
+           .required = true,
+           .min = 1,
+           .max = 10000,
+           .about = "place of its transaction, from 1; ascending"},
+          {.name = "entries[].accountId", .type = TYPE_UUID, .required = true},
+          {.name = "entries[].direction", .type = TYPE_ENUM, .required = true, .values = "debit|credit"},
+          {.name = "entries[].amount", .type = TYPE_MONEY, .required = true, .about = "minor units"},
+          {.name = "apart", .type = TYPE_BOOLEAN, .fallback = "false"}},
+     .shape = RESULT_LIST,
+     .list_name = "results",
+     .csv = "item|transaction_id|repeated|balances|error|message|field",
+     .roles = "admin",
+     .repeatable = true,
+     .timeout = TIMEOUT_REPORT},
     {.method = "GET",
      .path = API "/admin/ledger/transactions/:id",
      .summary = "A transaction with its entries, and the one that reversed it",

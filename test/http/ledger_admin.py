@@ -42,6 +42,10 @@ def _(w):
     equal((again.status, again.data, again.headers["Idempotency-Replayed"]), (201, first.data, "true"), again)
     refused(post(w, legs(gateway, wallet, 6), key="books-1", **note), 422, "idempotency_mismatch")
     refused(w.admin.post("admin/ledger/transactions", {"kind": "x", "entries": entries}), 400, "idempotency_key_required")
+    yesterday = w.psql("SELECT to_char((hail.clock() - interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')")
+    dated = made(post(w, legs(wallet, gateway, 1), key="books-5", effectiveAt=yesterday))
+    check(dated["effectiveAt"] < dated["createdAt"], dated)
+    made(w.admin.post(f"admin/ledger/transactions/{dated['id']}/reverse", Idempotency_Key="books-6"))
     path = f"admin/ledger/transactions/{first.data['id']}"
     back = w.admin.post(f"{path}/reverse", {"metadata": {"why": "mistake"}}, Idempotency_Key="books-2")
     equal((back.status, back.data["reverses"]), (201, first.data["id"]), back)
@@ -81,6 +85,37 @@ def _(w):
     refused(w.admin.post("admin/ledger/accounts", {"kind": "CUSTOMER_WALLET", "currency": "XTA"}), 400, "invalid_value", "ownerId")
     refused(w.admin.post("admin/ledger/accounts", {"kind": "PROMOTIONS", "currency": "euro"}), 400, "invalid_value", "currency")
     equal(w.psql("SELECT count(*) FROM hail.ledger_transactions"), count)
+
+
+@test("many transactions are posted at once, all or nothing or each on its own; a repeated key is told in its row")
+def _(w):
+    gateway, wallet = account(w, "GATEWAY_CLEARING", currency="XTD"), account(w, "CUSTOMER_WALLET", w.person("customer"), "XTD")
+    tag = uuid.uuid4().hex
+
+    def batch(amounts, apart=None, **change):
+        body = {"transactions": [{"key": f"{tag} {n}", "kind": "adjustment"} for n, _ in enumerate(amounts)],
+                "entries": [dict(leg, transaction=n + 1) for n, amount in enumerate(amounts) for leg in legs(gateway, wallet, amount)]}
+        return w.admin.post("admin/ledger/transactions/batch", dict(body, **change) if apart is None else dict(body, apart=apart, **change))
+
+    done = made(batch([5, 6, 7]), 200)["results"]
+    equal([(r["item"], r["repeated"], r["balances"]) for r in done],
+          [(1, False, [None, 5]), (2, False, [None, 11]), (3, False, [None, 18])])
+    again = made(batch([5, 6, 7, 8]), 200)["results"]
+    equal([(r["transactionId"], r["repeated"]) for r in again][:3], [(r["transactionId"], True) for r in done])
+    equal(again[3]["repeated"], False)
+    for wrong, field in ((1.5, "entries[1].amount"), ("5", "entries[1].amount"), (0, "entries[1].amount")):
+        entries = legs(gateway, wallet, 5)
+        refused(batch([5], entries=[dict(entries[0], transaction=1), dict(entries[1], transaction=1, amount=wrong)]), 400, "invalid_value", field)
+    refused(batch([5], transactions=[{"kind": "x"}]), 400, "invalid_value", "transactions[0].key")
+    refused(batch([5], transactions=[]), 400, "invalid_value", "transactions")
+    tag = uuid.uuid4().hex
+    out = [dict(leg, transaction=n) for n, pair in ((1, legs(gateway, wallet, 1)), (2, legs(wallet, gateway, 10 ** 9))) for leg in pair]
+    refused(batch([1, 1], entries=out), 409, "insufficient_balance")
+    equal(made(w.admin.get(f"admin/ledger/accounts/{wallet}"), 200)["posted"], 26)
+    rows = table(w.admin.post("admin/ledger/transactions/batch?format=csv", {
+        "transactions": [{"key": f"{tag} {n}", "kind": "x"} for n in (1, 2)], "entries": out, "apart": True}))
+    equal([(r["item"], r["error"]) for r in rows], [("1", ""), ("2", "insufficient_balance")])
+    equal(made(w.admin.get(f"admin/ledger/accounts/{wallet}"), 200)["posted"], 27)
 
 
 @test("eight posts with one key at once make one transaction")
