@@ -40,7 +40,7 @@ static void ignore_notice(void *arg, const PGresult *result)
 
 PGconn *connect_as(const char *user, double patience_s)
 {
-    char *conninfo = xasprintf("%s user=%s", world.options.db, user);
+    char *conninfo = xasprintf("%s user=%s options='-c client_min_messages=error'", world.options.db, user);
     double until = wall_now() + patience_s;
     PGconn *pg;
 

@@ -25,7 +25,7 @@
 #define HOT        4   /* of these, half of all operations */
 #define SYSTEMS    4   /* system accounts of each currency */
 #define ARGS       4
-#define ARG_SIZE   1024
+#define ARG_SIZE   4096
 #define RING       256 /* operations that others may repeat, things that others may go on with */
 #define TALLIES    192
 
@@ -39,6 +39,7 @@ typedef struct Options {
 
 typedef enum Verb {
     POST,
+    BATCH, /* several postings in one call: all or none, or each on its own */
     HOLD,
     CAPTURE,
     RELEASE,

@@ -60,6 +60,15 @@ END
 $$;
 GRANT SELECT ON money.riders TO hail_admin;
 
+-- Several postings at once, under keys KEY/1, KEY/2, ...: which of them were done, as the bits of a number.
+CREATE FUNCTION money.batch(requests text, key text, apart boolean) RETURNS uuid LANGUAGE sql AS $$
+    SELECT lpad(to_hex(coalesce(bit_or(1 << (p.item - 1)) FILTER (WHERE p.error IS NULL), 0)), 32, '0')::uuid
+    FROM (SELECT array_agg(r.n::integer ORDER BY r.n, l.leg) AS items, array_agg(l.account_id ORDER BY r.n, l.leg) AS accounts,
+                 array_agg(CASE l.direction WHEN 'credit' THEN l.amount ELSE - l.amount END ORDER BY r.n, l.leg) AS amounts, max(r.n) AS number
+          FROM string_to_table(requests, ';') WITH ORDINALITY AS r (legs, n), unnest(r.legs::hail.entry_input[]) WITH ORDINALITY AS l (account_id, direction, amount, leg)) b,
+         hail.post_transactions(ARRAY(SELECT key || '/' || n FROM generate_series(1, b.number) n), '{storm}', b.items, b.accounts, b.amounts, apart => apart) p
+$$;
+
 -- What the gateway says of an intent (payment.*) or a refund (refund.*), signed; the same event has the same id and content each time.
 -- signer: true, or somebody who does not know the secret.
 CREATE FUNCTION money.tell(id uuid, type text, signer text) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -104,7 +113,7 @@ CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAG
     WITH keys AS (
         SELECT verb, key, array_agg(DISTINCT result) FILTER (WHERE outcome = 'done') AS results, bool_or(outcome = 'done') AS done,
                count(*) FILTER (WHERE outcome = 'sent') > count(*) FILTER (WHERE outcome IN ('done', 'refused', 'mismatch')) OR bool_or(outcome = 'lost') AS open,
-               min(subject) FILTER (WHERE outcome = 'done') AS request
+               min(subject) FILTER (WHERE outcome = 'done') AS request, min(subject) AS asked
         FROM money.journal WHERE key IS NOT NULL GROUP BY verb, key
     ), there AS (
         SELECT t.idempotency_key AS key, t.kind, t.id, t.reverses, t.reference_id FROM hail.ledger_transactions t WHERE t.principal LIKE 'user:%'
@@ -123,7 +132,7 @@ CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAG
     UNION ALL
     SELECT 'refused and there: ' || verb, key FROM posted WHERE NOT done AND NOT open AND id IS NOT NULL
     UNION ALL
-    SELECT 'nobody asked for it', concat_ws(' ', t.kind, t.key) FROM there t LEFT JOIN keys k USING (key) WHERE k.key IS NULL
+    SELECT 'nobody asked for it', concat_ws(' ', t.kind, t.key) FROM there t LEFT JOIN keys k ON k.key = split_part(t.key, '/', 1) WHERE k.key IS NULL
     UNION ALL
     SELECT 'undone and there', t.idempotency_key FROM hail.ledger_transactions t WHERE t.kind = 'undone' OR t.idempotency_key LIKE 'undone%'
     UNION ALL
@@ -133,6 +142,14 @@ CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAG
          LATERAL (SELECT array_agg(format('%s %s %s', e.account_id, e.direction, e.amount) ORDER BY e.account_id) AS legs
                   FROM hail.ledger_entries e WHERE e.transaction_id = p.id) found
     WHERE p.verb = 'post' AND p.done AND asked.legs IS DISTINCT FROM found.legs
+    UNION ALL
+    SELECT 'of a batch other postings are there than was said, or others than were asked for', concat_ws(' ', k.key, r.n)
+    FROM keys k, string_to_table(k.asked, ';') WITH ORDINALITY AS r (legs, n) LEFT JOIN LATERAL (
+        SELECT array_agg(format('%s %s %s', e.account_id, e.direction, e.amount) ORDER BY e.account_id) AS legs
+        FROM there t JOIN hail.ledger_entries e ON e.transaction_id = t.id WHERE t.key = k.key || '/' || r.n) found ON true,
+        LATERAL (SELECT array_agg(format('%s %s %s', l.account_id, l.direction, l.amount) ORDER BY l.account_id) AS legs FROM unnest(r.legs::hail.entry_input[]) l) asked
+    WHERE k.verb = 'batch' AND CASE WHEN k.done THEN CASE WHEN ('x' || right(k.results[1]::text, 8))::bit(32)::bigint >> (r.n - 1)::integer & 1 = 1 THEN asked.legs END
+                                    WHEN k.open THEN found.legs END IS DISTINCT FROM found.legs
     UNION ALL
     SELECT 'another hold than was asked for', key FROM posted WHERE verb = 'hold' AND done AND reference_id <> request::uuid
     UNION ALL

@@ -17,6 +17,7 @@ static const struct VerbRow {
 } verbs[VERB_COUNT] = {
     [POST] = {"post", "SELECT t.id FROM hail.post_transaction($3, $1::hail.entry_input[], $2) t", 3,
               " insufficient_balance "},
+    [BATCH] = {"batch", "SELECT money.batch($1, $2, $3)", 3, " insufficient_balance "},
     [HOLD] = {"hold", "SELECT h.id FROM hail.hold($1, $3, $2, ttl => $4::interval) h", 4,
               " insufficient_balance "},
     [CAPTURE] = {"capture", "SELECT t.id FROM hail.capture($1, $3, $2, $4) t", 4, " hold_resolved "},
@@ -173,6 +174,25 @@ static void draw_post(Op *op, int client)
         add_legs(op, 0, 2 + below(2));
         add_legs(op, 1, 2 + below(2));
     }
+}
+
+/* Postings one after the other, separated by semicolons. */
+static void draw_batch(Op *op, int client)
+{
+    char all[2 * ARG_SIZE] = "";
+    int items = 2 + below(20);
+
+    begin(op, BATCH, client);
+    for (int i = 0; i < items; i++) {
+        size_t length = strlen(all);
+
+        op->args[0][0] = '\0';
+        add_legs(op, below(CURRENCIES), 2);
+        snprintf(all + length, sizeof(all) - length, "%s%s", length > 0 ? ";" : "", op->args[0]);
+    }
+    snprintf(op->args[0], ARG_SIZE, "%.*s", ARG_SIZE - 1, all);
+    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+    snprintf(op->args[2], ARG_SIZE, "%s", random_chance(0.3) ? "true" : "false");
 }
 
 /* A posting that must be refused, and why. */
@@ -434,10 +454,10 @@ void draw_operation(Op *op, int client)
     static const struct {
         double share;
         void (*draw)(Op *op, int client);
-    } mix[] = {{0.41, draw_post},     {0.14, draw_hold},       {0.09, draw_capture},
-               {0.07, draw_release},  {0.05, draw_reverse},    {0.05, draw_repetition},
-               {0.03, draw_mismatch}, {0.04, draw_wrong_post}, {0.04, draw_withdrawal},
-               {0.05, draw_deposit},  {1, draw_trip}};
+    } mix[] = {{0.39, draw_post},       {0.02, draw_batch},    {0.14, draw_hold},
+               {0.09, draw_capture},    {0.07, draw_release},  {0.05, draw_reverse},
+               {0.05, draw_repetition}, {0.03, draw_mismatch}, {0.04, draw_wrong_post},
+               {0.04, draw_withdrawal}, {0.05, draw_deposit},  {1, draw_trip}};
     double x = random_unit();
     int i = 0;
 
