@@ -61,6 +61,17 @@ ledger_scripts() {
         ROW('00000000-0000-7000-8000-400000000002', 'credit', 15), ROW('00000000-0000-7000-8000-400000000003', 'debit', 5)]::hail.entry_input[], $key)).id;"
 }
 
+# a batch of 1,000 transfers among all wallets, its arrays made by the same statement
+batch_script() {
+    cat >"$BENCH_TMP/batch.sql" <<'SQL'
+\set n :n + 1
+SELECT count(*) FROM (SELECT array_agg(:run || '-' || :client_id || '-' || :n || '-' || i) AS keys FROM generate_series(1, 1000) i) k,
+    (SELECT array_agg((e + 1) / 2) AS items, array_agg(('00000000-0000-7000-8000-' || (300000000001 + (e * 7919::bigint + :n * 104729::bigint) % 10000))::uuid) AS accounts,
+            array_agg(CASE e % 2 WHEN 1 THEN -1 ELSE 1 END::bigint) AS amounts FROM generate_series(1, 2000) e) l,
+    hail.post_transactions(k.keys, '{transfer}', l.items, l.accounts, l.amounts);
+SQL
+}
+
 # ledger_rate SCRIPT CLIENTS: transactions a second
 ledger_rate() {
     LEDGER_RUN=$((LEDGER_RUN + 1))
@@ -97,6 +108,13 @@ transfer_bytes() {
     sql -c 'SET synchronous_commit = off' -c "DO \$\$ BEGIN FOR i IN 1..20000 LOOP $call COMMIT; END LOOP; END \$\$" >/dev/null || return 1
     awk -v before="$before" -v after="$(sql -Atc "SELECT pg_current_wal_insert_lsn() - '0/0', sum(pg_total_relation_size(t::regclass)) FROM unnest('$tables'::text[]) t" -F ' ')" \
         'BEGIN { split(before, b, " "); split(after, a, " "); print (a[1] - b[1]) / 20000, (a[2] - b[2]) / 20000 }'
+}
+
+batch_rows() {
+    local peer batch
+    batch_script
+    peer=$(ledger_rate peer_spread 1) && batch=$(ledger_rate batch 1) || return 1
+    row 'transfer in batches of 1,000, 1 client' "$(awk "BEGIN { print 1000 * $batch }")" per_s 'plpgsql, unguarded' "$peer"
 }
 
 bytes_rows() {
@@ -145,6 +163,7 @@ bench_ledger() {
     prepare_ledger || return 1
     ledger_scripts
     transfer_rows || return 1
+    batch_rows || return 1
     bytes_rows || return 1
     balance_rows || return 1
     check_books
