@@ -84,7 +84,7 @@ CREATE TABLE hail.fraud_watch (
 COMMENT ON TABLE hail.fraud_watch IS
 'How far hail.watch_money() has come. Transactions below seen_xid have been judged; a pass under way takes those from seen_xid up to upto_xid, entry by entry, and has come to after_id. The entries of transactions from seen_xid on have ids above low_id. Not dumped: a restored database begins anew, old xids mean nothing in it.';
 COMMENT ON COLUMN hail.fraud_watch.mark_id IS
-'The newest entry when mark_xid was the next transaction id to be given out: an entry''s id is drawn after its transaction id, so once seen_xid has come to mark_xid, low_id may be mark_id.';
+'The newest number of entries before mark_xid was the next transaction id to be given out: an entry''s id is drawn after its transaction id, so once seen_xid has come to mark_xid, low_id may be mark_id.';
 
 CREATE TABLE hail.fraud_figures (
     account_id uuid NOT NULL,
@@ -356,11 +356,23 @@ END
 $$;
 COMMENT ON FUNCTION hail.payer_of(text, uuid) IS 'Whose payment the trip or the deposit was. Internal.';
 
+-- Entries are appended, so their ids rise with their pages: the smallest of indexes finds those above an id. A btree would cost each
+-- posting a write per entry; this one costs a look at the index's map, and its last range is always read.
+CREATE INDEX ledger_entries_id ON hail.ledger_entries USING brin (id) WITH (pages_per_range = 16, autosummarize = on);
+
+CREATE FUNCTION hail.newest_entry_id() RETURNS bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT coalesce(pg_sequence_last_value('hail.ledger_entries_id_seq'::regclass), 0) $$;
+COMMENT ON FUNCTION hail.newest_entry_id() IS
+'The number last drawn for entries: a posting that draws after this gets a higher one (by itself numbers up to 255 higher). Internal.';
+
 CREATE FUNCTION hail.watch_money(max_rows integer DEFAULT 5000) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     w hail.fraud_watch;
+    -- Read before any snapshot: whoever begins after a snapshot draws higher numbers.
+    newest_id bigint := hail.newest_entry_id();
     last_id bigint;
     scanned bigint := 0;
     failures record;
@@ -369,9 +381,8 @@ BEGIN
     IF NOT FOUND THEN
         -- Begin with the transactions that begin from now on; or somebody else is at it.
         INSERT INTO hail.fraud_watch (seen_xid, low_id, after_id, mark_xid, mark_id, event_xid, event_id)
-        SELECT pg_snapshot_xmax(s), m.id, m.id, pg_snapshot_xmax(s), m.id, pg_snapshot_xmax(s), 0
-        FROM pg_current_snapshot() s, (SELECT coalesce(max(e.id), 0) AS id FROM hail.ledger_entries e) AS m
-        WHERE NOT EXISTS (SELECT FROM hail.fraud_watch) ON CONFLICT DO NOTHING;
+        SELECT pg_snapshot_xmax(s), newest_id, newest_id, pg_snapshot_xmax(s), newest_id, pg_snapshot_xmax(s), 0
+        FROM pg_current_snapshot() s WHERE NOT EXISTS (SELECT FROM hail.fraud_watch) ON CONFLICT DO NOTHING;
         RETURN 0;
     END IF;
     IF w.upto_xid IS NULL AND pg_snapshot_xmin(pg_current_snapshot()) > w.seen_xid THEN
@@ -379,20 +390,22 @@ BEGIN
         w.after_id := w.low_id;
     END IF;
     IF w.upto_xid IS NOT NULL THEN
-        SELECT max(s.id), count(*) INTO last_id, scanned
-        FROM (SELECT e.id FROM hail.ledger_entries e WHERE e.id > w.after_id ORDER BY e.id LIMIT max_rows) AS s;
+        -- A posting draws 256 numbers, so this many hold max_rows postings at most.
+        newest_id := hail.newest_entry_id() + 255;
+        last_id := least(newest_id, w.after_id + max_rows::bigint * 256);
+        SELECT count(*) INTO scanned FROM hail.new_wallet_entries(w, last_id);
         IF scanned > 0 THEN
             PERFORM hail.watch_amounts(w, last_id), hail.watch_trips(w, last_id);
-            w.after_id := last_id;
         END IF;
-        IF scanned < max_rows THEN
+        w.after_id := last_id;
+        IF last_id = newest_id THEN
             -- All that had ended is judged.
             w.seen_xid := w.upto_xid;
             w.upto_xid := NULL;
             IF w.seen_xid >= w.mark_xid THEN
                 w.low_id := w.mark_id;
-                SELECT pg_snapshot_xmax(s), m.id INTO w.mark_xid, w.mark_id
-                FROM pg_current_snapshot() s, (SELECT coalesce(max(e.id), 0) AS id FROM hail.ledger_entries e) AS m;
+                w.mark_id := hail.newest_entry_id();
+                w.mark_xid := pg_snapshot_xmax(pg_current_snapshot());
             END IF;
         END IF;
     END IF;
@@ -403,7 +416,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.watch_money(integer) IS
-'Raise signals for what has happened since the last call in transactions that have ended (below the xmin horizon): at most max_rows entries and as many events a call; the number of rows read. What has been judged is committed with the signals. Keeper step. Internal.';
+'Raise signals for what has happened since the last call in transactions that have ended (below the xmin horizon): at most max_rows postings and as many events a call; the number of rows read. What has been judged is committed with the signals. Keeper step. Internal.';
 
 -- What administrators do.
 CREATE FUNCTION hail.decide_fraud_signal(signal_id uuid, decision text, reason text) RETURNS hail.fraud_signals

@@ -81,7 +81,7 @@ static WorkerStep steps[] = {
     {"expire quotes", C_STEP(NULL, quote_expire), &hour, true, NULL, quote_more_to_expire},
     {"expire request keys", SQL_STEP("expire_request_keys", "SELECT hail.expire_request_keys()"), &ten_seconds, true},
     {"close days", SQL_STEP("close_days", "SELECT hail.close_days()"), &ten_seconds, false},
-    {"watch money", SQL_STEP("watch_money", "SELECT hail.watch_money()"), &five_seconds, true},
+    {"watch money", SQL_STEP("watch_money", "SELECT hail.watch_money(20000)"), &five_seconds, true},
     {"expire payments", SQL_STEP("expire_payments", "SELECT hail.expire_payments()"), &ten_seconds, true},
     {"fold accounts", SQL_STEP("fold_accounts", "SELECT hail.fold_accounts()::bigint"), &second, false},
 };
