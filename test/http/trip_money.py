@@ -39,6 +39,9 @@ def _(w):
         wallet = w.wallet(d)["DRIVER_WALLET"]["posted"]
         equal((after["final"], after["toWallet"], after["inCash"], after["net"]), (True, wallet, 0, wallet))
         equal(after["net"], before["net"])
+        lines = d.get(f"earnings/driver/{d.id}/transactions?limit=1")
+        equal([(l["tripId"], l["amount"]) for l in made(lines)["transactions"]], [(trip["id"], wallet)])
+        check(d.get(f"earnings/driver/{d.id}/transactions?format=csv").raw.startswith(b"at,category,kind,tripId,"))
         for stranger in (w.customer(), w.person("driver")):
             refused(stranger.get(path), 404, "not_found")
         refused(w.person("driver").post("earnings/calculate", {"tripId": trip["id"]}), 404, "not_found")
