@@ -37,7 +37,7 @@
     }
 #define PAYMENT_METHOD                                                                                       \
     {                                                                                                        \
-        .name = "paymentMethod", .type = TYPE_ENUM, .required = true, .values = "wallet|cash|card"                \
+        .name = "paymentMethod", .type = TYPE_ENUM, .required = true, .values = "wallet|cash|card"           \
     }
 #define QUOTE_ID                                                                                             \
     {                                                                                                        \
