@@ -13,6 +13,8 @@ CREATE POLICY reconcile_checks_read ON hail.reconcile_checks FOR SELECT TO hail_
 INSERT INTO hail.reconcile_checks (check_name, check_group, meaning) VALUES
     ('transaction_balanced',  'entries',  'debits and credits of a transaction differ in a currency'),
     ('transaction_entries',   'entries',  'a transaction has fewer than two entries'),
+    ('transaction_kind',      'entries',  'the engine posted a transaction of which there is no template'),
+    ('transaction_template',  'entries',  'the engine posted to an account of a kind that is not in the transaction''s template'),
     ('entry_transaction',     'entries',  'an entry belongs to no transaction'),
     ('entry_account',         'entries',  'entries name an account that does not exist'),
     ('entry_currency',        'entries',  'an entry is in another currency than its account'),
@@ -33,6 +35,13 @@ INSERT INTO hail.reconcile_checks (check_name, check_group, meaning) VALUES
     ('trip_driver',           'trips',    'a completed trip gave the driver another amount than it should'),
     ('trip_commission',       'trips',    'a completed trip gave the platform another commission than it should'),
     ('paid_trip_not_completed', 'trips',  'a trip was paid and is not completed'),
+    ('withdrawal_hold',       'withdrawals', 'a requested withdrawal does not hold its amount and fee on its wallet'),
+    ('withdrawal_hold_idle',  'withdrawals', 'an open hold for a withdrawal that is not waiting for a decision'),
+    ('withdrawal_transactions', 'withdrawals', 'a withdrawal has posted more or fewer transactions than its state says'),
+    ('withdrawal_amount',     'withdrawals', 'what a withdrawal has on its way is not its amount, or is something though it is not on its way'),
+    ('withdrawal_unknown',    'withdrawals', 'a transaction of a withdrawal that does not exist'),
+    ('payout_clearing',       'withdrawals', 'PAYOUT_CLEARING is not the sum of the withdrawals that are on their way'),
+    ('gateway_statement',     'statements', 'a gateway''s statement and the ledger differ, and nobody has decided about it (hail.match_gateway_statement)'),
     ('close_entries',         'closes',   'a closed day has more or fewer entries, or others, than when it was closed'),
     ('close_balance',         'closes',   'an account''s closing balance is not the one before plus the day''s entries'),
     ('close_totals',          'closes',   'the totals of a closed day are not those of its balances'),
@@ -41,10 +50,17 @@ INSERT INTO hail.reconcile_checks (check_name, check_group, meaning) VALUES
 CREATE TYPE hail.finding AS (check_name text, subject text, expected numeric, actual numeric);
 COMMENT ON TYPE hail.finding IS 'What a check of hail.reconcile() has found to differ.';
 
+-- A day is found without reading the years: rows lie in the order of their times, nearly.
+CREATE INDEX ledger_transactions_time ON hail.ledger_transactions USING brin (created_at) WITH (autosummarize = on);
+CREATE INDEX ledger_entries_time ON hail.ledger_entries USING brin (created_at) WITH (autosummarize = on);
+
 -- Group entries: transactions and entries recorded in a period.
 CREATE FUNCTION hail.reconcile_entries(from_time timestamptz, to_time timestamptz) RETURNS SETOF hail.finding
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
 AS $$
+BEGIN
+    -- planned for the period it is called with
+    RETURN QUERY
     WITH by_transaction AS MATERIALIZED (
         SELECT e.transaction_id, e.currency, count(*) AS entries,
                sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) AS total
@@ -60,7 +76,23 @@ AS $$
         FROM (SELECT t.id FROM hail.ledger_transactions t WHERE t.created_at >= from_time AND t.created_at < to_time) t
         FULL JOIN (SELECT b.transaction_id, sum(b.entries) AS entries FROM by_transaction b GROUP BY b.transaction_id) b
                ON b.transaction_id = t.id
+    ), by_engine AS MATERIALIZED (
+        SELECT t.kind, e.account_id, count(*) AS entries
+        FROM hail.ledger_transactions t JOIN hail.ledger_entries e ON e.transaction_id = t.id
+        WHERE t.principal = 'system' AND t.created_at >= from_time AND t.created_at < to_time
+          AND e.created_at >= from_time AND e.created_at < to_time + interval '1 minute'
+        GROUP BY t.kind, e.account_id
     )
+    SELECT 'transaction_kind', b.kind, 0::numeric, sum(b.entries) FROM by_engine b
+    WHERE NOT EXISTS (SELECT FROM hail.entry_templates m WHERE m.template = b.kind) GROUP BY b.kind
+    UNION ALL
+    SELECT 'transaction_template', concat_ws(' ', b.kind, a.kind, a.currency), 0, sum(b.entries)
+    FROM by_engine b JOIN hail.accounts a ON a.id = b.account_id
+    WHERE EXISTS (SELECT FROM hail.entry_templates m WHERE m.template = b.kind)
+      AND NOT EXISTS (SELECT FROM hail.entry_templates m WHERE m.template = b.kind
+                      AND (m.account_kind = a.kind OR m.account_kind IS NULL AND NOT a.is_system))
+    GROUP BY b.kind, a.kind, a.currency
+    UNION ALL
     SELECT 'transaction_balanced', concat_ws(' ', b.transaction_id, b.currency), 0::numeric, b.total
     FROM by_transaction b WHERE b.total <> 0
     UNION ALL
@@ -92,7 +124,8 @@ AS $$
     LEFT JOIN LATERAL (SELECT e.balance_after FROM hail.ledger_entries e
                        WHERE s.before IS NULL AND e.account_id = s.account_id AND e.id < s.id
                        ORDER BY e.id DESC LIMIT 1) p ON s.before IS NULL
-    WHERE coalesce(s.before, p.balance_after, 0) + s.signed <> s.balance_after
+    WHERE coalesce(s.before, p.balance_after, 0) + s.signed <> s.balance_after;
+END
 $$;
 COMMENT ON FUNCTION hail.reconcile_entries(timestamptz, timestamptz) IS
 'Findings about the transactions and entries recorded from from_time until before to_time. Internal.';
@@ -110,7 +143,9 @@ BEGIN
         FROM hail.ledger_entries e WHERE e.created_at >= since GROUP BY e.account_id
     ), books AS MATERIALIZED (
         SELECT a.id, a.currency, a.is_system, m.account_id IS NOT NULL AS moved, a.floor, a.held,
-               CASE WHEN a.is_system THEN hail.exact_posted(a) ELSE a.posted END::numeric AS posted,
+               -- as hail.exact_posted(), which can't tell sums beyond bigint
+               a.posted + coalesce((SELECT sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) FROM hail.ledger_entries e
+                                    WHERE a.is_system AND e.account_id = a.id AND e.balance_after IS NULL AND e.xid >= a.folded_xid), 0) AS posted,
                coalesce(b.balance, 0) + coalesce(m.total, 0) AS by_entries
         FROM hail.accounts a LEFT JOIN moved m ON m.account_id = a.id
         LEFT JOIN LATERAL (SELECT d.balance FROM hail.daily_balances d WHERE d.account_id = a.id
@@ -166,8 +201,11 @@ COMMENT ON FUNCTION hail.reconcile_holds() IS 'Findings about holds, accounts an
 -- Group trips: completed, or paid, in a period.
 CREATE INDEX trips_completed_at ON hail.trips USING brin (completed_at) WITH (autosummarize = on);
 CREATE FUNCTION hail.reconcile_trips(from_time timestamptz, to_time timestamptz) RETURNS SETOF hail.finding
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
 AS $$
+BEGIN
+    -- planned for the period it is called with
+    RETURN QUERY
     WITH completed AS MATERIALIZED (
         -- what was to be posted: by the customer's wallet, for the driver, for the platform
         SELECT t.id, c.commission,
@@ -202,10 +240,59 @@ AS $$
     SELECT 'paid_trip_not_completed', coalesce(t.reference_id, t.id)::text, 0, 1 FROM hail.ledger_transactions t
     WHERE t.created_at >= from_time AND t.created_at < to_time
       AND t.principal = 'system' AND t.kind IN ('trip_fare_wallet', 'trip_fare_card', 'trip_commission_cash')
-      AND NOT EXISTS (SELECT FROM hail.trips r WHERE r.id = t.reference_id AND r.state = 'completed')
+      AND NOT EXISTS (SELECT FROM hail.trips r WHERE r.id = t.reference_id AND r.state = 'completed');
+END
 $$;
 COMMENT ON FUNCTION hail.reconcile_trips(timestamptz, timestamptz) IS
 'Findings about the trips completed, and the payments of trips recorded, from from_time until before to_time. Internal.';
+
+-- Group withdrawals: those that moved in a period, and those waiting or on their way now.
+CREATE FUNCTION hail.reconcile_payouts(from_time timestamptz, to_time timestamptz) RETURNS SETOF hail.finding
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH moved AS MATERIALIZED (
+        SELECT w.id, CASE w.state WHEN 'approved' THEN 1 WHEN 'settled' THEN 2 WHEN 'failed' THEN 2 WHEN 'returned' THEN 3 ELSE 0 END AS transactions,
+               CASE w.state WHEN 'approved' THEN w.amount ELSE 0 END AS on_its_way
+        FROM hail.withdrawals w
+        WHERE greatest(w.requested_at, w.decided_at, w.paid_at, w.closed_at) >= from_time
+          AND greatest(w.requested_at, w.decided_at, w.paid_at, w.closed_at) < to_time
+    ), posted AS MATERIALIZED (
+        SELECT m.id, count(DISTINCT t.id) AS transactions,
+               coalesce(sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) FILTER (WHERE a.kind = 'PAYOUT_CLEARING'), 0) AS on_its_way
+        FROM moved m
+        LEFT JOIN hail.ledger_transactions t ON t.reference_id = m.id AND t.reference_type = 'withdrawal' AND t.principal = 'system'
+        LEFT JOIN hail.ledger_entries e ON e.transaction_id = t.id LEFT JOIN hail.accounts a ON a.id = e.account_id
+        GROUP BY m.id
+    )
+    SELECT 'withdrawal_hold', w.id::text, (w.amount + w.fee)::numeric, coalesce(h.amount, 0)::numeric
+    FROM hail.withdrawals w LEFT JOIN hail.holds h ON h.id = w.hold_id AND h.status = 'held' AND h.account_id = w.wallet_id
+    WHERE w.state = 'requested' AND h.amount IS DISTINCT FROM w.amount + w.fee
+    UNION ALL
+    SELECT 'withdrawal_hold_idle', h.id::text, 0, h.amount FROM hail.holds h
+    WHERE h.status = 'held' AND h.reference_type = 'withdrawal' AND h.principal = 'system'
+      AND NOT EXISTS (SELECT FROM hail.withdrawals w WHERE w.hold_id = h.id AND w.state = 'requested')
+    UNION ALL
+    SELECT 'withdrawal_transactions', m.id::text, m.transactions, p.transactions
+    FROM moved m JOIN posted p ON p.id = m.id WHERE m.transactions <> p.transactions
+    UNION ALL
+    SELECT 'withdrawal_amount', m.id::text, m.on_its_way, p.on_its_way
+    FROM moved m JOIN posted p ON p.id = m.id WHERE m.on_its_way <> p.on_its_way
+    UNION ALL
+    SELECT 'withdrawal_unknown', t.id::text, 1, 0 FROM hail.ledger_transactions t
+    WHERE t.created_at >= from_time AND t.created_at < to_time AND t.principal = 'system' AND t.reference_type = 'withdrawal'
+      AND NOT EXISTS (SELECT FROM hail.withdrawals w WHERE w.id = t.reference_id)
+    UNION ALL
+    SELECT 'payout_clearing', coalesce(a.currency, w.currency), coalesce(w.due, 0), coalesce(a.posted, 0)
+    FROM (SELECT x.currency::text, hail.exact_posted(x) AS posted FROM hail.accounts x WHERE x.kind = 'PAYOUT_CLEARING') a
+    FULL JOIN (SELECT o.currency, sum(o.amount) AS due FROM hail.withdrawals o WHERE o.state = 'approved' GROUP BY o.currency) w
+      ON w.currency = a.currency
+    WHERE coalesce(w.due, 0) <> coalesce(a.posted, 0);
+END
+$$;
+COMMENT ON FUNCTION hail.reconcile_payouts(timestamptz, timestamptz) IS
+'Findings about withdrawals: those that moved from from_time until before to_time, those that hold or are on their way now. Internal.';
 
 -- Group guards: how the ledger's tables are protected, as the installation left them and now.
 CREATE TABLE hail.guard_definitions (
@@ -220,7 +307,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET r
 AS $$
     WITH guarded AS MATERIALIZED (
         SELECT c.* FROM pg_class c WHERE c.relnamespace = 'hail'::regnamespace AND c.relname IN (
-            'accounts', 'ledger_transactions', 'ledger_entries', 'holds', 'ledger_closes', 'ledger_close_totals', 'daily_balances')
+            'accounts', 'ledger_transactions', 'ledger_entries', 'holds', 'ledger_closes', 'ledger_close_totals', 'daily_balances',
+            'ledger_chain', 'ledger_chain_steps', 'gateway_statements', 'gateway_statement_lines', 'gateway_statement_faults', 'gateway_decisions')
     ), triggers AS MATERIALIZED (
         SELECT t.*, c.relname FROM guarded c JOIN pg_trigger t ON t.tgrelid = c.oid
     )
@@ -309,6 +397,8 @@ BEGIN
           UNION ALL SELECT * FROM hail.reconcile_balances(whole)
           UNION ALL SELECT * FROM hail.reconcile_holds()
           UNION ALL SELECT * FROM hail.reconcile_trips(from_time, to_time)
+          UNION ALL SELECT * FROM hail.reconcile_payouts(from_time, to_time)
+          UNION ALL SELECT * FROM hail.reconcile_statements(from_time, to_time)
           UNION ALL SELECT * FROM hail.reconcile_closes(from_time, to_time)
           UNION ALL SELECT * FROM hail.reconcile_guards()) f
     ORDER BY f.check_name, f.subject;
@@ -368,3 +458,13 @@ $$;
 COMMENT ON FUNCTION hail.reconcile_all() IS
 'hail.reconcile() of all time: every entry, every close, balances as the sums of all their entries. Reads the whole ledger. Administrators and analysts.';
 GRANT EXECUTE ON FUNCTION hail.reconcile(date), hail.reconcile_all() TO hail_admin, hail_analyst;
+
+-- For the scripts that follow.
+CREATE FUNCTION hail.ledger_guard_close() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$ BEGIN PERFORM hail.fail('ledger_protected', format('rows of %s are never changed or removed', TG_TABLE_NAME)); RETURN NULL; END $$;
+COMMENT ON FUNCTION hail.ledger_guard_close() IS 'Trigger: what was closed stays. Internal.';
+CREATE FUNCTION hail.writers_ended(wait interval) RETURNS boolean
+LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_writers_ended';
+COMMENT ON FUNCTION hail.writers_ended(interval) IS
+'Wait until the transactions of this database that run now have ended, so long at most: whether they have. What they wrote is seen by the statements that follow. Internal.';

@@ -9,10 +9,13 @@ CREATE TABLE hail.ledger_closes (
     entries      bigint NOT NULL,
     accounts     bigint NOT NULL,
     closed_at    timestamptz NOT NULL,
-    closed_by    text NOT NULL
+    closed_by    text NOT NULL,
+    chained_until timestamptz,
+    chain_head   bytea
 );
 COMMENT ON TABLE hail.ledger_closes IS
 'Closed days (UTC, record time) in their order: numbers of transactions, entries, and accounts they moved. Days without entries have none. Append-only.';
+COMMENT ON COLUMN hail.ledger_closes.chain_head IS 'The newest head of hail.ledger_chain_steps when the day was closed, and what it covers (chained_until); NULL: there was none.';
 CREATE TABLE hail.ledger_close_totals (
     day      date REFERENCES hail.ledger_closes (day),
     currency text,
@@ -44,10 +47,6 @@ CREATE INDEX daily_balances_day ON hail.daily_balances USING brin (day) WITH (pa
 COMMENT ON TABLE hail.daily_balances IS
 'Closing balances, minor units, of the accounts that had entries on a closed day; the balance of the others is that of their last row before. Append-only.';
 
-CREATE FUNCTION hail.ledger_guard_close() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$ BEGIN PERFORM hail.fail('ledger_protected', format('rows of %s are never changed or removed', TG_TABLE_NAME)); RETURN NULL; END $$;
-COMMENT ON FUNCTION hail.ledger_guard_close() IS 'Trigger: what was closed stays. Internal.';
 DO $$
 DECLARE
     t text;
@@ -62,20 +61,23 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION hail.writers_ended(wait interval) RETURNS boolean
-LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'hail_writers_ended';
-COMMENT ON FUNCTION hail.writers_ended(interval) IS
-'Wait until the transactions of this database that run now have ended, so long at most: whether they have. What they wrote is seen by the statements that follow. Internal.';
-
 CREATE FUNCTION hail.closed_until() RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT coalesce((SELECT hail.day_start(max(c.day)) + interval '1 day' FROM hail.ledger_closes c), '-infinity') $$;
 COMMENT ON FUNCTION hail.closed_until() IS 'The end of the last closed day; -infinity when there is none. Internal.';
 
 CREATE FUNCTION hail.next_day_to_close() RETURNS date
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT hail.utc_day(min(e.created_at)) FROM hail.ledger_entries e WHERE e.created_at >= hail.closed_until()
+DECLARE
+    since timestamptz := hail.closed_until();
+BEGIN
+    -- most often the very next one; else all that is not closed has to be looked at
+    IF EXISTS (SELECT FROM hail.ledger_entries e WHERE e.created_at >= since AND e.created_at < since + interval '1 day') THEN
+        RETURN hail.utc_day(since);
+    END IF;
+    RETURN (SELECT hail.utc_day(min(e.created_at)) FROM hail.ledger_entries e WHERE e.created_at >= since);
+END
 $$;
 COMMENT ON FUNCTION hail.next_day_to_close() IS 'The first day with entries that is not closed; NULL: none. Internal.';
 
@@ -89,9 +91,10 @@ DECLARE
     before date := (SELECT max(c.day) FROM hail.ledger_closes c);
     result hail.ledger_closes;
 BEGIN
-    INSERT INTO hail.ledger_closes AS c (day, transactions, entries, accounts, closed_at, closed_by)
+    INSERT INTO hail.ledger_closes AS c (day, transactions, entries, accounts, closed_at, closed_by, chained_until, chain_head)
     SELECT day, (SELECT count(*) FROM hail.ledger_transactions t WHERE t.created_at >= from_time AND t.created_at < to_time),
-           count(*), count(DISTINCT e.account_id), hail.clock(), closed_by
+           count(*), count(DISTINCT e.account_id), hail.clock(), closed_by,
+           (SELECT max(s.until) FROM hail.ledger_chain_steps s), (SELECT s.head FROM hail.ledger_chain_steps s ORDER BY s.until DESC LIMIT 1)
     FROM hail.ledger_entries e WHERE e.created_at >= from_time AND e.created_at < to_time
     RETURNING c.* INTO result;
     INSERT INTO hail.daily_balances (account_id, day, debits, credits, balance, entries)
@@ -143,14 +146,14 @@ BEGIN
     IF hail.day_start(day) < hail.closed_until() THEN
         PERFORM hail.fail('wrong_state', 'a later day has been closed', 'day', 'A day without a close had no entries when a later one was closed.');
     ELSIF next < day THEN
-        PERFORM hail.fail('wrong_state', format('%s has not been closed', next), 'day', 'Days are closed in their order.');
+        PERFORM hail.fail('wrong_state', to_char(next, 'YYYY-MM-DD') || ' has not been closed', 'day', 'Days are closed in their order.');
     ELSIF NOT hail.writers_ended('2 seconds') THEN
         PERFORM hail.fail('in_flight', 'transactions that may have entries of that day are still running', 'day', 'Try again when they have ended.');
     END IF;
     -- the day the writers may have left entries on
     next := hail.next_day_to_close();
     IF next < day THEN
-        PERFORM hail.fail('wrong_state', format('%s has not been closed', next), 'day', 'Days are closed in their order.');
+        PERFORM hail.fail('wrong_state', to_char(next, 'YYYY-MM-DD') || ' has not been closed', 'day', 'Days are closed in their order.');
     ELSIF next IS DISTINCT FROM day THEN
         PERFORM hail.fail('wrong_state', 'the day has no entries', 'day', 'Only days with entries are closed.');
     END IF;
@@ -177,7 +180,7 @@ BEGIN
         RETURN 0;
     END IF;
     next := hail.next_day_to_close();
-    IF next IS NULL OR hail.clock() < hail.day_start(next) + interval '1 day' + delay OR NOT hail.writers_ended('0') THEN
+    IF next IS NULL OR hail.clock() < hail.day_start(next) + interval '1 day' + delay OR NOT hail.writers_ended('1 second') THEN
         RETURN 0;
     END IF;
     LOCK TABLE hail.ledger_closes IN SHARE ROW EXCLUSIVE MODE;
@@ -246,47 +249,105 @@ COMMENT ON FUNCTION hail.reconcile_closes(timestamptz, timestamptz) IS
 'Findings about the closes of days from from_time until before to_time: entries and balances as they were closed and as they are. Internal.';
 
 -- Reports.
-CREATE FUNCTION hail.trial_balance(day date)
-RETURNS TABLE (currency text, kind text, opening bigint, debits bigint, credits bigint, closing bigint)
+CREATE FUNCTION hail.totals_of_day(day date)
+RETURNS TABLE (currency text, kind text, opening numeric, debits numeric, credits numeric, closing numeric, owed numeric, owing numeric)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
     from_time timestamptz := hail.ledger_day(day);
-    before date := (SELECT max(c.day) FROM hail.ledger_closes c WHERE c.day < trial_balance.day);
-    since timestamptz := coalesce(hail.day_start(before) + interval '1 day', '-infinity');
+    last_close date := (SELECT max(c.day) FROM hail.ledger_closes c WHERE c.day < totals_of_day.day);
+    since timestamptz := coalesce(hail.day_start(last_close) + interval '1 day', '-infinity');
 BEGIN
-    PERFORM hail.require_auditor();
-    IF EXISTS (SELECT FROM hail.ledger_closes c WHERE c.day = trial_balance.day) THEN
+    IF EXISTS (SELECT FROM hail.ledger_closes c WHERE c.day = totals_of_day.day) THEN
         RETURN QUERY
-        SELECT t.currency, t.kind, hail.as_bigint(t.opening), hail.as_bigint(t.debits), hail.as_bigint(t.credits), hail.as_bigint(t.closing)
-        FROM hail.ledger_close_totals t WHERE t.day = trial_balance.day ORDER BY 1, 2;
+        SELECT t.currency, t.kind, t.opening, t.debits, t.credits, t.closing, t.owed, t.owing
+        FROM hail.ledger_close_totals t WHERE t.day = totals_of_day.day;
         RETURN;
     END IF;
     RETURN QUERY
     WITH moved AS (
-        SELECT a.currency::text, a.kind, sum(m.before) AS before, sum(m.debits) AS debits, sum(m.credits) AS credits
-        FROM (SELECT e.account_id,
-                     coalesce(sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) FILTER (WHERE e.created_at < from_time), 0) AS before,
-                     coalesce(sum(e.amount) FILTER (WHERE e.created_at >= from_time AND e.direction = 'debit'), 0) AS debits,
-                     coalesce(sum(e.amount) FILTER (WHERE e.created_at >= from_time AND e.direction = 'credit'), 0) AS credits
-              FROM hail.ledger_entries e WHERE e.created_at >= since AND e.created_at < from_time + interval '1 day'
-              GROUP BY e.account_id) m
+        SELECT a.currency::text, a.kind, sum(m.before) AS before, sum(m.debits) AS debits, sum(m.credits) AS credits,
+               sum(greatest(m.after, 0) - greatest(m.closed, 0)) AS owed, sum(least(m.after, 0) - least(m.closed, 0)) AS owing
+        FROM (SELECT g.*, coalesce(b.balance, 0) AS closed, coalesce(b.balance, 0) + g.before + g.credits - g.debits AS after
+              FROM (SELECT e.account_id,
+                           coalesce(sum(CASE e.direction WHEN 'credit' THEN e.amount ELSE - e.amount END) FILTER (WHERE e.created_at < from_time), 0) AS before,
+                           coalesce(sum(e.amount) FILTER (WHERE e.created_at >= from_time AND e.direction = 'debit'), 0) AS debits,
+                           coalesce(sum(e.amount) FILTER (WHERE e.created_at >= from_time AND e.direction = 'credit'), 0) AS credits
+                    FROM hail.ledger_entries e WHERE e.created_at >= since AND e.created_at < from_time + interval '1 day'
+                    GROUP BY e.account_id) g
+              LEFT JOIN LATERAL (SELECT d.balance FROM hail.daily_balances d WHERE d.account_id = g.account_id AND d.day <= last_close
+                                 ORDER BY d.day DESC LIMIT 1) b ON true) m
         JOIN hail.accounts a ON a.id = m.account_id GROUP BY 1, 2
     ), lines AS (
         SELECT coalesce(p.currency, m.currency) AS currency, coalesce(p.kind, m.kind) AS kind,
-               coalesce(p.closing, 0) + coalesce(m.before, 0) AS opening, coalesce(m.debits, 0) AS debits, coalesce(m.credits, 0) AS credits
-        FROM (SELECT * FROM hail.ledger_close_totals t WHERE t.day = before) p
+               coalesce(p.closing, 0) + coalesce(m.before, 0) AS opening, coalesce(m.debits, 0) AS debits, coalesce(m.credits, 0) AS credits,
+               coalesce(p.owed, 0) + coalesce(m.owed, 0) AS owed, coalesce(p.owing, 0) + coalesce(m.owing, 0) AS owing
+        FROM (SELECT * FROM hail.ledger_close_totals t WHERE t.day = last_close) p
         FULL JOIN moved m ON m.currency = p.currency AND m.kind = p.kind
     )
-    SELECT l.currency, l.kind, hail.as_bigint(l.opening), hail.as_bigint(l.debits), hail.as_bigint(l.credits),
-           hail.as_bigint(l.opening + l.credits - l.debits)
-    FROM lines l ORDER BY 1, 2;
+    SELECT l.currency, l.kind, l.opening, l.debits, l.credits, l.opening + l.credits - l.debits, l.owed, l.owing FROM lines l;
+END
+$$;
+COMMENT ON FUNCTION hail.totals_of_day(date) IS
+'The totals of a day as it was closed, or, when it is not, as hail.close_day() would write them of what is recorded. Internal.';
+
+CREATE FUNCTION hail.trial_balance(day date)
+RETURNS TABLE (currency text, kind text, opening bigint, debits bigint, credits bigint, closing bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM hail.require_auditor();
+    RETURN QUERY
+    SELECT t.currency, t.kind, hail.as_bigint(t.opening), hail.as_bigint(t.debits), hail.as_bigint(t.credits), hail.as_bigint(t.closing)
+    FROM hail.totals_of_day(day) t ORDER BY 1, 2;
 END
 $$;
 COMMENT ON FUNCTION hail.trial_balance(date) IS
 'The trial balance of a day (UTC, record time) by currency and kind of account, minor units: opening balance, debits, credits, closing balance (credits less debits). Openings and closings add up to zero in each currency, debits equal credits. A closed day as it was closed; of another, what is recorded so far. Administrators and analysts.';
 GRANT EXECUTE ON FUNCTION hail.trial_balance(date) TO hail_admin, hail_analyst;
+
+CREATE FUNCTION hail.daily_report(day date)
+RETURNS TABLE (currency text, section text, item text, number bigint, amount bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
+AS $$
+DECLARE
+    from_time timestamptz := hail.ledger_day(day);
+    to_time timestamptz := from_time + interval '1 day';
+BEGIN
+    PERFORM hail.require_auditor();
+    RETURN QUERY
+    WITH totals AS MATERIALIZED (
+        SELECT * FROM hail.totals_of_day(day)
+    ), lines (currency, section, item, number, amount) AS (
+        SELECT t.currency, 'trips', 'completed, paid by ' || t.payment_method, count(*), sum(t.price)
+        FROM hail.trips t WHERE t.state = 'completed' AND t.completed_at >= from_time AND t.completed_at < to_time
+        GROUP BY t.currency, t.payment_method
+        UNION ALL
+        SELECT k.currency, 'transactions', k.kind, count(*), sum(k.credits)
+        FROM (SELECT t.id, t.kind, e.currency, sum(e.amount) FILTER (WHERE e.direction = 'credit') AS credits
+              FROM hail.ledger_transactions t JOIN hail.ledger_entries e ON e.transaction_id = t.id
+              WHERE t.created_at >= from_time AND t.created_at < to_time
+                AND e.created_at >= from_time AND e.created_at < to_time + interval '1 minute'
+              GROUP BY t.id, t.kind, e.currency) k GROUP BY k.currency, k.kind
+        UNION ALL
+        SELECT t.currency, 'accounts', t.kind, NULL, t.credits - t.debits FROM totals t
+        JOIN hail.account_kinds k ON k.kind = t.kind WHERE NOT k.has_owner AND (t.debits <> 0 OR t.credits <> 0)
+        UNION ALL
+        SELECT t.currency, 'outstanding', v.item, NULL, v.amount
+        FROM totals t JOIN hail.account_kinds k ON k.kind = t.kind,
+             LATERAL (VALUES (t.kind || ', owed to them', t.owed), (t.kind || ', owed by them', - t.owing)) v (item, amount)
+        WHERE k.has_owner
+        UNION ALL
+        SELECT t.currency, 'outstanding', t.kind, NULL, t.closing FROM totals t JOIN hail.account_kinds k ON k.kind = t.kind
+        WHERE NOT k.has_owner AND t.kind LIKE '%\_CLEARING'
+    )
+    SELECT l.currency, l.section, l.item, l.number, hail.as_bigint(l.amount) FROM lines l ORDER BY l.currency, l.section, l.item;
+END
+$$;
+COMMENT ON FUNCTION hail.daily_report(date) IS
+'A day (UTC) in figures by currency, minor units. trips: completed by way of payment, and their prices; transactions: those recorded by kind (fares, fees, tips, refunds, deposits, withdrawals ...), and what they credited; accounts: what the platform''s accounts gained (PLATFORM_REVENUE) or spent (PROMOTIONS, below zero), by record time; outstanding: at the end of the day, what wallets are owed and owe, and the clearing accounts (below zero: owed to the platform). Administrators and analysts.';
+GRANT EXECUTE ON FUNCTION hail.daily_report(date) TO hail_admin, hail_analyst;
 
 CREATE FUNCTION hail.posted_at(account_id uuid, at timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

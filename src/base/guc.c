@@ -14,6 +14,7 @@ int hail_max_eta_effects = 262144;
 int hail_eta_half_life_days = 90;
 char *hail_worker_database = NULL;
 bool hail_workers = true;
+bool hail_ledger_chain = false;
 int hail_presence_ttl_s = 30;
 int hail_history_interval_s = 60;
 int hail_track_tolerance_m = 10;
@@ -189,7 +190,7 @@ static const IntSetting int_settings[] = {
     {"hail.quote_retention", "Quotes of which no trip was made are deleted this long after they expired.",
      &hail_quote_retention_s, 90 * 86400, 3600, 2147400000, PGC_SIGHUP, GUC_UNIT_S},
     {"hail.ledger_close_delay", "The keeper closes a day of the ledger this long after its end; -1: never.",
-     &hail_ledger_close_delay_s, 3600, -1, 30 * 86400, PGC_SIGHUP, GUC_UNIT_S},
+     &hail_ledger_close_delay_s, 3600, -1, 30 * 86400, PGC_SUSET, GUC_UNIT_S},
     {"hail.idempotency_ttl", "Request keys are kept, and answered with the first result, this long.",
      &hail_idempotency_ttl_s, 86400, 60, 30 * 86400, PGC_SUSET, GUC_UNIT_S},
     {"hail.jwt_leeway", "Clock skew accepted in token times.",
@@ -238,5 +239,7 @@ void hail_guc_init(void)
     if (definable(PGC_POSTMASTER))
         DefineCustomBoolVariable("hail.workers", "Start the background workers (dispatcher and keeper).",
                                  NULL, &hail_workers, true, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+    DefineCustomBoolVariable("hail.ledger_chain", "Chain the ledger's entries by hashes (tamper evidence).",
+                             NULL, &hail_ledger_chain, false, PGC_SUSET, 0, NULL, NULL, NULL);
     MarkGUCPrefixReserved("hail");
 }

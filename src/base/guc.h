@@ -57,6 +57,7 @@ extern int
 extern int hail_idempotency_ttl_s;    /* hail.idempotency_ttl: request keys are kept so long */
 extern int hail_ledger_close_delay_s; /* hail.ledger_close_delay: days are closed so long after their end; -1:
                                          never */
+extern bool hail_ledger_chain;        /* hail.ledger_chain: entries are chained by hashes */
 extern char *hail_jwt_secret;         /* hail.jwt_secret: HS256 key, 32 bytes or more; superusers only */
 extern char *hail_jwt_public_key;     /* hail.jwt_public_key: PEM, for RS256 and EdDSA */
 extern int hail_jwt_algorithm;        /* hail.jwt_algorithm: one of HailJwtAlgorithm */

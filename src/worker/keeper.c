@@ -21,7 +21,8 @@
 #include "pricing/quote.h"
 #include "worker/worker.h"
 
-static const int ms_250 = 250, second = 1000, five_seconds = 5000, ten_seconds = 10000, hour = 3600000;
+static const int ms_250 = 250, second = 1000, five_seconds = 5000, ten_seconds = 10000, minute = 60000,
+                 hour = 3600000;
 
 static int64 rebuild_index(void)
 {
@@ -80,6 +81,7 @@ static WorkerStep steps[] = {
     {"expire ETA samples", SQL_STEP("expire_eta_samples", "SELECT hail.expire_eta_samples()"), &hour, true},
     {"expire quotes", C_STEP(NULL, quote_expire), &hour, true, NULL, quote_more_to_expire},
     {"expire request keys", SQL_STEP("expire_request_keys", "SELECT hail.expire_request_keys()"), &ten_seconds, true},
+    {"chain entries", SQL_STEP("chain_entries", "SELECT hail.chain_entries()"), &minute, false},
     {"close days", SQL_STEP("close_days", "SELECT hail.close_days()"), &ten_seconds, false},
     {"watch money", SQL_STEP("watch_money", "SELECT hail.watch_money(20000)"), &five_seconds, true},
     {"expire payments", SQL_STEP("expire_payments", "SELECT hail.expire_payments()"), &ten_seconds, true},
