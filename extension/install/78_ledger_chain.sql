@@ -45,8 +45,8 @@ CREATE FUNCTION hail.entry_hash(e hail.ledger_entries, t hail.ledger_transaction
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT sha256(convert_to(jsonb_build_array(e.id, e.transaction_id, e.account_id, e.direction, e.amount, e.currency, e.balance_after,
-        hail.microseconds(e.created_at), t.kind, t.principal, t.idempotency_key, t.reference_type, t.reference_id, t.reverses, t.metadata,
-        hail.microseconds(t.effective_at), hail.microseconds(t.created_at))::text, 'UTF8'))
+        (extract(epoch FROM e.created_at) * 1000000)::bigint, t.kind, t.principal, t.idempotency_key, t.reference_type, t.reference_id, t.reverses, t.metadata,
+        (extract(epoch FROM t.effective_at) * 1000000)::bigint, (extract(epoch FROM t.created_at) * 1000000)::bigint)::text, 'UTF8'))
 $$;
 COMMENT ON FUNCTION hail.entry_hash(hail.ledger_entries, hail.ledger_transactions) IS
 'sha256 of an entry and what its transaction is: a JSON array, in which no two entries are written the same. Internal.';

@@ -205,7 +205,7 @@ BEGIN
     WITH closes AS MATERIALIZED (
         SELECT c.* FROM hail.ledger_closes c WHERE hail.day_start(c.day) >= from_time AND hail.day_start(c.day) < until
     ), moved AS MATERIALIZED (
-        SELECT e.account_id, hail.utc_day(e.created_at) AS day, count(*) AS entries,
+        SELECT e.account_id, (e.created_at AT TIME ZONE 'UTC')::date AS day, count(*) AS entries,
                coalesce(sum(e.amount) FILTER (WHERE e.direction = 'debit'), 0) AS debits,
                coalesce(sum(e.amount) FILTER (WHERE e.direction = 'credit'), 0) AS credits
         FROM hail.ledger_entries e WHERE e.created_at >= from_time AND e.created_at < until GROUP BY 1, 2
