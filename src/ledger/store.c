@@ -436,6 +436,114 @@ bool store_find_account(const char *kind, const pg_uuid_t *owner, const char *cu
     return found;
 }
 
+/* ---- balances ---- */
+
+/* A table and one of its indexes while they are read. Columns are looked up by name: nothing is kept. */
+typedef struct Reader {
+    Relation relation, index;
+    TupleTableSlot *slot;
+    IndexScanDesc scan;
+} Reader;
+
+static Reader begin_reading(const char *table, const char *index, const ScanKeyData *keys, int count)
+{
+    Oid schema = get_namespace_oid("hail", false);
+    Reader reader;
+
+    reader.relation = table_open(get_relname_relid(table, schema), AccessShareLock);
+    reader.index = index_open(get_relname_relid(index, schema), AccessShareLock);
+    if (!reader.index->rd_index->indisvalid)
+        elog(ERROR, "index \"%s\" of the ledger is not valid", index);
+    reader.slot = table_slot_create(reader.relation, NULL);
+    reader.scan = index_beginscan(reader.relation, reader.index, GetActiveSnapshot(), count, 0);
+    index_rescan(reader.scan, (ScanKey)keys, count, NULL, 0);
+    return reader;
+}
+
+static bool read_next(Reader *reader)
+{
+    return index_getnext_slot(reader->scan, ForwardScanDirection, reader->slot);
+}
+
+static void end_reading(Reader *reader)
+{
+    index_endscan(reader->scan);
+    ExecDropSingleTupleTableSlot(reader->slot);
+    index_close(reader->index, AccessShareLock);
+    table_close(reader->relation, AccessShareLock);
+}
+
+static AttrNumber column_named(const Reader *reader, const char *name)
+{
+    AttrNumber number = get_attnum(RelationGetRelid(reader->relation), name);
+
+    if (number == InvalidAttrNumber)
+        elog(ERROR, "ledger table %s has no column \"%s\"", RelationGetRelationName(reader->relation), name);
+    return number;
+}
+
+static Datum read_column(const Reader *reader, const char *name, bool *isnull)
+{
+    return slot_getattr(reader->slot, column_named(reader, name), isnull);
+}
+
+static int64 to_bigint(__int128 sum)
+{
+    if (sum < PG_INT64_MIN || sum > PG_INT64_MAX)
+        ereport(ERROR, errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("bigint out of range"));
+    return (int64)sum;
+}
+
+/* Entries of a system account that its posted does not count yet. */
+static __int128 unfolded(const pg_uuid_t *account, Datum folded_xid)
+{
+    ScanKeyData keys[2];
+    Reader reader;
+    AttrNumber amount, direction;
+    __int128 sum = 0;
+    bool isnull;
+
+    ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(account));
+    ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_XID8GE, folded_xid);
+    reader = begin_reading("ledger_entries", "ledger_entries_unfolded", keys, 2);
+    amount = column_named(&reader, "amount");
+    direction = column_named(&reader, "direction");
+    while (read_next(&reader)) {
+        int64 moved = DatumGetInt64(slot_getattr(reader.slot, amount, &isnull));
+        text *word = DatumGetTextPP(slot_getattr(reader.slot, direction, &isnull));
+
+        CHECK_FOR_INTERRUPTS();
+        sum += *VARDATA_ANY(word) == 'c' ? moved : -moved;
+    }
+    end_reading(&reader);
+    return sum;
+}
+
+bool store_read_balance(const pg_uuid_t *id, StoreBalance *balance)
+{
+    ScanKeyData key;
+    Reader reader;
+    bool found, isnull;
+
+    ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+    reader = begin_reading("accounts", "accounts_pkey", &key, 1);
+    found = read_next(&reader);
+    if (found) {
+        Datum owner = read_column(&reader, "owner_id", &isnull);
+
+        memset(balance, 0, sizeof(StoreBalance));
+        if (!isnull)
+            balance->owner = *DatumGetUUIDP(owner);
+        balance->posted = DatumGetInt64(read_column(&reader, "posted", &isnull));
+        balance->held = DatumGetInt64(read_column(&reader, "held", &isnull));
+        if (DatumGetBool(read_column(&reader, "is_system", &isnull)))
+            balance->posted =
+                to_bigint(balance->posted + unfolded(id, read_column(&reader, "folded_xid", &isnull)));
+    }
+    end_reading(&reader);
+    return found;
+}
+
 void store_update_account(StoreRow *row, int64 posted, int64 held)
 {
     StoreTable *table = &store_accounts;

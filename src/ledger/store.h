@@ -112,6 +112,19 @@ extern void store_lock_accounts(const pg_uuid_t *const *ids, StoreRow **rows, in
 /* The id of an account by kind, owner (NULL: system account) and currency; false when there is none. */
 extern bool store_find_account(const char *kind, const pg_uuid_t *owner, const char *currency, pg_uuid_t *id);
 
+/* An account's balance; owner is all zero where there is none. */
+typedef struct StoreBalance {
+    pg_uuid_t owner;
+    int64 posted, held;
+} StoreBalance;
+
+/*
+ * Read a balance as of the active snapshot: what is folded and what is not yet of a system account, together.
+ * Without locks; also on a standby. Nothing is to be open. False when there is no such account. Errors:
+ * numeric_value_out_of_range.
+ */
+extern bool store_read_balance(const pg_uuid_t *id, StoreBalance *balance);
+
 /* Write a locked account's posted and held; `row` becomes the new version. */
 extern void store_update_account(StoreRow *row, int64 posted, int64 held);
 

@@ -128,28 +128,48 @@ bytes_rows() {
     row 'tables and indexes of a transfer' "${ours#* }" bytes 'plpgsql, unguarded' "${peer#* }"
 }
 
-# balance_us ACCOUNT: microseconds of one read among 2,000, in the server
-balance_us() {
+# median_us CALL: microseconds of a call among 2,000, in the server, with the clock's and the loop's own
+median_us() {
     sql -At <<SQL
-SET client_min_messages = warning;
-CREATE TEMP TABLE took (us float8);
-DO \$\$
+CREATE FUNCTION pg_temp.measure() RETURNS float8 LANGUAGE plpgsql AS \$\$
 DECLARE
     began timestamptz;
+    took float8[];
 BEGIN
     FOR i IN 1..2000 LOOP
         began := clock_timestamp();
-        PERFORM hail.balance($1);
-        INSERT INTO took VALUES (extract(epoch FROM clock_timestamp() - began) * 1e6);
+        PERFORM $1;
+        took[i] := extract(epoch FROM clock_timestamp() - began) * 1e6;
     END LOOP;
+    RETURN (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY us) FROM unnest(took) us);
 END \$\$;
-SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY us) FROM took;
+SELECT pg_temp.measure();
 SQL
 }
 
+# The same less what a function costs that does nothing.
+balance_us() {
+    awk -v call="$(median_us "hail.balance($1)")" -v nothing="$(median_us "bench.nothing($1)")" 'BEGIN { print call - nothing }'
+}
+
 balance_rows() {
+    sql -c 'CREATE FUNCTION bench.nothing(id uuid, OUT posted bigint, OUT held bigint, OUT available bigint) LANGUAGE plpgsql STABLE
+            AS $$ BEGIN posted := 0; held := 0; available := 0; END $$' >/dev/null
     row 'balance of a wallet, median' "$(balance_us 'bench.id(3, 1 + i % 10000)')" us 'target' 50
     row 'balance of a busy system account, median' "$(balance_us 'bench.id(4, 1)')" us 'target' 50
+}
+
+# Today's entries are filled up to BENCH_ENTRIES by batches of 1,000 transfers; then the day is reconciled.
+reconcile_rows() {
+    local entries began
+    entries=$(sql -Atc 'SELECT count(*) FROM hail.ledger_entries')
+    [ "$entries" -ge "$BENCH_ENTRIES" ] || PGOPTIONS='-c synchronous_commit=off' "$PGBENCH" -n -M prepared -c 1 -t $(((BENCH_ENTRIES - entries + 1999) / 2000)) \
+        -f "$BENCH_TMP/batch.sql" -D n=0 -D run="$(date +%s%N)" hail >/dev/null 2>&1 || return 1
+    sql -c 'VACUUM ANALYZE hail.ledger_transactions, hail.ledger_entries, hail.accounts'
+    entries=$(sql -Atc "SELECT count(*) FROM hail.ledger_entries WHERE created_at >= date_trunc('day', hail.clock(), 'UTC')")
+    began=$(date +%s%N)
+    check_books || return 1
+    row "reconcile of a day of $entries entries" "$(awk "BEGIN { print ($(date +%s%N) - $began) / 1e9 }")" s 'target' 10
 }
 
 # What must hold afterwards: a benchmark of books that do not add up is worth nothing.
@@ -166,5 +186,5 @@ bench_ledger() {
     batch_rows || return 1
     bytes_rows || return 1
     balance_rows || return 1
-    check_books
+    reconcile_rows
 }
