@@ -180,6 +180,12 @@ def _(w):
             by_currency[row["currency"]] = opening + int(row["opening"]), closing + int(row["closing"])
             equal(int(row["closing"]), int(row["opening"]) + int(row["credits"]) - int(row["debits"]))
         check("XTA" in by_currency and set(by_currency.values()) == {(0, 0)}, by_currency)
+    report = analyst.get(f"admin/ledger/daily-report?day={day}").data["lines"]
+    equal({(l["currency"], l["item"]): l["number"] for l in report if l["section"] == "transactions" and l["currency"] == "XTC"},
+          {("XTC", "adjustment"): 14, ("XTC", "k"): 8})
+    equal(analyst.get("admin/ledger/chains").data["broken"], [])
+    account = w.admin.get("admin/ledger/accounts?currency=XTC").data["accounts"][0]["id"]
+    equal(analyst.get(f"admin/ledger/accounts/{account}/chain").data["broken"], [])
     templates = analyst.get("admin/ledger/templates").data["templates"]
     check({"trip_fare_wallet"} <= {t["template"] for t in templates}, templates)
     equal(w.customer().get("admin/ledger/templates").status, 403)
