@@ -378,6 +378,8 @@ static void judge(void)
     load_journals(pg);
     ask(pg, "what was acknowledged is there once, what was refused or undone is not, nothing else is",
         "SELECT * FROM money.judge()");
+    ask(pg, "each trip has moved what was paid, tipped, refunded and promoted, and was charged once",
+        "SELECT * FROM money.judge_trips()");
     ask(pg, "currencies sum to zero, floors hold, holds add up", "SELECT * FROM money.audit()");
     PQclear(query(pg, "SELECT money.note_balances()"));
     for (int i = 0; i < 3; i++)
@@ -388,6 +390,7 @@ static void judge(void)
     ask(pg, "hail.check() finds nothing broken of the ledger",
         "SELECT area, detail FROM hail.check() WHERE status = 'fail' AND area = 'ledger'");
     replay_books(pg);
+    ask(pg, "closed days have the balances, the chain of hashes holds", "SELECT * FROM money.close_days()");
     PQfinish(pg);
 }
 

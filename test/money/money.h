@@ -27,7 +27,7 @@
 #define ARGS       4
 #define ARG_SIZE   4096
 #define RING       256 /* operations that others may repeat, things that others may go on with */
-#define TALLIES    192
+#define TALLIES    256
 
 typedef struct Options {
     long operations, kills;
@@ -47,6 +47,11 @@ typedef enum Verb {
     RIDE,     /* a trip from its quote to its start */
     COMPLETE, /* it is paid */
     CANCEL,   /* its hold is given back, a fee may be due */
+    TOLL,     /* of anybody's trip under way */
+    PROMOTE,
+    TIP, /* of anybody's trip that has ended */
+    TRIP_REFUND,
+    RETRY,    /* what is due is paid otherwise */
     WITHDRAW, /* asked for by the client's driver; anybody decides about it */
     APPROVE,
     REJECT,
@@ -55,7 +60,7 @@ typedef enum Verb {
     RETURN,
     DEPOSIT, /* asked for; the gateway tells by signed events whether it was paid */
     REFUND,
-    TELL, /* such an event: of an intent or a refund, now and then forged */
+    TELL, /* such an event: of an intent, a trip's charge or a refund, now and then forged */
     VERB_COUNT
 } Verb;
 
@@ -91,7 +96,7 @@ typedef struct Shared {
     pthread_mutex_t lock;
     Op ops[RING]; /* lately sent: somebody else sends the same at the same time */
     long op_count;
-    Ring holds, withdrawals, intents, refunds;
+    Ring holds, withdrawals, intents, refunds, rides, trips;
     Tally tallies[TALLIES];
     int tally_count;
     _Atomic long done, problems, retries, repeats;

@@ -26,7 +26,8 @@ BEGIN
     -- Riders.
     PERFORM hail.create_region('money', 'Money', 'EUR', 'UTC', public.ST_MakeEnvelope(-41, -1, -20, 1, 4326));
     UPDATE hail.regions SET cooldown = '0', surge_cap = 1;
-    PERFORM hail.load_sample_fares('money');
+    -- A no-show costs at once.
+    PERFORM hail.set_fare('money', 'economy', 1000, 350, 50, 1500, 1500, cancellation_fee => 333, waiting_free_s => 0);
     INSERT INTO money.riders SELECT c - 1, (hail.register_user(NULL, 'Rider ' || c, 'customer')).id,
         (hail.register_user(NULL, 'Driver ' || c, 'driver')).id, -40 + c * 0.5 FROM generate_series(1, clients) c;
     PERFORM hail.register_driver(driver, 'money', '{economy}'), hail.approve_driver(driver), hail.set_availability(driver, true, 0, lng) FROM money.riders;
@@ -35,12 +36,15 @@ BEGIN
     PERFORM hail.post_transaction('deposit', ARRAY[ROW(s.id, 'debit', 3000000), ROW((hail.open_account('DRIVER_WALLET', r.driver, 'EUR')).id, 'credit', 3000000)]::hail.entry_input[],
         'fund ' || r.driver) FROM money.riders r, money.accounts s WHERE s.is_system AND s.n = 0 AND s.currency = 0;
     PERFORM hail.create_gateway('storm', 'standard_webhooks', '{EUR}', secret => 'whsec_' || encode('a secret of the storm, 32 bytes..', 'base64'));
+    PERFORM hail.create_promotion('STORM20', 'EUR', percent_bp => 2000, maximum => 300, per_customer => 1000000),
+            hail.create_promotion('STORM-LAST', 'EUR', fixed => 50, per_customer => 3, total => 30),
+            hail.create_promotion('STORM-BUDGET', 'EUR', fixed => 70, per_customer => 1000000, budget => 5000);
     PERFORM hail.set_withdrawal_rules('EUR', fee => 3, review_above => 100);
     RETURN hail.issue_token(admin, '30 days');
 END
 $$;
 
--- A trip from its quote to its start, every fourth only to its match, in one transaction; the same key again is the same trip.
+-- A trip from its quote to its start, every fourth only to its match, another only to the pickup, in one transaction; the same key again is the same trip.
 CREATE FUNCTION money.ride(customer uuid, key text, driver uuid, method text) RETURNS uuid LANGUAGE plpgsql AS $$
 DECLARE
     trip uuid := (SELECT id FROM hail.trips t WHERE t.customer_id = customer AND t.idempotency_key = key);
@@ -52,6 +56,8 @@ BEGIN
         PERFORM hail.accept_offer(trip, driver);
         IF hashtext(key) % 4 <> 0 THEN
             PERFORM hail.arrive(trip);
+        END IF;
+        IF hashtext(key) % 4 NOT IN (0, 1) THEN
             PERFORM hail.start_trip(trip, t.pickup_code) FROM hail.trips t WHERE t.id = trip;
         END IF;
     END IF;
@@ -59,6 +65,17 @@ BEGIN
 END
 $$;
 GRANT SELECT ON money.riders TO hail_admin;
+
+-- By the administrator, in the customer's name, or by the driver who has waited in vain; a driver who has not arrived only gives it back,
+-- which is the administrator's here.
+CREATE FUNCTION money.cancel(trip uuid, actor text, reason text) RETURNS uuid LANGUAGE sql AS $$
+    SELECT (hail.cancel_trip(t.id, CASE WHEN actor = 'driver' AND t.state <> 'arrived' THEN 'admin' ELSE actor END,
+                             CASE actor WHEN 'driver' THEN 'no_show' ELSE reason END)).id
+    FROM hail.trips t WHERE t.id = trip
+$$;
+CREATE FUNCTION money.promote(trip uuid, code text) RETURNS uuid LANGUAGE sql AS $$
+    SELECT CASE code WHEN 'NONE' THEN (hail.remove_promotion(trip)).id ELSE (hail.apply_promotion(trip, code)).id END
+$$;
 
 -- Several postings at once, under keys KEY/1, KEY/2, ...: which of them were done, as the bits of a number.
 CREATE FUNCTION money.batch(requests text, key text, apart boolean) RETURNS uuid LANGUAGE sql AS $$
@@ -69,24 +86,32 @@ CREATE FUNCTION money.batch(requests text, key text, apart boolean) RETURNS uuid
          hail.post_transactions(ARRAY(SELECT key || '/' || n FROM generate_series(1, b.number) n), '{storm}', b.items, b.accounts, b.amounts, apart => apart) p
 $$;
 
--- What the gateway says of an intent (payment.*) or a refund (refund.*), signed; the same event has the same id and content each time.
--- signer: true, or somebody who does not know the secret.
-CREATE FUNCTION money.tell(id uuid, type text, signer text) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- What the gateway says of an intent (payment.*) or a refund (refund.*), or of the last one of a trip, signed; the same event has the
+-- same id and content each time. signer: true, or somebody who does not know the secret. The intent or refund; NULL: the trip has none.
+CREATE FUNCTION money.tell(subject uuid, type text, signer text) RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    event text := replace(type, '.', '-') || '-' || id;
+    the_id uuid := coalesce(
+        CASE WHEN type LIKE 'refund.%' THEN (SELECT r.id FROM hail.payment_refunds r JOIN hail.payment_intents i ON i.id = r.intent_id
+                                             WHERE i.trip_id = subject ORDER BY r.id DESC LIMIT 1)
+             ELSE (SELECT i.id FROM hail.payment_intents i WHERE i.trip_id = subject ORDER BY i.id DESC LIMIT 1) END, subject);
+    event text := replace(type, '.', '-') || '-' || the_id;
     at text := extract(epoch FROM hail.clock())::bigint::text;
     data jsonb := CASE WHEN type LIKE 'refund.%' THEN
             (SELECT jsonb_build_object('refundId', r.id, 'reference', 'R ' || r.id, 'amount', r.amount, 'currency', i.currency)
-             FROM hail.payment_refunds r JOIN hail.payment_intents i ON i.id = r.intent_id WHERE r.id = tell.id)
+             FROM hail.payment_refunds r JOIN hail.payment_intents i ON i.id = r.intent_id WHERE r.id = the_id)
         ELSE (SELECT jsonb_build_object('intentId', i.id, 'reference', 'P ' || i.id, 'amount', i.amount, 'currency', i.currency, 'fee', 1)
-              FROM hail.payment_intents i WHERE i.id = tell.id) END;
+              FROM hail.payment_intents i WHERE i.id = the_id) END;
     -- ids begin with their time, milliseconds since 1970
-    made timestamptz := to_timestamp(('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint / 1000);
+    made timestamptz := to_timestamp(('x' || translate(left(the_id::text, 13), '-', ''))::bit(48)::bigint / 1000);
     body text := jsonb_build_object('type', type, 'timestamp', to_char(made AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'data', data);
 BEGIN
+    IF data IS NULL AND signer = 'true' THEN
+        RETURN NULL;
+    END IF;
     PERFORM hail.receive_gateway_event('storm', jsonb_build_object('webhook-id', event, 'webhook-timestamp', at, 'webhook-signature',
-        hail.webhook_signature(CASE signer WHEN 'true' THEN 'a secret of the storm, 32 bytes..' ELSE 'a guess at the secret, 32 bytes..' END::bytea, event, at, body)), body);
-    RETURN id;
+        hail.webhook_signature(CASE signer WHEN 'true' THEN 'a secret of the storm, 32 bytes..' ELSE 'a guess at the secret, 32 bytes..' END::bytea, event, at,
+                               coalesce(body, '{}'))), coalesce(body, '{}'));
+    RETURN the_id;
 END
 $$;
 
@@ -186,7 +211,7 @@ CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAG
     UNION ALL
     SELECT 'a deposit is not where it was taken: ' || j.verb, coalesce(j.key, j.result::text)
     FROM money.journal j LEFT JOIN hail.payment_intents i ON i.id = j.result
-    WHERE j.outcome = 'done' AND (j.verb = 'deposit' AND i.id IS NULL OR j.verb = 'tell' AND j.key_again LIKE 'payment.%' AND (i.state <> 'created') IS NOT TRUE)
+    WHERE j.outcome = 'done' AND (j.verb = 'deposit' AND i.id IS NULL OR j.verb = 'tell' AND j.key_again LIKE 'payment.%' AND j.result IS NOT NULL AND (i.state <> 'created') IS NOT TRUE)
     UNION ALL
     SELECT 'a deposit was not posted once, or without being paid', concat_ws(' ', i.id, i.state, x.n)
     FROM hail.payment_intents i LEFT JOIN (SELECT idempotency_key, count(*) AS n FROM hail.ledger_transactions
@@ -195,9 +220,86 @@ CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAG
     UNION ALL
     SELECT 'events are not gapless', concat_ws(' ', g.aggregate_type, g.aggregate_id) FROM hail.event_gaps() g
     UNION ALL
-    SELECT 'a completed trip was not paid once', t.id::text FROM hail.trips t
-    LEFT JOIN (SELECT reference_id, count(*) AS n FROM hail.ledger_transactions WHERE kind LIKE 'trip\_%' AND reference_type = 'trip' GROUP BY 1) p ON p.reference_id = t.id
-    WHERE t.state = 'completed' AND t.price > 0 AND p.n IS DISTINCT FROM 1
+    SELECT 'a completed trip was not paid once, or without being paid', concat_ws(' ', t.id, t.payment_state, p.n) FROM hail.trips t
+    LEFT JOIN (SELECT reference_id, count(*) AS n FROM hail.ledger_transactions
+               WHERE kind IN ('trip_fare_wallet', 'trip_fare_card', 'trip_commission_cash') AND reference_type = 'trip' GROUP BY 1) p ON p.reference_id = t.id
+    WHERE t.state = 'completed' AND t.price > 0 AND coalesce(p.n, 0) <> (t.payment_state NOT IN ('pending', 'payment_failed'))::integer
+$$;
+
+-- Tolls, tips, refunds, repeated payments and promotions: journals and rows against what the ledger has of each trip.
+CREATE FUNCTION money.judge_trips() RETURNS TABLE (problem text, subject text) LANGUAGE sql AS $$
+    WITH keys AS (
+        SELECT verb, key, bool_or(outcome = 'done') AS done,
+               count(*) FILTER (WHERE outcome = 'sent') > count(*) FILTER (WHERE outcome IN ('done', 'refused', 'mismatch')) OR bool_or(outcome = 'lost') AS open,
+               min(subject) AS trip, min(key_again) FILTER (WHERE outcome = 'done') AS amount
+        FROM money.journal WHERE verb IN ('toll', 'tip', 'trip_refund', 'retry') GROUP BY verb, key
+    ), there AS (
+        SELECT CASE a.kind WHEN 'refund' THEN 'trip_refund' ELSE a.kind END AS verb, a.idempotency_key AS key, a.trip_id, a.asked, a.detail FROM hail.trip_adjustments a
+    ), adjusted AS (
+        SELECT a.trip_id, sum(a.amount) FILTER (WHERE a.kind = 'toll') AS tolls, sum(a.amount) FILTER (WHERE a.kind = 'tip') AS tips,
+               sum(a.amount) FILTER (WHERE a.kind = 'refund') AS refunds, sum(a.amount) FILTER (WHERE a.kind = 'refund' AND a.detail = 'shared') AS shared,
+               sum(a.amount) FILTER (WHERE a.kind = 'refund' AND a.detail = 'platform') AS by_platform
+        FROM hail.trip_adjustments a GROUP BY a.trip_id
+    ), moved AS ( -- by each trip, out of each kind of account (negative: into it)
+        SELECT t.reference_id AS trip_id,
+               coalesce(sum(m.amount) FILTER (WHERE a.kind IN ('CUSTOMER_WALLET', 'GATEWAY_CLEARING')), 0) AS customer,
+               coalesce(sum(m.amount) FILTER (WHERE a.kind = 'PLATFORM_REVENUE'), 0) AS revenue,
+               coalesce(sum(m.amount) FILTER (WHERE a.kind = 'PROMOTIONS'), 0) AS promotions,
+               coalesce(sum(m.amount) FILTER (WHERE a.kind = 'GATEWAY_CLEARING' AND t.kind NOT LIKE 'trip\_refund\_%'), 0) AS charged,
+               coalesce(sum(m.amount) FILTER (WHERE a.kind = 'DRIVER_WALLET' AND t.kind = 'trip_tip'), 0) AS tips
+        FROM hail.ledger_transactions t JOIN hail.ledger_entries e ON e.transaction_id = t.id JOIN hail.accounts a ON a.id = e.account_id,
+             LATERAL (SELECT CASE e.direction WHEN 'debit' THEN e.amount ELSE - e.amount END AS amount) m
+        WHERE t.reference_type = 'trip' AND t.principal = 'system' GROUP BY t.reference_id
+    ), trips AS (
+        SELECT p.*, coalesce(a.tolls, 0) AS tolls_asked, coalesce(a.tips, 0) AS tips_asked, coalesce(a.refunds, 0) AS refunds_asked,
+               coalesce(a.shared, 0) AS refunds_shared, coalesce(a.by_platform, 0) AS by_platform,
+               coalesce(m.customer, 0) AS from_customer, coalesce(m.revenue, 0) AS from_revenue, coalesce(m.promotions, 0) AS from_promotions,
+               coalesce(m.tips, 0) AS tips_posted, p.state NOT IN ('pending', 'payment_failed') AS is_paid
+        FROM hail.trip_payments p LEFT JOIN adjusted a USING (trip_id) LEFT JOIN moved m USING (trip_id)
+    )
+    SELECT 'acknowledged and not there, or another than was asked for: ' || k.verb, k.key FROM keys k LEFT JOIN there a USING (verb, key)
+    WHERE k.done AND (a.trip_id IS NULL OR a.trip_id::text <> k.trip OR CASE k.verb WHEN 'retry' THEN a.detail ELSE a.asked::text END IS DISTINCT FROM k.amount)
+    UNION ALL
+    SELECT 'refused and there: ' || k.verb, k.key FROM keys k JOIN there a USING (verb, key) WHERE NOT k.done AND NOT k.open
+    UNION ALL
+    SELECT 'there twice, or nobody asked for it: ' || a.verb, a.key FROM there a LEFT JOIN keys k USING (verb, key)
+    GROUP BY a.verb, a.key HAVING count(*) > 1 OR count(k.key) = 0
+    UNION ALL
+    SELECT 'a trip has other tolls than were added', t.id::text FROM hail.trips t LEFT JOIN adjusted a ON a.trip_id = t.id WHERE t.tolls <> coalesce(a.tolls, 0)
+    UNION ALL
+    SELECT 'tips of a trip are not what was given, or posted', t.trip_id::text FROM trips t WHERE (t.tip, - t.tips_posted) IS DISTINCT FROM (t.tips_asked, t.tips_asked)
+    UNION ALL
+    SELECT 'refunds of a trip are not what was decided, or above what was paid', t.trip_id::text FROM trips t
+    WHERE (t.refunded, t.refunded_shared) IS DISTINCT FROM (t.refunds_asked, t.refunds_shared) OR t.refunded > t.paid
+    UNION ALL
+    SELECT 'the state of a payment is not what has been paid and given back', concat_ws(' ', t.trip_id, t.state, t.paid, t.refunded, r.payment_state)
+    FROM trips t JOIN hail.trips r ON r.id = t.trip_id
+    WHERE r.payment_state <> t.state OR (t.is_paid AND t.paid <> t.due)
+       OR t.is_paid AND t.state <> CASE WHEN t.refunded = 0 THEN 'paid' WHEN t.refunded = t.paid THEN 'refunded' ELSE 'partly_refunded' END
+    UNION ALL
+    SELECT 'customer and card have moved by something else than what was paid, tipped and refunded', concat_ws(' ', t.trip_id, t.purpose, t.method, t.state, t.from_customer)
+    FROM trips t WHERE t.from_customer <> CASE WHEN t.method = 'cash' AND t.purpose = 'fare' THEN 0 ELSE t.paid END + t.tip - t.refunded
+    UNION ALL
+    SELECT 'promotions have moved by something else than what they paid and got back', concat_ws(' ', t.trip_id, t.state, t.from_promotions)
+    FROM trips t WHERE t.from_promotions <> CASE WHEN t.is_paid THEN t.promotion ELSE 0 END - t.promotion_back
+    UNION ALL
+    SELECT 'the platform has something else than its commission, less what it gave back', concat_ws(' ', t.trip_id, t.state, t.from_revenue)
+    FROM trips t WHERE t.purpose = 'fare' AND - t.from_revenue <> CASE WHEN t.is_paid THEN t.commission ELSE 0 END - t.commission_back - t.by_platform
+    UNION ALL
+    SELECT 'a whole refund in shares has not given back all of the shares', t.trip_id::text
+    FROM trips t WHERE t.refunded_shared = t.due AND t.due > 0 AND (t.commission_back, t.promotion_back) IS DISTINCT FROM (t.commission, t.promotion)
+    UNION ALL
+    SELECT 'the gateway has charged something else than is posted', concat_ws(' ', coalesce(m.trip_id, i.trip_id), m.charged, i.amount)
+    FROM moved m FULL JOIN (SELECT i.trip_id, sum(i.amount) AS amount FROM hail.payment_intents i
+                            WHERE i.purpose = 'trip_charge' AND i.succeeded_at IS NOT NULL GROUP BY 1) i USING (trip_id)
+    WHERE coalesce(m.charged, 0) <> coalesce(i.amount, 0)
+    UNION ALL
+    SELECT 'money has moved for a trip that has no payment', m.trip_id::text FROM moved m LEFT JOIN hail.trip_payments p USING (trip_id) WHERE p.trip_id IS NULL
+    UNION ALL
+    SELECT 'a promotion has other uses than trips have it, or more than its limits', p.code
+    FROM hail.promotions p LEFT JOIN (SELECT u.promotion_id, count(*) AS uses, sum(u.amount) AS spent FROM hail.promotion_uses u
+                                      JOIN hail.trips t ON t.id = u.trip_id AND t.promotion_amount = u.amount AND t.state <> 'cancelled' GROUP BY 1) u ON u.promotion_id = p.id
+    WHERE (p.uses, p.spent) IS DISTINCT FROM (coalesce(u.uses, 0)::integer, coalesce(u.spent, 0)::bigint) OR p.uses > p.total OR p.spent > p.budget
 $$;
 
 -- Folding changes no exact balance, and counts nothing twice.
@@ -224,4 +326,26 @@ CREATE FUNCTION money.reconcile() RETURNS TABLE (problem text, subject text) LAN
     UNION ALL
     SELECT r.check_name, concat_ws(' ', r.subject, r.expected, r.actual)
     FROM generate_series((SELECT min(created_at) FROM hail.ledger_transactions)::date, hail.clock()::date, interval '1 day') AS day, hail.reconcile(day::date) r
+$$;
+
+-- The clock goes to the morning after, and the days are closed: their totals are the balances, by kind.
+CREATE FUNCTION money.close_days() RETURNS TABLE (problem text, subject text) LANGUAGE plpgsql AS $$
+DECLARE
+    last date := hail.clock()::date;
+BEGIN
+    PERFORM hail.set_clock(last + interval '1 day 1 hour', 1);
+    PERFORM hail.close_day(d.day) FROM (SELECT DISTINCT e.created_at::date AS day FROM hail.ledger_entries e ORDER BY 1) d;
+    RETURN QUERY
+        SELECT 'the close of the last day has other balances', concat_ws(' ', c.currency, c.kind, c.closing, b.posted)
+        FROM (SELECT * FROM hail.ledger_close_totals l WHERE l.day = last) c
+        FULL JOIN (SELECT a.currency::text, a.kind, sum(hail.exact_posted(a)) AS posted FROM hail.accounts a GROUP BY 1, 2) b USING (currency, kind)
+        WHERE coalesce(c.closing, 0) <> b.posted OR c.closing <> 0 AND b.posted IS NULL
+        UNION ALL
+        SELECT 'the closed days do not sum to zero', concat_ws(' ', l.day, l.currency, sum(l.closing)) FROM hail.ledger_close_totals l
+        GROUP BY l.day, l.currency HAVING sum(l.closing) <> 0 OR sum(l.debits) <> sum(l.credits)
+        UNION ALL
+        SELECT 'the chain of hashes is broken', v::text FROM hail.verify_chains() v
+        UNION ALL
+        SELECT r.check_name, concat_ws(' ', r.subject, r.expected, r.actual) FROM hail.reconcile_closes(date_trunc('day', hail.clock()) - interval '1 day', hail.clock()) r;
+END
 $$;

@@ -24,10 +24,20 @@ static const struct VerbRow {
     [RELEASE] = {"release", "SELECT h.id FROM hail.release($1) h", 1, " hold_resolved "},
     [REVERSE] = {"reverse", "SELECT t.id FROM hail.reverse_transaction($1, $2) t", 2,
                  " insufficient_balance already_exists "},
-    [RIDE] = {"ride", "SELECT money.ride($1, $2, $3, $4)", 4, " insufficient_balance "},
+    [RIDE] = {"ride", "SELECT money.ride($1, $2, $3, $4)", 4, " insufficient_balance payment_due "},
     [COMPLETE] = {"complete", "SELECT t.id FROM hail.complete_trip($1, $2) t", 2, " wrong_state "},
-    [CANCEL] = {"cancel", "SELECT t.id FROM hail.cancel_trip($1, 'admin', 'the storm') t", 1,
-                " wrong_state "},
+    [CANCEL] = {"cancel", "SELECT money.cancel($1, $2, $3)", 3, " wrong_state "},
+    [TOLL] = {"toll", "SELECT t.id FROM hail.add_toll($1, $2, 'the storm', $3) t", 3,
+              " wrong_state limit_exceeded insufficient_balance "},
+    [PROMOTE] = {"promote", "SELECT money.promote($1, $2)", 2,
+                 " wrong_state limit_exceeded insufficient_balance "},
+    [TIP] = {"tip", "SELECT p.trip_id FROM hail.tip_trip($1, $2, $3) p", 3,
+             " wrong_state payment_due limit_exceeded insufficient_balance "},
+    [TRIP_REFUND] = {"trip_refund", "SELECT p.trip_id FROM hail.refund_trip($1, $2, 'the storm', $3, $4) p",
+                     4, " wrong_state payment_due limit_exceeded "},
+    /* a fee is not paid in cash: invalid_value */
+    [RETRY] = {"retry", "SELECT p.trip_id FROM hail.retry_payment($1, $2, $3) p", 3,
+               " wrong_state insufficient_balance invalid_value "},
     [WITHDRAW] = {"withdraw",
                   "SELECT (w.withdrawal).id FROM hail.request_withdrawal($1, $3, 'EUR', $4, $2) w", 4,
                   " insufficient_balance "},
@@ -46,7 +56,7 @@ static const struct VerbRow {
 /* Of this client. */
 static Op remembered[REMEMBERED];
 static long remembered_count, keys;
-static char trip[40];
+static char trip[40], last_trip[40]; /* under way; ended */
 
 const char *verb_name(Verb verb)
 {
@@ -316,7 +326,8 @@ static void draw_reverse(Op *op, int client)
 /* The same key with another body. */
 static void draw_mismatch(Op *op, int client)
 {
-    const Op *first = draw_remembered(random_chance(0.5) ? POST : HOLD);
+    static const Verb repeated[] = {POST, POST, HOLD, HOLD, TIP, TRIP_REFUND};
+    const Op *first = draw_remembered(repeated[below(6)]);
 
     if (first == NULL) {
         draw_post(op, client);
@@ -324,10 +335,13 @@ static void draw_mismatch(Op *op, int client)
     }
     *op = *first;
     op->must_fail = "idempotency_mismatch";
+    op->null[1] = false;
     if (op->verb == POST)
         snprintf(op->args[2], ARG_SIZE, "another");
-    else
+    else if (op->verb == HOLD)
         snprintf(op->args[2], ARG_SIZE, "3000000");
+    else
+        snprintf(op->args[1], ARG_SIZE, "3000000");
 }
 
 /* What somebody else has sent lately, or sends right now; or something of one's own of a while ago. */
@@ -350,10 +364,15 @@ static void draw_repetition(Op *op, int client)
 
 void remember_operation(const Op *op)
 {
-    if (op->verb == RIDE)
+    if (op->verb == RIDE) {
         snprintf(trip, sizeof(trip), "%.36s", op->result);
-    if (op->verb == COMPLETE || op->verb == CANCEL)
+        ring_put(&shared->rides, op->result, 0);
+    }
+    if (op->verb == COMPLETE || op->verb == CANCEL) {
+        snprintf(last_trip, sizeof(last_trip), "%.36s", op->result);
+        ring_put(&shared->trips, op->result, 0);
         trip[0] = '\0';
+    }
     if (op->verb == WITHDRAW)
         ring_put(&shared->withdrawals, op->result, 0);
     if (op->verb == DEPOSIT)
@@ -362,25 +381,99 @@ void remember_operation(const Op *op)
         ring_put(&shared->refunds, op->result, 0);
     if (op->verb == HOLD)
         ring_put(&shared->holds, op->result, currency_of(op->args[0]));
-    if (op->verb == POST || op->verb == HOLD)
+    if (op->verb == POST || op->verb == HOLD || op->verb == TIP || op->verb == TRIP_REFUND)
         remembered[remembered_count++ % REMEMBERED] = *op;
 }
 
 /* ---- trips: a client has a customer and a driver of its own ---- */
 
+/* What the gateway says of the charge of a trip, or of a refund of it. */
+static void draw_charge_event(Op *op, const char *of_trip)
+{
+    op->verb = TELL;
+    op->key[0] = '\0';
+    snprintf(op->args[0], ARG_SIZE, "%s", of_trip);
+    snprintf(op->args[1], ARG_SIZE, "%s.%s", random_chance(0.7) ? "payment" : "refund",
+             random_chance(0.55) ? "succeeded" : "failed");
+    if (random_chance(0.05))
+        op->must_fail = "invalid_signature";
+    snprintf(op->args[2], ARG_SIZE, "%s", op->must_fail ? "forged" : "true");
+}
+
+static void draw_retry(Op *op, const char *of_trip)
+{
+    double x = random_unit();
+
+    op->verb = RETRY;
+    snprintf(op->args[0], ARG_SIZE, "%s", of_trip);
+    snprintf(op->args[1], ARG_SIZE, "%s", x < 0.6 ? "wallet" : x < 0.85 ? "card" : "cash");
+    snprintf(op->args[2], ARG_SIZE, "%s", op->key);
+}
+
+/* From quote to payment or cancellation. Whose last trip is not paid is refused a new one. */
 static void draw_trip(Op *op, int client)
 {
-    if (trip[0] == '\0') {
-        begin(op, RIDE, client);
+    static const char *const actors[] = {"admin", "customer", "driver"};
+    double x = random_unit();
+
+    begin(op, RIDE, client);
+    if (trip[0] != '\0') {
+        op->verb = random_chance(0.65) ? COMPLETE : CANCEL;
+        snprintf(op->args[0], ARG_SIZE, "%s", trip);
+        snprintf(op->args[1], ARG_SIZE, "%s", op->verb == CANCEL ? actors[below(3)] : op->key);
+        snprintf(op->args[2], ARG_SIZE, "the storm");
+    } else if (last_trip[0] != '\0' && x < 0.25) {
+        draw_charge_event(op, last_trip);
+    } else if (last_trip[0] != '\0' && x < 0.45) {
+        draw_retry(op, last_trip);
+    } else {
+        x = random_unit();
         snprintf(op->args[0], ARG_SIZE, "%s", world.riders[client]);
         snprintf(op->args[1], ARG_SIZE, "%s", op->key);
         snprintf(op->args[2], ARG_SIZE, "%s", world.drivers[client]);
-        snprintf(op->args[3], ARG_SIZE, "%s", random_chance(0.3) ? "cash" : "wallet");
+        snprintf(op->args[3], ARG_SIZE, "%s", x < 0.2 ? "cash" : x < 0.5 ? "card" : "wallet");
+    }
+}
+
+/* Anybody's trip: tolls and promotions while it is under way, tips and refunds afterwards, and at the wrong
+ * time. */
+static void draw_adjustment(Op *op, int client)
+{
+    static const char *const codes[] = {"STORM20", "STORM-LAST", "STORM-BUDGET", "NONE"}, *const bearers[] = {
+                                                                                              "shared",
+                                                                                              "shared",
+                                                                                              "platform",
+                                                                                              "driver"};
+    double x = random_unit();
+    char id[40] = "";
+
+    begin(op, x < 0.2 ? TOLL : x < 0.4 ? PROMOTE : x < 0.6 ? TIP : x < 0.85 ? TRIP_REFUND : RETRY, client);
+    if ((op->verb == TOLL || op->verb == PROMOTE) && random_chance(0.8)) {
+        if (trip[0] != '\0' && random_chance(0.7))
+            snprintf(id, sizeof(id), "%s", trip);
+        else
+            ring_draw(&shared->rides, id);
+    } else {
+        ring_draw(&shared->trips, id);
+    }
+    if (id[0] == '\0') {
+        draw_trip(op, client);
         return;
     }
-    begin(op, random_chance(0.7) ? COMPLETE : CANCEL, client);
-    snprintf(op->args[0], ARG_SIZE, "%s", trip);
-    snprintf(op->args[1], ARG_SIZE, "%s", op->key);
+    snprintf(op->args[0], ARG_SIZE, "%s", id);
+    snprintf(op->args[1], ARG_SIZE, "%d", 1 + below(200));
+    snprintf(op->args[2], ARG_SIZE, "%s", op->key);
+    if (op->verb == PROMOTE) {
+        op->key[0] = '\0';
+        snprintf(op->args[1], ARG_SIZE, "%s", codes[below(4)]);
+    } else if (op->verb == TRIP_REFUND) {
+        op->null[1] = random_chance(0.2); /* the rest */
+        snprintf(op->args[3], ARG_SIZE, "%s", bearers[below(4)]);
+    } else if (op->verb == RETRY && random_chance(0.5)) {
+        draw_charge_event(op, id);
+    } else if (op->verb == RETRY) {
+        draw_retry(op, id);
+    }
 }
 
 /* ---- withdrawals ---- */
@@ -441,6 +534,12 @@ static void draw_deposit(Op *op, int client)
     snprintf(op->args[2], ARG_SIZE, "%d", 1 + below(op->verb == DEPOSIT ? 2000 : 500));
 }
 
+static bool is_repeatable(Verb verb)
+{
+    return verb == POST || verb == HOLD || verb == TOLL || verb == TIP || verb == TRIP_REFUND ||
+           verb == RETRY;
+}
+
 /* Others may send it too. */
 static void publish(const Op *op)
 {
@@ -454,16 +553,17 @@ void draw_operation(Op *op, int client)
     static const struct {
         double share;
         void (*draw)(Op *op, int client);
-    } mix[] = {{0.39, draw_post},       {0.02, draw_batch},    {0.14, draw_hold},
+    } mix[] = {{0.33, draw_post},       {0.02, draw_batch},    {0.14, draw_hold},
                {0.09, draw_capture},    {0.07, draw_release},  {0.05, draw_reverse},
                {0.05, draw_repetition}, {0.03, draw_mismatch}, {0.04, draw_wrong_post},
-               {0.04, draw_withdrawal}, {0.05, draw_deposit},  {1, draw_trip}};
+               {0.04, draw_withdrawal}, {0.05, draw_deposit},  {0.04, draw_adjustment},
+               {1, draw_trip}};
     double x = random_unit();
     int i = 0;
 
     while (x >= mix[i].share)
         x -= mix[i++].share;
     mix[i].draw(op, client);
-    if ((op->verb == POST || op->verb == HOLD) && op->must_fail == NULL)
+    if (op->must_fail == NULL && is_repeatable(op->verb))
         publish(op);
 }
