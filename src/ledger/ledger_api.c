@@ -621,9 +621,11 @@ Datum hail_release(PG_FUNCTION_ARGS)
     PG_RETURN_DATUM(row);
 }
 
+/* Wallets that somebody has locked are passed over: one open transaction must not keep the others' money. */
 static HailStatement expired_holds = {
-    "SELECT h.id, h.account_id FROM hail.holds h WHERE h.status = 'held' AND h.expires_at <= $1"
-    " ORDER BY h.account_id, h.id LIMIT $2",
+    "SELECT h.id, h.account_id FROM hail.holds h JOIN hail.accounts a ON a.id = h.account_id"
+    " WHERE h.status = 'held' AND h.expires_at <= $1"
+    " ORDER BY h.account_id, h.id LIMIT $2 FOR NO KEY UPDATE OF a SKIP LOCKED",
     2,
     {TIMESTAMPTZOID, INT8OID},
     CURSOR_OPT_GENERIC_PLAN};
