@@ -126,25 +126,16 @@ static void remember_indexes(StoreTable *table)
         table->indexes[i] = RelationGetRelid(table->info->ri_IndexRelationDescs[i]);
 }
 
-static Relation open_index(Oid id)
-{
-    Relation index = RelationIdGetRelation(id);
-
-    if (index == NULL)
-        elog(ERROR, "an index of the ledger is gone");
-    return index;
-}
-
 /*
- * The lock of the table, kept until the transaction ends, keeps its indexes too: whoever changes or drops
- * one, also concurrently, waits for lockers of the table.
+ * Indexes have a lock of their own while they are used: that of the table does not keep all who change them
+ * away (ALTER INDEX ... SET TABLESPACE locks the index only).
  */
 static void open_indexes(StoreTable *table)
 {
     ResultRelInfo *info = table->info;
 
     for (int i = 0; i < table->index_count; i++) {
-        info->ri_IndexRelationDescs[i] = open_index(table->indexes[i]);
+        info->ri_IndexRelationDescs[i] = index_open(table->indexes[i], RowExclusiveLock);
         /* An access method's notes may point into the relation of an earlier call. */
         info->ri_IndexRelationInfo[i]->ii_AmCache = NULL;
         info->ri_IndexRelationInfo[i]->ii_Context = CurrentMemoryContext;
@@ -154,7 +145,7 @@ static void open_indexes(StoreTable *table)
 static void close_indexes(StoreTable *table)
 {
     for (int i = 0; i < table->index_count; i++)
-        RelationClose(table->info->ri_IndexRelationDescs[i]);
+        index_close(table->info->ri_IndexRelationDescs[i], RowExclusiveLock);
 }
 
 static void keep_table(StoreTable *table)
@@ -382,7 +373,7 @@ static bool lock_newest(Relation relation, TupleTableSlot *slot, Snapshot snapsh
 void store_lock_accounts(const pg_uuid_t *const *ids, StoreRow **rows, int count)
 {
     StoreTable *table = &store_accounts;
-    Relation relation = table->relation, index = open_index(table->primary_key);
+    Relation relation = table->relation, index = index_open(table->primary_key, AccessShareLock);
     TupleTableSlot *slot = table_slot_create(relation, NULL);
     Snapshot snapshot = fresh_snapshot();
     IndexScanDesc scan = index_beginscan(relation, index, snapshot, 1, 0);
@@ -402,7 +393,7 @@ void store_lock_accounts(const pg_uuid_t *const *ids, StoreRow **rows, int count
     index_endscan(scan);
     ExecDropSingleTupleTableSlot(slot);
     UnregisterSnapshot(snapshot);
-    RelationClose(index);
+    index_close(index, AccessShareLock);
 }
 
 bool store_find_account(const char *kind, const pg_uuid_t *owner, const char *currency, pg_uuid_t *id)
