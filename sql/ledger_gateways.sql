@@ -393,7 +393,7 @@ WHERE t.reference_id IN (:'back1', :'back2') ORDER BY 1, 2;
 SELECT pg_temp.send('ch-9', 'charge.disputed', pg_temp.paid(:'charge1', 'C-1', '{"amount": 300}'));
 SELECT payload ->> 'taken' AS taken, payload ->> 'lost' AS lost FROM hail.events WHERE aggregate_id = :'charge1' AND type = 'PaymentDisputed';
 SELECT state, refunding, refunded, disputed FROM hail.payment_intents WHERE id = :'charge1';
-SELECT * FROM hail.reconcile_gateways('2013-11-24') WHERE check_name NOT LIKE 'gateway event%';
+SELECT * FROM hail.reconcile_gateways('2013-11-24') WHERE check_name NOT LIKE 'gateway_event%';
 SELECT * FROM hail.event_gaps() WHERE aggregate_type = 'payment_intent';
 ROLLBACK;
 

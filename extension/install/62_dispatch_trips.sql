@@ -217,6 +217,8 @@ BEGIN
            -- a bid was the driver's: without it the quoted price counts again
            price = CASE t.strategy WHEN 'broadcast_bid' THEN hail.quoted_price(t)
                    ELSE t.price END,
+           promotion_amount = CASE WHEN t.promotion_amount > 0 THEN hail.lower_promotion(t, CASE t.strategy WHEN 'broadcast_bid' THEN hail.quoted_price(t)
+                   ELSE t.price END) ELSE 0 END,
            excluded_drivers = t.excluded_drivers || old.driver_id, rounds_before = t.round, next_round_at = moment,
            event_version = t.event_version + 1, search_until = greatest(moment, t.scheduled_for)
                + (SELECT p.patience FROM hail.dispatch_policies p WHERE p.id = t.policy_id)

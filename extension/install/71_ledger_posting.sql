@@ -29,7 +29,7 @@ CREATE FUNCTION hail.reverse_transaction(transaction_id uuid, idempotency_key te
 RETURNS hail.posting
 LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_reverse_transaction';
 COMMENT ON FUNCTION hail.reverse_transaction(uuid, text, jsonb) IS
-'Post the opposite of a transaction, once. Administrators only.';
+'Post the opposite of a transaction, once; not of what trips, payments and withdrawals have posted (principal system; but chargeback and gateway_fee), which are refunded. Administrators only. Errors: not_found, wrong_state, already_exists, and those of hail.post_transaction().';
 
 CREATE FUNCTION hail.hold(account_id uuid, amount bigint, idempotency_key text, reference_type text DEFAULT NULL,
                           reference_id uuid DEFAULT NULL, ttl interval DEFAULT NULL) RETURNS hail.holds

@@ -78,13 +78,12 @@ $$;
 COMMENT ON FUNCTION hail.refund_shares(hail.trip_payments, bigint) IS
 'Who bears a part of a payment that is given back in shares: the platform its commission, in proportion, the driver the rest, and what a promotion had paid of it goes back to promotions. Half is rounded up. Internal.';
 
-CREATE FUNCTION hail.post_refund(trip hail.trips, payment hail.trip_payments, amount bigint, borne_by text, idempotency_key text) RETURNS uuid
+CREATE FUNCTION hail.post_refund(trip hail.trips, payment hail.trip_payments, amount bigint, to_card bigint, borne_by text, idempotency_key text) RETURNS uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     share record;
-    to_card boolean := payment.method = 'card' AND payment.intent_id IS NOT NULL;
-    amounts jsonb := jsonb_build_object(CASE WHEN to_card THEN 'to_card' ELSE 'to_wallet' END, amount);
+    amounts jsonb := jsonb_build_object('to_card', to_card, 'to_wallet', amount - to_card);
 BEGIN
     IF borne_by = 'shared' THEN
         SELECT * INTO share FROM hail.refund_shares(payment, amount);
@@ -96,8 +95,18 @@ BEGIN
         payment.customer_id, payment.driver_id, NULL, NULL, 'trip', trip.id);
 END
 $$;
-COMMENT ON FUNCTION hail.post_refund(hail.trips, hail.trip_payments, bigint, text, text) IS
-'Post a refund of a locked trip: to the customer''s wallet, or, where a card was charged, to the gateway. Internal.';
+COMMENT ON FUNCTION hail.post_refund(hail.trips, hail.trip_payments, bigint, bigint, text, text) IS
+'Post a refund of a locked trip: that of it which goes back to a card to the gateway, the rest to the customer''s wallet. Internal.';
+
+CREATE FUNCTION hail.refund_to_card(payment hail.trip_payments, amount bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN coalesce((SELECT least(refund_to_card.amount, i.amount - i.refunding - i.refunded) FROM hail.payment_intents i
+                     WHERE i.id = payment.intent_id AND payment.method = 'card'), 0);
+END
+$$;
+COMMENT ON FUNCTION hail.refund_to_card(hail.trip_payments, bigint) IS
+'What of a refund goes back to the card: as much as was charged on it, for a part may have been paid from the wallet before. Internal.';
 
 CREATE FUNCTION hail.check_refund(payment hail.trip_payments, amount bigint, reason text, borne_by text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -126,6 +135,7 @@ DECLARE
     trip hail.trips;
     payment hail.trip_payments;
     part bigint;
+    to_card bigint;
     share record;
     posted uuid;
 BEGIN
@@ -145,10 +155,9 @@ BEGIN
     PERFORM hail.check_refund(payment, amount, reason, borne_by);
     part := coalesce(amount, payment.paid - payment.refunded);
     SELECT * INTO share FROM hail.refund_shares(payment, part);
-    IF payment.method = 'card' AND payment.intent_id IS NOT NULL THEN
-        PERFORM hail.begin_charge_refund(payment.intent_id, part, reason);
-    END IF;
-    posted := hail.post_refund(trip, payment, part, borne_by, idempotency_key);
+    to_card := hail.refund_to_card(payment, part);
+    PERFORM hail.begin_charge_refund(payment.intent_id, to_card, reason) WHERE to_card > 0;
+    posted := hail.post_refund(trip, payment, part, to_card, borne_by, idempotency_key);
     PERFORM hail.keep_adjustment(trip.id, 'refund', idempotency_key, part, amount, borne_by, reason, posted);
     UPDATE hail.trip_payments p SET refunded = p.refunded + part,
            refunded_shared = p.refunded_shared + CASE borne_by WHEN 'shared' THEN part ELSE 0 END,

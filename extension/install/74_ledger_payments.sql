@@ -358,7 +358,7 @@ $$;
 COMMENT ON FUNCTION hail.begin_deposit(uuid, bigint, text, text, text) IS
 'Begin to pay money into a wallet of a customer, driver or partner (itself or admin): amount in minor units, gateway NULL: the first that takes the currency. Nothing is posted until the gateway says that the money has come. The same key with the same request returns the payment (replayed). Errors: not_found (user_id, gateway), wrong_state, idempotency_key_required, in_flight, idempotency_mismatch, invalid_value (amount, currency), currency_mismatch, limit_exceeded, account_closed.';
 
-CREATE FUNCTION hail.settle_deposit(intent_id uuid, reason text, gateway_reference text DEFAULT NULL, fee bigint DEFAULT 0)
+CREATE FUNCTION hail.settle_payment(intent_id uuid, reason text, gateway_reference text DEFAULT NULL, fee bigint DEFAULT 0)
 RETURNS hail.payment_intents
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -371,22 +371,34 @@ BEGIN
         PERFORM hail.fail('invalid_value', 'a reference has 1 to 200 characters', 'gateway_reference');
     END IF;
     intent := hail.lock_intent(intent_id);
-    IF intent.purpose <> 'deposit' THEN
-        PERFORM hail.fail('wrong_state', 'this payment is no deposit', 'intent_id');
-    ELSIF intent.succeeded_at IS NOT NULL THEN
+    IF intent.succeeded_at IS NOT NULL THEN
         RETURN intent;
     ELSIF (fee BETWEEN 0 AND intent.amount) IS NOT TRUE THEN
         PERFORM hail.fail('invalid_value', 'fee must be 0 to the amount', 'fee');
-    ELSIF settle_deposit.gateway_reference <> intent.gateway_reference OR EXISTS (
-            SELECT FROM hail.payment_intents i WHERE i.gateway = intent.gateway AND i.gateway_reference = settle_deposit.gateway_reference
+    ELSIF settle_payment.gateway_reference <> intent.gateway_reference OR EXISTS (
+            SELECT FROM hail.payment_intents i WHERE i.gateway = intent.gateway AND i.gateway_reference = settle_payment.gateway_reference
             AND i.id <> intent.id) THEN
         PERFORM hail.fail('already_exists', 'the gateway calls another payment so, or this one otherwise', 'gateway_reference');
     END IF;
     RETURN hail.succeed_intent(intent, gateway_reference, fee, NULL, hail.current_subject(), reason);
 END
 $$;
+COMMENT ON FUNCTION hail.settle_payment(uuid, text, text, bigint) IS
+'Take a payment as paid by hand, with a reason, when the gateway has the money and its event did not do: created, pending, failed or expired. A deposit goes into its wallet; a charge pays its trip, or goes into the customer''s wallet when the trip has been paid otherwise. One that has succeeded is returned as it is. Administrators only. Errors: invalid_value, not_found, already_exists.';
+
+CREATE FUNCTION hail.settle_deposit(intent_id uuid, reason text, gateway_reference text DEFAULT NULL, fee bigint DEFAULT 0)
+RETURNS hail.payment_intents
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM hail.require_admin();
+    IF EXISTS (SELECT FROM hail.payment_intents i WHERE i.id = settle_deposit.intent_id AND i.purpose <> 'deposit') THEN
+        PERFORM hail.fail('wrong_state', 'this payment is no deposit', 'intent_id', 'hail.settle_payment() takes charges of trips, too.');
+    END IF;
+    RETURN hail.settle_payment(intent_id, reason, gateway_reference, fee);
+END
+$$;
 COMMENT ON FUNCTION hail.settle_deposit(uuid, text, text, bigint) IS
-'Take a deposit as paid by hand, with a reason: created, pending, failed or expired. One that has succeeded is returned as it is. Administrators only. Errors: invalid_value, not_found, wrong_state, already_exists.';
+'hail.settle_payment() of a deposit. Administrators only. Errors: invalid_value, not_found, wrong_state (a charge), already_exists.';
 
 CREATE FUNCTION hail.verify_payment(intent_id uuid) RETURNS hail.payment_intents
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -466,6 +478,13 @@ COMMENT ON FUNCTION hail.begin_charge(hail.trips, bigint) IS
 
 -- Refunds
 
+CREATE FUNCTION hail.went_to_wallet(intent hail.payment_intents) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN intent.purpose = 'deposit' OR EXISTS (SELECT FROM hail.ledger_transactions t
+                                             WHERE t.principal = 'system' AND t.idempotency_key = 'charge:' || intent.id);
+COMMENT ON FUNCTION hail.went_to_wallet(hail.payment_intents) IS
+'Whether the money of a payment is in its payer''s wallet: a deposit''s, and that of a charge that came when nothing was due any more. Internal.';
+
 CREATE FUNCTION hail.begin_refund(intent hail.payment_intents, amount bigint, reason text) RETURNS hail.payment_refunds
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -483,7 +502,7 @@ BEGIN
                           format('%s at most.', greatest(intent.amount - intent.refunding - intent.refunded - intent.disputed, 0)));
     END IF;
     refund.id := hail.uuid7();
-    IF intent.purpose = 'deposit' THEN
+    IF hail.went_to_wallet(intent) THEN
         -- a driver's wallet has no floor, but nobody is given what is spent
         PERFORM FROM hail.accounts a WHERE a.id = intent.wallet_id FOR NO KEY UPDATE;
         IF (SELECT a.posted - a.held < amount FROM hail.accounts a WHERE a.id = intent.wallet_id) THEN
@@ -519,7 +538,7 @@ BEGIN
         RETURN;
     END IF;
     intent := hail.lock_intent(intent_id);
-    IF intent.purpose <> 'deposit' THEN
+    IF NOT hail.went_to_wallet(intent) THEN
         PERFORM hail.fail('wrong_state', 'this payment is no deposit: refund its trip', 'intent_id');
     END IF;
     refund := hail.begin_refund(intent, amount, reason);
@@ -527,7 +546,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.refund_deposit(uuid, bigint, text, text) IS
-'Give a deposit, or a part of it, back by the gateway: held on the wallet, taken when the gateway says that it is done, free again when it failed. Never more than the deposit. Administrators only. Errors: idempotency_key_required, in_flight, idempotency_mismatch, not_found, wrong_state, invalid_value (amount, reason), limit_exceeded, insufficient_balance.';
+'Give a deposit (or a charge that came into the wallet, because its trip had been paid), or a part of it, back by the gateway: held on the wallet, taken when the gateway says that it is done, free again when it failed. Never more than the deposit. Administrators only. Errors: idempotency_key_required, in_flight, idempotency_mismatch, not_found, wrong_state, invalid_value (amount, reason), limit_exceeded, insufficient_balance.';
 
 CREATE FUNCTION hail.begin_charge_refund(intent_id uuid, amount bigint, reason text) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -550,11 +569,12 @@ DECLARE
     posted uuid;
     changed hail.payment_intents;
 BEGIN
-    IF intent.purpose = 'deposit' AND succeeded THEN
+    IF refund.hold_id IS NOT NULL AND succeeded THEN
         posted := hail.post_template('deposit_refund', 'deposit_refund:' || refund.id, intent.currency, jsonb_build_object('amount', refund.amount),
-            wallet_id => intent.wallet_id, hold_id => refund.hold_id, reference_type => 'payment_refund', reference_id => refund.id,
+            wallet_id => intent.wallet_id, hold_id => (SELECT h.id FROM hail.holds h WHERE h.id = refund.hold_id AND h.status = 'held'),
+            reference_type => 'payment_refund', reference_id => refund.id,
             metadata => jsonb_build_object('gateway', intent.gateway, 'intent_id', intent.id));
-    ELSIF intent.purpose = 'deposit' THEN
+    ELSIF refund.hold_id IS NOT NULL THEN
         PERFORM hail.release_hold(refund.hold_id);
     ELSIF NOT succeeded THEN
         posted := hail.post_template('charge_refund_to_wallet', 'charge_refund:' || refund.id, intent.currency,
@@ -586,6 +606,42 @@ $$;
 COMMENT ON FUNCTION hail.finish_refund(hail.payment_intents, hail.payment_refunds, boolean, text, bigint, text) IS
 'The gateway has answered a refund that was asked for; payment and refund are locked. The transaction, when something was posted. Internal.';
 
+CREATE FUNCTION hail.settle_refund(refund_id uuid, succeeded boolean, reason text, gateway_reference text DEFAULT NULL)
+RETURNS hail.payment_refunds
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    intent hail.payment_intents;
+    refund hail.payment_refunds;
+BEGIN
+    PERFORM hail.require_admin();
+    IF succeeded IS NULL THEN
+        PERFORM hail.fail('invalid_value', 'succeeded is true or false', 'succeeded');
+    ELSIF (length(btrim(reason)) BETWEEN 1 AND 500) IS NOT TRUE THEN
+        PERFORM hail.fail('invalid_value', 'a reason of 1 to 500 characters is needed', 'reason');
+    ELSIF length(gateway_reference) NOT BETWEEN 1 AND 200 THEN
+        PERFORM hail.fail('invalid_value', 'a reference has 1 to 200 characters', 'gateway_reference');
+    END IF;
+    SELECT * INTO refund FROM hail.payment_refunds r WHERE r.id = settle_refund.refund_id;
+    IF refund.id IS NULL THEN
+        PERFORM hail.fail('not_found', 'there is no such refund', 'refund_id');
+    END IF;
+    intent := hail.lock_intent(refund.intent_id);
+    SELECT * INTO refund FROM hail.payment_refunds r WHERE r.id = refund.id FOR NO KEY UPDATE;
+    IF refund.state = CASE WHEN succeeded THEN 'succeeded' ELSE 'failed' END THEN
+        RETURN refund;
+    ELSIF refund.state <> 'requested' THEN
+        PERFORM hail.fail('wrong_state', format('this refund has %s', refund.state), 'refund_id');
+    ELSIF EXISTS (SELECT FROM hail.payment_refunds r WHERE r.gateway = refund.gateway AND r.gateway_reference = settle_refund.gateway_reference) THEN
+        PERFORM hail.fail('already_exists', 'the gateway calls another refund so', 'gateway_reference');
+    END IF;
+    PERFORM hail.finish_refund(intent, refund, succeeded, gateway_reference, 0, btrim(reason));
+    SELECT * INTO refund FROM hail.payment_refunds r WHERE r.id = refund.id;
+    RETURN refund;
+END
+$$;
+COMMENT ON FUNCTION hail.settle_refund(uuid, boolean, text, text) IS
+'Take a refund that was asked for as done, or as failed, by hand, when the gateway''s event does not come or did not do: what is held for it is paid, or free again; of a charge that failed to go back the customer''s wallet gets it. Again with the same answer: the same row. Administrators only. Errors: invalid_value (succeeded, reason, gateway_reference), not_found, wrong_state (answered otherwise), already_exists (gateway_reference).';
+
 CREATE FUNCTION hail.charge_back(intent hail.payment_intents, amount bigint, why text) RETURNS uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -594,7 +650,7 @@ DECLARE
     posted uuid;
     changed hail.payment_intents;
 BEGIN
-    IF intent.purpose = 'deposit' THEN
+    IF hail.went_to_wallet(intent) THEN
         SELECT * INTO wallet FROM hail.accounts a WHERE a.id = intent.wallet_id FOR NO KEY UPDATE;
         taken := CASE WHEN wallet.closed_at IS NULL THEN least(amount, greatest(wallet.posted - wallet.held, 0)) ELSE 0 END;
     END IF;
@@ -697,4 +753,5 @@ COMMENT ON FUNCTION hail.list_payment_intents(uuid, uuid, text, text[], text, ti
 GRANT EXECUTE ON FUNCTION hail.begin_deposit(uuid, bigint, text, text, text), hail.verify_payment(uuid), hail.get_payment_intent(uuid),
     hail.list_refunds(uuid), hail.list_payment_intents(uuid, uuid, text, text[], text, timestamptz, timestamptz, integer, text)
     TO hail_customer, hail_driver, hail_partner, hail_admin;
-GRANT EXECUTE ON FUNCTION hail.settle_deposit(uuid, text, text, bigint), hail.refund_deposit(uuid, bigint, text, text) TO hail_admin;
+GRANT EXECUTE ON FUNCTION hail.settle_payment(uuid, text, text, bigint), hail.settle_deposit(uuid, text, text, bigint),
+    hail.refund_deposit(uuid, bigint, text, text), hail.settle_refund(uuid, boolean, text, text) TO hail_admin;

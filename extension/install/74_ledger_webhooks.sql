@@ -604,41 +604,48 @@ COMMENT ON FUNCTION hail.resolve_gateway_event(text, text, text) IS
 GRANT EXECUTE ON FUNCTION hail.list_gateway_events(text, text[], uuid, boolean, integer, text),
     hail.resolve_gateway_event(text, text, text) TO hail_admin;
 
-CREATE FUNCTION hail.reconcile_gateways(day date)
+CREATE FUNCTION hail.reconcile_payments(from_time timestamptz, to_time timestamptz)
 RETURNS TABLE (check_name text, subject text, expected bigint, actual bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    from_time timestamptz := day::timestamp AT TIME ZONE 'UTC';
-    to_time timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
 BEGIN
-    IF coalesce(hail.current_role_name(), '') <> 'analyst' THEN
-        PERFORM hail.require_admin();
-    END IF;
     RETURN QUERY
     -- somebody must look, whatever the day
-    SELECT 'gateway event ' || CASE WHEN e.outcome IN ('refused', 'unmatched') THEN e.outcome ELSE 'with two contents' END,
+    SELECT CASE e.outcome WHEN 'refused' THEN 'gateway_event_refused' WHEN 'unmatched' THEN 'gateway_event_unmatched' ELSE 'gateway_event_contents' END,
            e.gateway || ' ' || e.event_id, 0::bigint, coalesce((e.payload ->> 'amount')::bigint, 1)
     FROM hail.gateway_events e
     WHERE e.resolved_at IS NULL AND (e.outcome IN ('refused', 'unmatched') OR e.conflicts > 0)
     UNION ALL
-    SELECT 'deposit posted', i.id::text, i.amount, coalesce(p.amount, 0)
+    SELECT 'deposit_posted', i.id::text, i.amount, coalesce(p.amount, 0)
     FROM hail.payment_intents i
     LEFT JOIN LATERAL (SELECT sum(e.amount)::bigint AS amount FROM hail.ledger_entries e
                        WHERE e.transaction_id = i.transaction_id AND e.account_id = i.wallet_id AND e.direction = 'credit') AS p ON true
     WHERE i.succeeded_at >= from_time AND i.succeeded_at < to_time AND i.purpose = 'deposit'
       AND coalesce(p.amount, 0) <> i.amount
     UNION ALL
-    SELECT 'refunds of payment', i.id::text, i.refunding + i.refunded, coalesce(r.amount, 0)
+    SELECT 'payment_refunds', i.id::text, i.refunding + i.refunded, coalesce(r.amount, 0)
     FROM hail.payment_intents i
     LEFT JOIN LATERAL (SELECT sum(r.amount)::bigint AS amount FROM hail.payment_refunds r
                        WHERE r.intent_id = i.id AND r.state <> 'failed') AS r ON true
     WHERE i.succeeded_at >= from_time AND i.succeeded_at < to_time AND coalesce(r.amount, 0) <> i.refunding + i.refunded
     UNION ALL
-    SELECT 'refund held', r.id::text, r.amount, coalesce(h.amount, 0)::bigint
+    SELECT 'refund_hold', r.id::text, r.amount, coalesce(h.amount, 0)::bigint
     FROM hail.payment_refunds r LEFT JOIN hail.holds h ON h.id = r.hold_id AND h.status = 'held'
     WHERE r.state = 'requested' AND r.hold_id IS NOT NULL AND h.amount IS DISTINCT FROM r.amount;
 END
 $$;
+COMMENT ON FUNCTION hail.reconcile_payments(timestamptz, timestamptz) IS
+'Payments compared with the ledger: deposits of a period and their refunds with what was posted, open refunds with their holds, and all events that somebody must look at. Part of hail.reconcile(). Internal.';
+
+CREATE FUNCTION hail.reconcile_gateways(day date)
+RETURNS TABLE (check_name text, subject text, expected bigint, actual bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(hail.current_role_name(), '') <> 'analyst' THEN
+        PERFORM hail.require_admin();
+    END IF;
+    RETURN QUERY SELECT * FROM hail.reconcile_payments(day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC');
+END
+$$;
 COMMENT ON FUNCTION hail.reconcile_gateways(date) IS
-'Payments compared with the ledger: deposits of a day (UTC) and their refunds with what was posted, open refunds with their holds, and all events that somebody must look at. No rows: all well. Part of hail.reconcile(). For administrators and analysts.';
+'The part of hail.reconcile() that is about payments: deposits of a day (UTC) and their refunds compared with what was posted, open refunds with their holds, and all events that somebody must look at. No rows: all well. For administrators and analysts.';
 GRANT EXECUTE ON FUNCTION hail.reconcile_gateways(date) TO hail_admin, hail_analyst;

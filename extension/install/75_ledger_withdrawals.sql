@@ -503,6 +503,8 @@ BEGIN
         RETURN withdrawal;
     ELSIF withdrawal.requested_by = hail.ledger_caller() OR withdrawal.user_id = hail.current_subject() THEN
         PERFORM hail.fail('forbidden', 'who has asked for a withdrawal does not approve it', 'withdrawal_id', 'Another administrator must.');
+    ELSIF withdrawal.state = 'requested' AND hail.on_fraud_hold(withdrawal.user_id) THEN
+        PERFORM hail.fail('fraud_hold', 'nothing is paid out to this user for now', 'withdrawal_id', 'A signal holds it: hail.decide_fraud_signal().');
     END IF;
     RETURN hail.move_withdrawal(withdrawal, 'approve', 'admin');
 END

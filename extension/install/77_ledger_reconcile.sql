@@ -35,6 +35,15 @@ INSERT INTO hail.reconcile_checks (check_name, check_group, meaning) VALUES
     ('trip_driver',           'trips',    'a completed trip gave the driver another amount than it should'),
     ('trip_commission',       'trips',    'a completed trip gave the platform another commission than it should'),
     ('paid_trip_not_completed', 'trips',  'a trip was paid and is not completed'),
+    ('trip_fee',              'trips',    'what was taken as the fee of a cancelled trip is not what its payment says'),
+    ('trip_tips',             'trips',    'tips posted for a trip are not those that its payment says'),
+    ('trip_refunds',          'trips',    'what was given back of a trip is not what its payment says'),
+    ('gateway_event_refused', 'payments', 'an event of a gateway was refused, and nobody has looked at it (hail.resolve_gateway_event)'),
+    ('gateway_event_unmatched', 'payments', 'an event of a gateway is about no payment, refund or withdrawal known here, and nobody has looked at it'),
+    ('gateway_event_contents', 'payments', 'the id of a gateway''s event came again with another content, and nobody has looked at it'),
+    ('deposit_posted',        'payments', 'a deposit that has succeeded has not put its amount into its wallet'),
+    ('payment_refunds',       'payments', 'what a payment says is refunded or being refunded is not the sum of its refunds'),
+    ('refund_hold',           'payments', 'an open refund of a deposit does not hold its amount on its wallet'),
     ('withdrawal_hold',       'withdrawals', 'a requested withdrawal does not hold its amount and fee on its wallet'),
     ('withdrawal_hold_idle',  'withdrawals', 'an open hold for a withdrawal that is not waiting for a decision'),
     ('withdrawal_transactions', 'withdrawals', 'a withdrawal has posted more or fewer transactions than its state says'),
@@ -294,6 +303,39 @@ $$;
 COMMENT ON FUNCTION hail.reconcile_payouts(timestamptz, timestamptz) IS
 'Findings about withdrawals: those that moved from from_time until before to_time, those that hold or are on their way now. Internal.';
 
+-- Fees, tips and refunds: of all payments made in the period, and of those something was posted for in it, however old.
+CREATE FUNCTION hail.reconcile_trip_payments(from_time timestamptz, to_time timestamptz) RETURNS SETOF hail.finding
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' SET jit = off
+AS $$
+    WITH looked_at AS MATERIALIZED (
+        SELECT p.trip_id FROM hail.trip_payments p
+        WHERE p.created_at >= from_time AND p.created_at < to_time AND (p.purpose <> 'fare' OR p.tip > 0 OR p.refunded > 0)
+        UNION
+        SELECT t.reference_id FROM hail.ledger_transactions t
+        WHERE t.created_at >= from_time AND t.created_at < to_time AND t.principal = 'system' AND t.reference_type = 'trip'
+          AND t.kind IN ('cancellation_fee', 'cancellation_fee_card', 'trip_tip', 'trip_refund_shared', 'trip_refund_platform', 'trip_refund_driver')
+    ), posted AS MATERIALIZED (
+        SELECT l.trip_id,
+               sum(e.amount) FILTER (WHERE t.kind LIKE 'cancellation_fee%' AND e.direction = 'credit' AND a.kind <> 'CUSTOMER_WALLET') AS fee,
+               sum(e.amount) FILTER (WHERE t.kind = 'trip_tip' AND e.direction = 'credit') AS tip,
+               sum(e.amount) FILTER (WHERE t.kind LIKE 'trip_refund_%' AND e.direction = 'credit' AND a.kind <> 'PROMOTIONS') AS refunded
+        FROM looked_at l JOIN hail.ledger_transactions t ON t.reference_id = l.trip_id AND t.reference_type = 'trip' AND t.principal = 'system'
+        JOIN hail.ledger_entries e ON e.transaction_id = t.id JOIN hail.accounts a ON a.id = e.account_id
+        GROUP BY l.trip_id
+    ), compared AS (
+        SELECT l.trip_id, CASE WHEN p.purpose <> 'fare' THEN p.paid ELSE 0 END AS fee_due, p.tip AS tip_due, p.refunded AS refund_due,
+               coalesce(s.fee, 0) AS fee, coalesce(s.tip, 0) AS tip, coalesce(s.refunded, 0) AS refunded
+        FROM looked_at l LEFT JOIN hail.trip_payments p ON p.trip_id = l.trip_id LEFT JOIN posted s ON s.trip_id = l.trip_id
+    )
+    SELECT 'trip_fee', c.trip_id::text, coalesce(c.fee_due, 0)::numeric, c.fee FROM compared c WHERE coalesce(c.fee_due, 0) <> c.fee
+    UNION ALL
+    SELECT 'trip_tips', c.trip_id::text, coalesce(c.tip_due, 0), c.tip FROM compared c WHERE coalesce(c.tip_due, 0) <> c.tip
+    UNION ALL
+    SELECT 'trip_refunds', c.trip_id::text, coalesce(c.refund_due, 0), c.refunded FROM compared c WHERE coalesce(c.refund_due, 0) <> c.refunded
+$$;
+COMMENT ON FUNCTION hail.reconcile_trip_payments(timestamptz, timestamptz) IS
+'Findings about fees, tips and refunds of trips of a period: as their payments say, and as they were posted. Internal.';
+
 -- Group guards: how the ledger's tables are protected, as the installation left them and now.
 CREATE TABLE hail.guard_definitions (
     object     text PRIMARY KEY,
@@ -399,6 +441,9 @@ BEGIN
           UNION ALL SELECT * FROM hail.reconcile_trips(from_time, to_time)
           UNION ALL SELECT * FROM hail.reconcile_payouts(from_time, to_time)
           UNION ALL SELECT * FROM hail.reconcile_statements(from_time, to_time)
+
+          UNION ALL SELECT * FROM hail.reconcile_trip_payments(from_time, to_time)
+          UNION ALL SELECT * FROM hail.reconcile_payments(from_time, to_time)
           UNION ALL SELECT * FROM hail.reconcile_closes(from_time, to_time)
           UNION ALL SELECT * FROM hail.reconcile_guards()) f
     ORDER BY f.check_name, f.subject;

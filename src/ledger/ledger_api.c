@@ -376,7 +376,8 @@ Datum hail_post_transaction(PG_FUNCTION_ARGS)
 /* ---- reversal ---- */
 
 static HailStatement lock_transaction = {
-    "SELECT t.reverses IS NOT NULL FROM hail.ledger_transactions t WHERE t.id = $1 FOR NO KEY UPDATE",
+    "SELECT t.reverses IS NOT NULL, t.principal = 'system' AND t.kind NOT IN ('chargeback', 'gateway_fee')"
+    " FROM hail.ledger_transactions t WHERE t.id = $1 FOR NO KEY UPDATE",
     1,
     {UUIDOID},
     HAIL_BY_KEY};
@@ -406,6 +407,14 @@ static void require_reversible(const pg_uuid_t *id, const char *principal, const
     if (DatumGetBool(hail_result(0, 1, &isnull)))
         ereport(ERROR, hail_error(HAIL_WRONG_STATE), errmsg("a reversal is not reversed"),
                 errhint("Post the transaction anew."));
+    /* Its trip, payment or withdrawal would not know, and give the money back once more. */
+    if (DatumGetBool(hail_result(0, 2, &isnull)))
+        ereport(
+            ERROR, hail_error(HAIL_WRONG_STATE),
+            errmsg("what a trip, a payment or a withdrawal has posted is not reversed"),
+            hail_field("transaction_id"),
+            errhint("Refund it: hail.refund_trip(), hail.refund_deposit(), hail.return_withdrawal(); or post "
+                    "a correction."));
     if (hail_execute(&find_reversal, &arg, NULL, false, 1) == 1 &&
         (strcmp(TextDatumGetCString(hail_result(0, 1, &isnull)), principal) != 0 ||
          strcmp(TextDatumGetCString(hail_result(0, 2, &isnull)), key) != 0))
