@@ -610,6 +610,7 @@ CREATE FUNCTION hail.settle_refund(refund_id uuid, succeeded boolean, reason tex
 RETURNS hail.payment_refunds
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    answer CONSTANT text := CASE WHEN succeeded THEN 'succeeded' ELSE 'failed' END;
     intent hail.payment_intents;
     refund hail.payment_refunds;
 BEGIN
@@ -627,7 +628,7 @@ BEGIN
     END IF;
     intent := hail.lock_intent(refund.intent_id);
     SELECT * INTO refund FROM hail.payment_refunds r WHERE r.id = refund.id FOR NO KEY UPDATE;
-    IF refund.state = CASE WHEN succeeded THEN 'succeeded' ELSE 'failed' END THEN
+    IF refund.state = answer THEN
         RETURN refund;
     ELSIF refund.state <> 'requested' THEN
         PERFORM hail.fail('wrong_state', format('this refund has %s', refund.state), 'refund_id');

@@ -193,6 +193,15 @@ def _(w):
     k = key()
     equal((made(settle(k), 200)["state"], balance(w, c)), ("succeeded", 3700))
     equal((settle(k).headers["Idempotency-Replayed"], balance(w, c)), ("true", 3700))
+    open_refund = made(w.admin.post("payments/refund", {"paymentId": by_hand["id"], "amount": 300, "reason": "asked"}, Idempotency_Key=key()))
+    answer = lambda k, succeeded, who=w.admin: who.post(f"payments/refunds/{open_refund['id']}/settle", {"succeeded": succeeded, "reason": "by telephone"},
+                                                      Idempotency_Key=k)
+    refused(answer(key(), True, c), 403, "forbidden")
+    refused(answer(key(), "yes"), 400, "invalid_value", "succeeded")
+    k = key()
+    equal((made(answer(k, True), 200)["state"], balance(w, c), w.wallet(c)["CUSTOMER_WALLET"]["held"]), ("succeeded", 3400, 0))
+    equal((answer(k, True).headers["Idempotency-Replayed"], made(answer(key(), True), 200)["state"]), ("true", "succeeded"))
+    refused(answer(key(), False), 409, "wrong_state")
 
 
 @test("a gateway's secrets are told once, rotated and ended; nobody else hears of gateways")
