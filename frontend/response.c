@@ -46,6 +46,7 @@ static const char *const unseen[] = {"commission_bp",
                                      "requested_by",
                                      "decided_by",
                                      "settled_by",
+                                     "fee",
                                      "intent_id",
                                      NULL};
 

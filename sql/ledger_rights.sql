@@ -136,6 +136,13 @@ JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdroppe
 WHERE a.attname ~ 'secret|payload|destination|account_number|card|signature' AND r.rolname ~ '^hail_(customer|driver|partner|analyst|front)$'
   AND has_column_privilege(r.oid, t.oid, a.attnum, 'SELECT') GROUP BY 1, 2 ORDER BY 1, 2;
 
+-- Which administrator acted and what the gateway takes are not for payers; words, and customers beside their trips, are not for analysts.
+SELECT t.name, a.attname, r.rolname FROM rights.tables t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0, pg_roles r
+WHERE has_column_privilege(r.oid, t.oid, a.attnum, 'SELECT')
+  AND (r.rolname ~ '^hail_(customer|driver|partner)$' AND (a.attname ~ '^(settled|requested|decided|resolved)_by$' OR t.name = 'payment_intents' AND a.attname = 'fee')
+       OR r.rolname = 'hail_analyst' AND (t.name IN ('payment_intents', 'payment_refunds', 'trip_payments', 'withdrawals') AND a.attname ~ '^(reason|failure|.*_by)$'
+                                          OR t.name IN ('trip_payments', 'promotion_uses') AND a.attname IN ('customer_id', 'driver_id'))) ORDER BY 1, 2, 3;
+
 -- Functions, too, by the order of the installation. Nobody but administrators (and analysts, who look) may execute what asks for one.
 CREATE VIEW rights.functions AS
     SELECT p.oid, p.oid::regprocedure::text AS function, p.proname::text AS name, p.prosrc,

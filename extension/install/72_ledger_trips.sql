@@ -183,7 +183,7 @@ GRANT SELECT (trip_id, customer_id, driver_id, purpose, method, state, currency,
 GRANT SELECT (trip_id, customer_id, driver_id, purpose, method, state, currency, fare, tolls, promotion, commission, due, paid, tip,
               refunded, refunded_shared, commission_back, promotion_back, created_at, paid_at) ON hail.trip_payments TO hail_driver;
 GRANT SELECT ON hail.trip_payments, hail.trip_adjustments TO hail_admin;
-GRANT SELECT (trip_id, customer_id, driver_id, purpose, method, state, currency, fare, tolls, promotion, commission, due, paid, tip,
+GRANT SELECT (trip_id, purpose, method, state, currency, fare, tolls, promotion, commission, due, paid, tip,
               refunded, refunded_shared, commission_back, promotion_back, intent_id, created_at, paid_at) ON hail.trip_payments TO hail_analyst;
 CREATE POLICY trip_adjustments_admin ON hail.trip_adjustments FOR SELECT TO hail_admin
     USING (hail.current_role_name() = 'admin');

@@ -39,7 +39,8 @@ CREATE INDEX promotion_uses_customer ON hail.promotion_uses (promotion_id, custo
 COMMENT ON TABLE hail.promotion_uses IS
 'The promotion that a trip has: one at most. Written under the locks of trip and promotion; the row goes when the promotion is removed or the trip ends without being driven.';
 GRANT SELECT ON hail.promotions TO hail_admin, hail_analyst;
-GRANT SELECT ON hail.promotion_uses TO hail_admin, hail_analyst;
+GRANT SELECT ON hail.promotion_uses TO hail_admin;
+GRANT SELECT (trip_id, promotion_id, amount, applied_at) ON hail.promotion_uses TO hail_analyst;
 CREATE POLICY promotions_read ON hail.promotions FOR SELECT TO hail_admin, hail_analyst
     USING (hail.current_role_name() IN ('admin', 'analyst'));
 CREATE POLICY promotion_uses_read ON hail.promotion_uses FOR SELECT TO hail_admin, hail_analyst

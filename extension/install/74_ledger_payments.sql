@@ -92,7 +92,15 @@ COMMENT ON TABLE hail.payment_refunds IS 'Parts of payments that the gateway was
 COMMENT ON COLUMN hail.payment_refunds.hold_id IS 'Deposits: the amount, held on the wallet until the gateway has answered. Charges have none: their refund was posted before.';
 COMMENT ON COLUMN hail.payment_refunds.transaction_id IS 'What the gateway''s answer posted.';
 
-GRANT SELECT ON hail.payment_intents, hail.payment_refunds TO hail_customer, hail_driver, hail_partner, hail_admin, hail_analyst;
+-- Payers do not see what the gateway takes for it, nor which administrator acted; analysts see no words and no names.
+GRANT SELECT (id, gateway, purpose, user_id, trip_id, wallet_id, amount, currency, state, gateway_reference, transaction_id, refunding,
+              refunded, disputed, reason, created_at, expires_at, succeeded_at) ON hail.payment_intents TO hail_customer, hail_driver, hail_partner;
+GRANT SELECT (id, gateway, purpose, user_id, trip_id, wallet_id, amount, currency, state, transaction_id, fee, refunding, refunded,
+              disputed, gateway_at, created_at, expires_at, succeeded_at) ON hail.payment_intents TO hail_analyst;
+GRANT SELECT (id, intent_id, gateway, amount, reason, state, transaction_id, gateway_reference, failure, created_at, resolved_at)
+    ON hail.payment_refunds TO hail_customer, hail_driver, hail_partner;
+GRANT SELECT (id, intent_id, gateway, amount, state, hold_id, transaction_id, created_at, resolved_at) ON hail.payment_refunds TO hail_analyst;
+GRANT SELECT ON hail.payment_intents, hail.payment_refunds TO hail_admin;
 CREATE POLICY payment_intents_own ON hail.payment_intents FOR SELECT TO hail_customer, hail_driver, hail_partner
     USING (user_id = hail.current_subject());
 CREATE POLICY payment_refunds_own ON hail.payment_refunds FOR SELECT TO hail_customer, hail_driver, hail_partner
@@ -273,6 +281,19 @@ $$;
 COMMENT ON FUNCTION hail.close_intent(hail.payment_intents, text, text, timestamptz, text) IS
 'A locked payment is pending, has failed or has expired: note it, and tell its trip. Internal.';
 
+CREATE FUNCTION hail.intent_for_caller(intent hail.payment_intents) RETURNS hail.payment_intents
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF hail.current_role_name() IS DISTINCT FROM 'admin' THEN
+        intent.fee := NULL;
+        intent.settled_by := NULL;
+    END IF;
+    RETURN intent;
+END
+$$;
+COMMENT ON FUNCTION hail.intent_for_caller(hail.payment_intents) IS
+'A payment without what its payer does not see: the gateway''s fee, which the platform bears, and which administrator settled it. Internal.';
+
 -- Deposits
 
 CREATE FUNCTION hail.check_deposit_limits(user_id uuid, amount bigint, currency text) RETURNS void
@@ -333,6 +354,7 @@ BEGIN
     replayed := earlier IS NOT NULL;
     IF replayed THEN
         SELECT * INTO intent FROM hail.payment_intents i WHERE i.id = earlier;
+        intent := hail.intent_for_caller(intent);
         RETURN;
     ELSIF (amount BETWEEN 1 AND 9007199254740992) IS NOT TRUE THEN
         PERFORM hail.fail('invalid_value', 'amount must be above 0, in minor units', 'amount');
@@ -353,6 +375,7 @@ BEGIN
     END IF;
     intent := hail.open_intent(chosen, 'deposit', payer.id, NULL, wallet.id, amount, currency);
     PERFORM hail.keep_result(idempotency_key, intent.id);
+    intent := hail.intent_for_caller(intent);
 END
 $$;
 COMMENT ON FUNCTION hail.begin_deposit(uuid, bigint, text, text, text) IS
@@ -416,7 +439,7 @@ BEGIN
         WHERE i.id = intent.id RETURNING i.* INTO intent;
         PERFORM hail.write_intent_event(intent, 'PaymentVerificationRequested', jsonb_build_object('reference', intent.gateway_reference));
     END IF;
-    RETURN intent;
+    RETURN hail.intent_for_caller(intent);
 END
 $$;
 COMMENT ON FUNCTION hail.verify_payment(uuid) IS
@@ -682,16 +705,18 @@ BEGIN
     IF intent.id IS NULL THEN
         PERFORM hail.fail('not_found', 'there is no such payment', 'intent_id');
     END IF;
-    RETURN intent;
+    RETURN hail.intent_for_caller(intent);
 END
 $$;
-COMMENT ON FUNCTION hail.get_payment_intent(uuid) IS 'A payment, for its payer and administrators. Error not_found.';
+COMMENT ON FUNCTION hail.get_payment_intent(uuid) IS
+'A payment, for its payer (without the gateway''s fee) and administrators. Error not_found.';
 
 CREATE FUNCTION hail.list_refunds(intent_id uuid) RETURNS SETOF hail.payment_refunds
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM hail.get_payment_intent(list_refunds.intent_id);
-    RETURN QUERY SELECT * FROM hail.payment_refunds r WHERE r.intent_id = list_refunds.intent_id ORDER BY r.id;
+    RETURN QUERY SELECT r.id, r.intent_id, r.gateway, r.amount, r.reason, r.state, r.hold_id, r.transaction_id, r.gateway_reference, r.failure,
+                        CASE hail.current_role_name() WHEN 'admin' THEN r.requested_by END, r.created_at, r.resolved_at FROM hail.payment_refunds r WHERE r.intent_id = list_refunds.intent_id ORDER BY r.id;
 END
 $$;
 COMMENT ON FUNCTION hail.list_refunds(uuid) IS 'The refunds of a payment, oldest first, for its payer and administrators. Error not_found.';
@@ -739,7 +764,7 @@ BEGIN
             next_cursor := CASE WHEN n = max_results THEN hail.cursor_text(hail.trip_place((intent).created_at, (intent).id), scope) END;
             RETURN NEXT;
         END IF;
-        intent := found;
+        intent := hail.intent_for_caller(found);
         n := n + 1;
     END LOOP;
     IF n BETWEEN 1 AND max_results THEN

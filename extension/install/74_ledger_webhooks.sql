@@ -243,8 +243,8 @@ COMMENT ON FUNCTION hail.verify_query_message(hail.gateways, bytea[], jsonb, tex
 
 CREATE FUNCTION hail.mask_digits(value text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-RETURN regexp_replace(value, '[0-9](?:[ -]?[0-9]){10,}', '****', 'g');
-COMMENT ON FUNCTION hail.mask_digits(text) IS 'A text without long numbers, such as those of cards. Internal.';
+RETURN regexp_replace(value, '[0-9](?:[ -]?[0-9]){6,}', '****', 'g');
+COMMENT ON FUNCTION hail.mask_digits(text) IS 'A text without numbers of seven digits and more, such as those of cards and bank accounts. Internal.';
 
 CREATE FUNCTION hail.understand_message(gateway hail.gateways, message hail.gateway_message) RETURNS hail.gateway_message
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -272,7 +272,7 @@ BEGIN
     message.reference := hail.field_text(message.data -> (mapping ->> 'reference'), mapping ->> 'reference', 200);
     message.amount := hail.field_amount(message.data -> (mapping ->> 'amount'), mapping ->> 'amount', digits);
     message.fee := hail.field_amount(message.data -> (mapping ->> 'fee'), mapping ->> 'fee', digits);
-    message.reason := nullif(btrim(hail.mask_digits(left(message.data ->> (mapping ->> 'reason'), 200))), '');
+    message.reason := nullif(btrim(left(hail.mask_digits(message.data ->> (mapping ->> 'reason')), 200)), ''); -- the head of a number cut off is one too
     RETURN message;
 END
 $$;

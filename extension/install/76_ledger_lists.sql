@@ -222,13 +222,14 @@ CREATE FUNCTION hail.adjustment_replayed(trip_id uuid, idempotency_key text) RET
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM hail.lock_trip_of_caller(adjustment_replayed.trip_id);
-    RETURN EXISTS (SELECT FROM hail.trip_adjustments a
-                   WHERE a.trip_id = adjustment_replayed.trip_id AND a.idempotency_key = adjustment_replayed.idempotency_key
-                     AND a.xmin <> pg_current_xact_id()::xid);
+    -- The same key may have been used for the trip in other ways: a toll's, say.
+    RETURN NOT EXISTS (SELECT FROM hail.trip_adjustments a
+                       WHERE a.trip_id = adjustment_replayed.trip_id AND a.idempotency_key = adjustment_replayed.idempotency_key
+                         AND a.xmin = pg_current_xact_id()::xid);
 END
 $$;
 COMMENT ON FUNCTION hail.adjustment_replayed(uuid, text) IS
-'To be asked after a trip was tipped, tolled, refunded or paid again under a key, in the same transaction: had the key been used before. For fronts. Error not_found.';
+'To be asked after a trip was tipped, tolled, refunded or paid again under a key, in the same transaction: was nothing done, because the key had been used for it before. For fronts. Error not_found.';
 GRANT EXECUTE ON FUNCTION hail.adjustment_replayed(uuid, text) TO hail_customer, hail_driver, hail_partner, hail_admin;
 
 CREATE FUNCTION hail.trip_earnings(trip_id uuid)
