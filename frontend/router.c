@@ -114,12 +114,13 @@ static bool row_is_sound(const Route *route, const Route *before)
 
 bool router_init(void)
 {
-    static const Route *const tables[] = {
-        identity_routes,        fleet_routes,        live_routes,          geofence_routes,
-        history_routes,         pricing_routes,      pricing_surge_routes, pricing_admin_routes,
-        pricing_figures_routes, dispatch_routes,     job_routes,           dispatch_admin_routes,
-        wallet_routes,          payment_routes,      trip_money_routes,    gateway_routes,
-        withdrawal_routes,      ledger_admin_routes, fraud_routes,         operations_routes};
+    static const Route *const tables[] = {identity_routes,      fleet_routes,         live_routes,
+                                          geofence_routes,      history_routes,       pricing_routes,
+                                          pricing_surge_routes, pricing_admin_routes, pricing_figures_routes,
+                                          dispatch_routes,      job_routes,           dispatch_admin_routes,
+                                          wallet_routes,        payment_routes,       trip_money_routes,
+                                          gateway_routes,       withdrawal_routes,    ledger_admin_routes,
+                                          ledger_report_routes, fraud_routes,         operations_routes};
 
     router.count = 0;
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {

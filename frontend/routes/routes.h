@@ -26,6 +26,7 @@ extern const Route gateway_routes[];
 extern const Route trip_money_routes[];
 extern const Route fraud_routes[];
 extern const Route ledger_admin_routes[];
+extern const Route ledger_report_routes[];
 extern const Route operations_routes[];
 
 #define API "/api/v1"

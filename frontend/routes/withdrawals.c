@@ -16,6 +16,9 @@
     }
 #define BY_ADMIN .roles = "admin", .repeatable = true, .keyed = true
 
+#define EARNINGS                                                                                             \
+    "currency|trips|gross|commission|net|tolls|promotions|tips|cancellation_fees|refunds|adjustments|"       \
+    "cash_collected|withdrawn|withdrawal_fees|deposited|wallet_change"
 #define RULES "currency|minimum|maximum|daily_number|daily_amount|fee|review_above|changed_at"
 
 const Route withdrawal_routes[] = {
@@ -26,11 +29,54 @@ const Route withdrawal_routes[] = {
      .params = {UUID_PATH("id", "driver"), FROM, TO},
      .shape = RESULT_LIST,
      .list_name = "earnings",
-     .csv = "currency|trips|gross|commission|net|tolls|promotions|tips|cancellation_fees|refunds|adjustments|"
-            "cash_collected|withdrawn|withdrawal_fees|deposited|wallet_change",
+     .csv = EARNINGS,
      .roles = "driver admin",
      .read_only = true,
      .timeout = TIMEOUT_REPORT},
+    {.method = "GET",
+     .path = API "/earnings/driver/:id/parts",
+     .summary = "The same earnings by day (of the region's time zone) or by trip",
+     .sql = "SELECT jsonb_build_object('part', t.part) || to_jsonb(t.earnings) FROM "
+            "hail.calculate_earnings($1, $2, $3, $4) t",
+     .params = {UUID_PATH("id", "driver"),
+                FROM,
+                TO,
+                {.name = "per",
+                 .source = IN_QUERY,
+                 .type = TYPE_ENUM,
+                 .values = "day|trip",
+                 .fallback = "day",
+                 .about = "part is the day, or the trip (other: what belongs to none)"}},
+     .shape = RESULT_LIST,
+     .list_name = "parts",
+     .csv = "part|" EARNINGS,
+     .roles = "driver admin",
+     .read_only = true,
+     .timeout = TIMEOUT_REPORT},
+    {.method = "GET",
+     .path = API "/earnings/driver/:id/of-price",
+     .summary = "What a trip at a price would earn a driver, by the price lists in force",
+     .sql = "SELECT to_jsonb(t) - 'class' || jsonb_build_object('service_class', t.class) FROM "
+            "hail.price_earnings($1, $2, $3) t",
+     .params = {UUID_PATH("id", "driver"),
+                {.name = "price",
+                 .source = IN_QUERY,
+                 .type = TYPE_MONEY,
+                 .required = true,
+                 .min = 0,
+                 .max = MONEY_MAX,
+                 .about = "minor units"},
+                {.name = "serviceClass",
+                 .source = IN_QUERY,
+                 .type = TYPE_STRING,
+                 .min = 1,
+                 .max = 50,
+                 .about = "default: each that the driver serves"}},
+     .shape = RESULT_LIST,
+     .list_name = "classes",
+     .csv = "service_class|currency|gross|commission_bp|commission|net",
+     .roles = "driver admin",
+     .read_only = true},
     {.method = "GET",
      .path = API "/earnings/driver/:id/transactions",
      .summary = "What made a driver's earnings, line by line",
