@@ -357,7 +357,7 @@ FROM generate_series(1, 300) i, LATERAL (SELECT (i * 7919) % 400 + 1 AS fare, (i
 -- Borne by the platform, by the driver; a cash trip's goes to the wallet.
 SELECT money.ride('Bob', 'cash', 'completed') AS trip \gset
 SELECT state, refunded, commission_back FROM hail.refund_trip(:'trip', 1000, 'a detour', 'p', 'platform');
-SELECT state, refunded, commission_back FROM hail.refund_trip(:'trip', 500, 'rude', 'd', 'driver');
+SELECT state, refunded, commission_back FROM hail.refund_trip(:'trip', 500, 'rude', repeat('d', 200), 'driver');
 SELECT state, refunded, commission_back FROM hail.refund_trip(:'trip', NULL, 'all of it', 's');
 SELECT * FROM money.posted(:'trip');
 SELECT count(*) AS findings FROM hail.reconcile('2014-02-04');

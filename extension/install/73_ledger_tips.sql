@@ -78,7 +78,7 @@ $$;
 COMMENT ON FUNCTION hail.refund_shares(hail.trip_payments, bigint) IS
 'Who bears a part of a payment that is given back in shares: the platform its commission, in proportion, the driver the rest, and what a promotion had paid of it goes back to promotions. Half is rounded up. Internal.';
 
-CREATE FUNCTION hail.post_refund(trip hail.trips, payment hail.trip_payments, amount bigint, to_card bigint, borne_by text, idempotency_key text) RETURNS uuid
+CREATE FUNCTION hail.post_refund(trip hail.trips, payment hail.trip_payments, amount bigint, to_card bigint, borne_by text) RETURNS uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -91,11 +91,11 @@ BEGIN
     ELSE
         amounts := amounts || jsonb_build_object('amount', amount);
     END IF;
-    RETURN hail.post_template('trip_refund_' || borne_by, format('refund:%s:%s', trip.id, idempotency_key), payment.currency, amounts,
+    RETURN hail.post_template('trip_refund_' || borne_by, format('refund:%s:%s', trip.id, payment.refunded), payment.currency, amounts,
         payment.customer_id, payment.driver_id, NULL, NULL, 'trip', trip.id);
 END
 $$;
-COMMENT ON FUNCTION hail.post_refund(hail.trips, hail.trip_payments, bigint, bigint, text, text) IS
+COMMENT ON FUNCTION hail.post_refund(hail.trips, hail.trip_payments, bigint, bigint, text) IS
 'Post a refund of a locked trip: that of it which goes back to a card to the gateway, the rest to the customer''s wallet. Internal.';
 
 CREATE FUNCTION hail.refund_to_card(payment hail.trip_payments, amount bigint) RETURNS bigint
@@ -157,7 +157,7 @@ BEGIN
     SELECT * INTO share FROM hail.refund_shares(payment, part);
     to_card := hail.refund_to_card(payment, part);
     PERFORM hail.begin_charge_refund(payment.intent_id, to_card, reason) WHERE to_card > 0;
-    posted := hail.post_refund(trip, payment, part, to_card, borne_by, idempotency_key);
+    posted := hail.post_refund(trip, payment, part, to_card, borne_by);
     PERFORM hail.keep_adjustment(trip.id, 'refund', idempotency_key, part, amount, borne_by, reason, posted);
     UPDATE hail.trip_payments p SET refunded = p.refunded + part,
            refunded_shared = p.refunded_shared + CASE borne_by WHEN 'shared' THEN part ELSE 0 END,
