@@ -324,6 +324,14 @@ SELECT count(hail.release(id)) > 0 AS released FROM hail.holds WHERE reference_t
 SELECT hail.fold_accounts() >= 0 AS folded;
 SELECT * FROM hail.reconcile('2026-03-02') WHERE check_name <> 'paid_trip_not_completed';
 
+-- Rows are written past SQL: a column that has become of another type is refused, not misread.
+BEGIN;
+DROP VIEW pg_temp.books;
+ALTER TABLE hail.accounts ALTER held TYPE numeric;
+SELECT pg_temp.post('typed', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), 5)) AS of_another_type;
+ROLLBACK;
+SELECT pg_temp.post('typed', pg_temp.leg(pg_temp.acc('GATEWAY_CLEARING'), -5), pg_temp.leg(pg_temp.acc('CUSTOMER_WALLET', 3), 5)) AS as_it_was;
+
 SET client_min_messages = warning;
 DROP SCHEMA ledger_test CASCADE;
 RESET client_min_messages;

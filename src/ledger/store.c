@@ -17,6 +17,7 @@
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -40,6 +41,7 @@ struct StoreTable {
     const char *sequence; /* of its id; NULL: none */
     bool lazy; /* its rows are updated, mostly heap-only: indexes are opened when they are needed */
     const char *columns[STORE_MAX_COLUMNS];
+    Oid types[STORE_MAX_COLUMNS]; /* or a domain of it */
 
     /* Kept until the table changes. */
     bool current;
@@ -62,7 +64,8 @@ StoreTable store_accounts = {
     false,
     NULL,
     true,
-    {"id", "kind", "owner_id", "currency", "is_system", "floor", "posted", "held", "closed_at"}};
+    {"id", "kind", "owner_id", "currency", "is_system", "floor", "posted", "held", "closed_at"},
+    {UUIDOID, TEXTOID, UUIDOID, TEXTOID, BOOLOID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID}};
 
 StoreTable store_transactions = {"ledger_transactions",
                                  true,
@@ -70,14 +73,18 @@ StoreTable store_transactions = {"ledger_transactions",
                                  false,
                                  {"id", "kind", "principal", "idempotency_key", "request", "reference_type",
                                   "reference_id", "reverses", "metadata", "effective_at", "created_at",
-                                  "xid"}};
+                                  "xid"},
+                                 {UUIDOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, UUIDOID, UUIDOID,
+                                  JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID, XID8OID}};
 
-StoreTable store_entries = {"ledger_entries",
-                            false,
-                            "ledger_entries_id_seq",
-                            false,
-                            {"id", "transaction_id", "account_id", "amount", "direction", "currency",
-                             "balance_after", "created_at", "xid"}};
+StoreTable store_entries = {
+    "ledger_entries",
+    false,
+    "ledger_entries_id_seq",
+    false,
+    {"id", "transaction_id", "account_id", "amount", "direction", "currency", "balance_after", "created_at",
+     "xid"},
+    {INT8OID, UUIDOID, UUIDOID, INT8OID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID, XID8OID}};
 
 static StoreTable *const tables[] = {&store_accounts, &store_transactions, &store_entries};
 
@@ -107,6 +114,9 @@ static void find_columns(StoreTable *table)
         }
         if (table->attributes[c] == InvalidAttrNumber)
             elog(ERROR, "ledger table %s has no column \"%s\"", table->name, table->columns[c]);
+        if (getBaseType(TupleDescAttr(table->desc, table->attributes[c] - 1)->atttypid) != table->types[c])
+            elog(ERROR, "column \"%s\" of ledger table %s is of another type", table->columns[c],
+                 table->name);
     }
 }
 
