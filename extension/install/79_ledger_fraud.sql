@@ -366,8 +366,10 @@ AS $$ SELECT coalesce(pg_sequence_last_value('hail.ledger_entries_id_seq'::regcl
 COMMENT ON FUNCTION hail.newest_entry_id() IS
 'The number last drawn for entries: a posting that draws after this gets a higher one (by itself numbers up to 255 higher). Internal.';
 
+-- A driver who is to be held may be in an open transaction of somebody: the watch fails soon then, and tries again, so that the keeper's
+-- other steps go on.
 CREATE FUNCTION hail.watch_money(max_rows integer DEFAULT 5000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
 AS $$
 DECLARE
     w hail.fraud_watch;
