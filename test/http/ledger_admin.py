@@ -167,7 +167,7 @@ def _(w):
     for event in w.admin.get("admin/gateway-events?unresolved=true&limit=100").data["events"]:  # what other tests have left to look at
         equal([(f["checkName"], f["subject"]) for f in w.admin.get(f"admin/ledger/reconcile?day={day}").data["findings"]
                if f["subject"].endswith(event["eventId"])], [("gateway_event_" + event["outcome"], f"{event['gateway']} {event['eventId']}")])
-        made(w.admin.post("admin/gateway-events/resolve", {"gateway": event["gateway"], "eventId": event["eventId"], "note": "a test's"}))
+        made(w.admin.post("admin/gateway-events/resolve", {"gateway": event["gateway"], "eventId": event["eventId"], "note": "a test's"}), 200)
     equal(made(w.admin.get(f"admin/ledger/reconcile?day={day}"), 200)["findings"], [])
     check(w.admin.get(f"admin/ledger/reconcile?day={day}&format=csv").raw.startswith(b"checkName,subject,expected,actual\r\n"))
     for bad in ("", "2030-02-30", "2030-1-1", "today", "2030-01-01T00:00:00Z", "20300101", "0000-01-01"):
