@@ -219,6 +219,13 @@ SELECT role FROM hail.authenticate(:'driver_token');
 TABLE pg_temp.looks;
 COMMIT;
 
+-- A batch uses each number of an entry, a posting two of 256: a call of the watch looks at so many entries at most, and goes on.
+SELECT count(*), count(b.error) FROM hail.post_transactions((SELECT array_agg('fraud batch ' || i) FROM generate_series(1, 100) i), ARRAY['top_up'],
+    (SELECT array_agg((i + 1) / 2) FROM generate_series(1, 200) i),
+    (SELECT array_agg(CASE i % 2 WHEN 0 THEN pg_temp.wallet(1) ELSE :'gateway'::uuid END ORDER BY i) FROM generate_series(1, 200) i),
+    (SELECT array_agg(CASE i % 2 WHEN 0 THEN 1 ELSE -1 END::bigint) FROM generate_series(1, 200) i)) b;
+SELECT max((SELECT count(*) FROM hail.ledger_entries n WHERE n.id > e.id AND n.id <= u.until)) BETWEEN 4 AND 10 AS bounded, bool_and(u.until > e.id) AS goes_on
+FROM hail.ledger_entries e, LATERAL (SELECT hail.watched_until(e.id, hail.newest_entry_id() + 255, 5) AS until) u WHERE e.currency = 'XAF';
 -- The rules are as they came.
 SELECT count(hail.set_fraud_rule(kind, 'end of the test', hold => false)) FROM unnest(ARRAY['quick_withdrawal', 'round_trip']) kind;
 SELECT hail.reset_clock() IS NOT NULL AS clock_reset;

@@ -366,6 +366,25 @@ AS $$ SELECT coalesce(pg_sequence_last_value('hail.ledger_entries_id_seq'::regcl
 COMMENT ON FUNCTION hail.newest_entry_id() IS
 'The number last drawn for entries: a posting that draws after this gets a higher one (by itself numbers up to 255 higher). Internal.';
 
+CREATE FUNCTION hail.watched_until(after_id bigint, newest_id bigint, max_rows integer) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    size bigint := max_rows; -- holds so many entries at most
+    rows bigint;
+BEGIN
+    -- A posting draws 256 numbers and uses a few, a batch uses them all.
+    WHILE size < max_rows * 256::bigint AND after_id + size < newest_id LOOP
+        SELECT count(*) INTO rows FROM hail.ledger_entries e WHERE e.id > after_id AND e.id <= after_id + 2 * size;
+        EXIT WHEN rows > 2 * max_rows;
+        size := 2 * size;
+    END LOOP;
+    RETURN least(newest_id, after_id + size);
+END
+$$;
+COMMENT ON FUNCTION hail.watched_until(bigint, bigint, integer) IS
+'The last number of entries that the watch looks at in one call, from after_id on: no more than 2 * max_rows entries lie before it. Internal.';
+
 -- A driver who is to be held may be in an open transaction of somebody: the watch fails soon then, and tries again, so that the keeper's
 -- other steps go on.
 CREATE FUNCTION hail.watch_money(max_rows integer DEFAULT 5000) RETURNS bigint
@@ -392,9 +411,8 @@ BEGIN
         w.after_id := w.low_id;
     END IF;
     IF w.upto_xid IS NOT NULL THEN
-        -- A posting draws 256 numbers, so this many hold max_rows postings at most.
         newest_id := hail.newest_entry_id() + 255;
-        last_id := least(newest_id, w.after_id + max_rows::bigint * 256);
+        last_id := hail.watched_until(w.after_id, newest_id, max_rows);
         SELECT count(*) INTO scanned FROM hail.new_wallet_entries(w, last_id);
         IF scanned > 0 THEN
             PERFORM hail.watch_amounts(w, last_id), hail.watch_trips(w, last_id);
@@ -418,7 +436,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hail.watch_money(integer) IS
-'Raise signals for what has happened since the last call in transactions that have ended (below the xmin horizon): at most max_rows postings and as many events a call; the number of rows read. What has been judged is committed with the signals. Keeper step. Internal.';
+'Raise signals for what has happened since the last call in transactions that have ended (below the xmin horizon): at most 2 * max_rows entries and max_rows events a call; the number of rows read. What has been judged is committed with the signals. Keeper step. Internal.';
 
 -- What administrators do.
 CREATE FUNCTION hail.decide_fraud_signal(signal_id uuid, decision text, reason text) RETURNS hail.fraud_signals
