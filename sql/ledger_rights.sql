@@ -26,6 +26,7 @@ INSERT INTO rights.stated VALUES
     ('ledger_transactions',     '-',   '-',   '-',   'all', 'all', NULL),
     ('ledger_entries',          'own', 'own', '-',   'all', 'all', 'account_id IN (SELECT id FROM hail.accounts WHERE owner_id = $1)'),
     ('holds',                   'own', 'own', '-',   'all', 'all', 'account_id IN (SELECT id FROM hail.accounts WHERE owner_id = $1)'),
+    ('account_changes',         '-',   '-',   '-',   'all', '-',   NULL),
     ('entry_templates',         '-',   '-',   '-',   'all', 'all', NULL),
     ('trip_payments',           'own', 'own', 'own', 'all', 'all', '$1 IN (customer_id, driver_id)'),
     ('trip_adjustments',        '-',   '-',   '-',   'all', '-',   NULL),

@@ -51,6 +51,40 @@ GRANT EXECUTE ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, 
     hail.reverse_transaction(uuid, text, jsonb), hail.hold(uuid, bigint, text, text, uuid, interval),
     hail.capture(uuid, uuid, text, bigint, jsonb), hail.release(uuid) TO hail_admin;
 
+-- The end of a wallet, its return, its floor.
+CREATE TABLE hail.account_changes (
+    id         uuid PRIMARY KEY DEFAULT hail.uuid7(),
+    account_id uuid NOT NULL REFERENCES hail.accounts (id),
+    change     text NOT NULL CHECK (change IN ('closed', 'reopened', 'floor')),
+    old_floor  bigint,
+    floor      bigint,
+    reason     text NOT NULL,
+    changed_by text NOT NULL,
+    changed_at timestamptz NOT NULL
+);
+CREATE INDEX account_changes_account ON hail.account_changes (account_id);
+COMMENT ON TABLE hail.account_changes IS 'Who closed or reopened a wallet or set its floor, when and why.';
+COMMENT ON COLUMN hail.account_changes.changed_by IS 'The principal: user:<uuid>, or admin (a database administrator).';
+GRANT SELECT ON hail.account_changes TO hail_admin;
+CREATE POLICY account_changes_admin ON hail.account_changes FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');
+
+CREATE FUNCTION hail.close_account(account_id uuid, reason text) RETURNS hail.accounts
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_close_account';
+COMMENT ON FUNCTION hail.close_account(uuid, text) IS
+'Close a wallet that has nothing posted and no open hold; from then on postings and holds are account_closed. Closing it again is no error. Its owner has no other of this kind and currency: hail.reopen_account. Administrators only. Errors: invalid_value (account_id, reason), not_found, wrong_state (not empty).';
+
+CREATE FUNCTION hail.reopen_account(account_id uuid, reason text) RETURNS hail.accounts
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_reopen_account';
+COMMENT ON FUNCTION hail.reopen_account(uuid, text) IS
+'Open a closed wallet again; of an open one no error. Administrators only. Errors: invalid_value (account_id, reason), not_found.';
+
+CREATE FUNCTION hail.set_account_floor(account_id uuid, floor bigint, reason text) RETURNS hail.accounts
+LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'hail_set_account_floor';
+COMMENT ON FUNCTION hail.set_account_floor(uuid, bigint, text) IS
+'Set below what a wallet''s available balance (minor units) may not go; NULL: as its kind has it (hail.account_kinds), which for drivers is no floor. Never below that of its kind; raised only as far as is available now. Every debit of the wallet obeys it, also the commission of a cash trip: a limit of debt that only matching obeys is the policy''s. Administrators only. Errors: invalid_value (account_id, floor, reason), not_found, account_closed, insufficient_balance.';
+GRANT EXECUTE ON FUNCTION hail.close_account(uuid, text), hail.reopen_account(uuid, text),
+    hail.set_account_floor(uuid, bigint, text) TO hail_admin;
+
 -- For the extension's own SQL.
 CREATE FUNCTION hail.place_hold(wallet_id uuid, amount bigint, idempotency_key text, reference_type text, reference_id uuid,
                                 ttl interval DEFAULT NULL) RETURNS uuid

@@ -356,11 +356,13 @@ Datum hail_post_transaction(PG_FUNCTION_ARGS)
     LedgerDraft draft;
     EntryInputs in;
     TimestampTz effective_at;
+    const char *key;
 
     hail_require_admin();
+    key = key_argument(fcinfo, 2); /* before the rest: members below are made in any order */
     draft = (LedgerDraft){.kind = kind_argument(fcinfo, 0),
                           .principal = ledger_caller_principal(),
-                          .key = key_argument(fcinfo, 2),
+                          .key = key,
                           .reference_type = text_argument(fcinfo, 3),
                           .reference_id = uuid_argument(fcinfo, 4),
                           .metadata = json_argument(fcinfo, 5)};
