@@ -1,4 +1,5 @@
 -- The ledger: money is entries, whoever writes SQL.
+INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XTS', 2, 1), ('XTT', 2, 1);
 SELECT hail.set_clock('2026-03-02 09:00+00');
 INSERT INTO hail.users (id, name, role) VALUES
     ('aaaaaaaa-0000-7000-8000-000000000001', 'Ledger Customer', 'customer'),

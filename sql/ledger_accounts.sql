@@ -1,4 +1,5 @@
 -- Wallets are closed, reopened and given floors, by administrators, with a reason.
+INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XAC', 2, 1);
 SELECT hail.set_clock('2026-04-02 09:00+00');
 INSERT INTO hail.users (id, name, role) VALUES
     ('acc00000-0000-7000-8000-000000000001', 'Account Customer', 'customer'), ('acc00000-0000-7000-8000-000000000002', 'Account Driver', 'driver');

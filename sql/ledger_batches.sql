@@ -1,4 +1,5 @@
 -- Many transactions in one call: all or nothing, or each on its own.
+INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XBA', 2, 1), ('XBB', 2, 1);
 SELECT hail.set_clock('2026-03-11 09:00+00');
 INSERT INTO hail.users (id, name, role) SELECT ('ba7c0000-0000-7000-8000-00000000000' || n)::uuid, 'Batch ' || n, 'customer' FROM generate_series(1, 4) n;
 SELECT count(hail.open_account('CUSTOMER_WALLET', id, 'XBA')) FROM hail.users WHERE name LIKE 'Batch _';

@@ -2,6 +2,7 @@
 BEGIN;
 SET LOCAL timezone = 'UTC';
 SET LOCAL datestyle = 'ISO';
+INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XCH', 2, 1);
 SELECT hail.set_clock('2041-03-01 09:00+00');
 INSERT INTO hail.users (id, name, role) VALUES
     ('c4a10000-0000-7000-8000-000000000001', 'Chain Customer', 'customer'), ('c4a10000-0000-7000-8000-000000000002', 'Chain Driver', 'driver');

@@ -1,5 +1,6 @@
 -- Pages of the ledger: accounts, transactions, what moved a wallet, what is reserved on it.
 \set VERBOSITY terse
+INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XTL', 2, 1);
 SELECT hail.set_clock('2026-03-04 09:00+00');
 INSERT INTO hail.users (id, name, role) VALUES
     ('ab000000-0000-7000-8000-000000000001', 'Lists Customer', 'customer'),

@@ -1,4 +1,5 @@
 -- Reconciliation: nothing is found where all is well, and each fault that only a superuser can make is found.
+INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XRC', 2, 1);
 SELECT hail.set_clock('2026-10-05 09:00+00') IS NOT NULL AS clock_set;
 INSERT INTO hail.users (id, name, role) VALUES
     ('7ec0c1e0-0000-7000-8000-000000000001', 'Reconcile Customer', 'customer'),

@@ -13,6 +13,7 @@ END $$;
 BEGIN;
 SET LOCAL timezone = 'UTC';
 SET LOCAL datestyle = 'ISO';
+INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XRP', 2, 1);
 SELECT hail.set_clock('2040-05-01 09:00+00');
 INSERT INTO hail.users (id, name, role) VALUES
     ('7e904750-0000-7000-8000-000000000001', 'Reports Customer', 'customer'),

@@ -1,6 +1,7 @@
 -- Templates of entries: what the engine posts, by name.
 SET client_min_messages = warning;
 SET timezone = 'UTC';
+INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XTP', 2, 1);
 SELECT hail.set_clock('2026-03-02 09:00+00');
 INSERT INTO hail.users (id, name, role) VALUES
     ('aaaaaaaa-0000-7000-8000-000000007201', 'Template Customer', 'customer'),

@@ -222,6 +222,8 @@ BEGIN
         PERFORM hail.fail('invalid_value', 'wallets have an owner, system accounts have none', 'owner_id');
     ELSIF currency IS NULL OR currency !~ '^[A-Z]{3}$' THEN
         PERFORM hail.fail('invalid_value', 'currency must be three capital letters (ISO 4217)', 'currency');
+    ELSIF NOT EXISTS (SELECT FROM hail.currencies c WHERE c.code = currency) THEN
+        PERFORM hail.fail('invalid_value', 'unknown currency', 'currency', 'See hail.currencies.');
     ELSIF owner_id IS NOT NULL AND NOT EXISTS (SELECT FROM hail.users u WHERE u.id = owner_id) THEN
         PERFORM hail.fail('not_found', 'user does not exist', 'owner_id');
     END IF;

@@ -54,7 +54,7 @@ GRANT EXECUTE ON FUNCTION hail.post_transaction(text, hail.entry_input[], text, 
 -- The end of a wallet, its return, its floor.
 CREATE TABLE hail.account_changes (
     id         uuid PRIMARY KEY DEFAULT hail.uuid7(),
-    account_id uuid NOT NULL REFERENCES hail.accounts (id),
+    account_id uuid NOT NULL,
     change     text NOT NULL CHECK (change IN ('closed', 'reopened', 'floor')),
     old_floor  bigint,
     floor      bigint,
@@ -64,6 +64,7 @@ CREATE TABLE hail.account_changes (
 );
 CREATE INDEX account_changes_account ON hail.account_changes (account_id);
 COMMENT ON TABLE hail.account_changes IS 'Who closed or reopened a wallet or set its floor, when and why.';
+COMMENT ON COLUMN hail.account_changes.account_id IS 'No foreign key: accounts are never deleted.';
 COMMENT ON COLUMN hail.account_changes.changed_by IS 'The principal: user:<uuid>, or admin (a database administrator).';
 GRANT SELECT ON hail.account_changes TO hail_admin;
 CREATE POLICY account_changes_admin ON hail.account_changes FOR SELECT TO hail_admin USING (hail.current_role_name() = 'admin');

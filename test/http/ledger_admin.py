@@ -14,6 +14,7 @@ def made(answer, status=201):
 
 
 def account(w, kind, owner=None, currency="XTA"):
+    w.psql(f"INSERT INTO hail.currencies VALUES ('{currency}', 2, 1) ON CONFLICT DO NOTHING")
     return made(w.admin.post("admin/ledger/accounts", {k: v for k, v in (
         ("kind", kind), ("ownerId", owner and owner.id), ("currency", currency)) if v}), 200)["id"]
 
