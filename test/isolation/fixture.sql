@@ -3,7 +3,7 @@
 CREATE SCHEMA fixture;
 CREATE SEQUENCE fixture.phone;
 SELECT hail.set_clock('2013-11-20 10:00+00');
-INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XTI', 2, 50); -- of the specs about money
+INSERT INTO hail.currencies SELECT 'XT' || chr(n), 2, 50 FROM generate_series(65, 90) n; -- of the specs about money
 SELECT hail.create_region('fixture', 'Fixture', 'EUR', 'Africa/Cairo', ST_MakeEnvelope(30, -1, 32, 1, 4326));
 UPDATE hail.regions SET surge_cap = 1 WHERE code = 'fixture'; -- waiting trips of other specs must not change prices
 SELECT hail.set_fare('fixture', 'economy', 1000, 350, 50, 1500, 1500);
