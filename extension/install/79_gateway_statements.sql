@@ -238,7 +238,10 @@ BEGIN
     SELECT 'payment', i.gateway_reference, i.currency, i.amount, i.fee, i.succeeded_at, i.id
     FROM hail.payment_intents i WHERE i.gateway = statement.gateway AND i.succeeded_at IS NOT NULL
     UNION ALL
-    SELECT 'refund', r.gateway_reference, i.currency, r.amount, NULL, r.resolved_at, r.id
+    -- what a refund cost, where the gateway's event told it
+    SELECT 'refund', r.gateway_reference, i.currency, r.amount,
+           (SELECT sum(e.amount)::bigint FROM hail.ledger_transactions t JOIN hail.ledger_entries e ON e.transaction_id = t.id
+            WHERE t.principal = 'system' AND t.idempotency_key = 'refund_fee:' || r.id AND e.direction = 'debit'), r.resolved_at, r.id
     FROM hail.payment_refunds r JOIN hail.payment_intents i ON i.id = r.intent_id WHERE r.gateway = statement.gateway AND r.state = 'succeeded'
     UNION ALL
     SELECT 'chargeback', i.gateway_reference, i.currency, i.disputed, NULL, NULL, i.id
