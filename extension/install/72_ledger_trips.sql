@@ -168,7 +168,7 @@ CREATE TABLE hail.trip_adjustments (
     PRIMARY KEY (trip_id, kind, idempotency_key)
 );
 COMMENT ON TABLE hail.trip_adjustments IS
-'Tolls, tips, refunds and repeated payments of trips, one row for each key: a key that comes again is answered as the first time. Written under the trip''s lock; never changed.';
+'Tolls, tips, refunds and repeated payments of trips, one row for each key: a key that comes again is answered as the first time. Written under the trip''s lock; never changed, but for words that hail.erase_payment_words() takes out.';
 COMMENT ON COLUMN hail.trip_adjustments.amount IS 'Minor units; asked: as it was asked for, NULL: the rest.';
 COMMENT ON COLUMN hail.trip_adjustments.detail IS 'Of a refund: who bears it; of a repeated payment: by which method.';
 

@@ -649,3 +649,65 @@ $$;
 COMMENT ON FUNCTION hail.reconcile_gateways(date) IS
 'The part of hail.reconcile() that is about payments: deposits of a day (UTC) and their refunds compared with what was posted, open refunds with their holds, and all events that somebody must look at. No rows: all well. For administrators and analysts.';
 GRANT EXECUTE ON FUNCTION hail.reconcile_gateways(date) TO hail_admin, hail_analyst;
+
+-- Erasing
+
+CREATE FUNCTION hail.erase_payment_words(user_id uuid, OUT words bigint, OUT events bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    intents uuid[];
+    refunds uuid[];
+    trips uuid[];
+    signals uuid[];
+    n bigint;
+BEGIN
+    PERFORM hail.begin_erasure();
+    IF NOT EXISTS (SELECT FROM hail.users u WHERE u.id = erase_payment_words.user_id) THEN
+        PERFORM hail.fail('not_found', 'user does not exist', 'user_id');
+    END IF;
+    intents := ARRAY(SELECT i.id FROM hail.payment_intents i WHERE i.user_id = erase_payment_words.user_id);
+    refunds := ARRAY(SELECT r.id FROM hail.payment_refunds r WHERE r.intent_id = ANY (intents));
+    trips := ARRAY(SELECT t.id FROM hail.trips t WHERE t.customer_id = erase_payment_words.user_id);
+    signals := ARRAY(SELECT s.id FROM hail.fraud_signals s WHERE s.user_id = erase_payment_words.user_id);
+    -- Trips before payments before the rest, as everybody locks them; what is still open keeps its words.
+    PERFORM FROM hail.trips t WHERE t.id = ANY (trips) ORDER BY t.id FOR NO KEY UPDATE;
+    PERFORM FROM hail.payment_intents i WHERE i.id = ANY (intents) ORDER BY i.id FOR NO KEY UPDATE;
+    IF EXISTS (SELECT FROM hail.payment_intents i WHERE i.id = ANY (intents) AND i.state IN ('created', 'pending', 'refunding')) THEN
+        PERFORM hail.fail('wrong_state', 'a payment is under way', 'user_id', 'Wait until its gateway has answered, or it has expired.');
+    END IF;
+    UPDATE hail.payment_intents i SET reason = 'erased' WHERE i.id = ANY (intents) AND i.reason <> 'erased';
+    GET DIAGNOSTICS words = ROW_COUNT;
+    UPDATE hail.payment_refunds r SET reason = 'erased', failure = CASE WHEN r.failure IS NOT NULL THEN 'erased' END
+    WHERE r.id = ANY (refunds) AND (r.reason <> 'erased' OR r.failure <> 'erased');
+    GET DIAGNOSTICS n = ROW_COUNT;
+    words := words + n;
+    UPDATE hail.gateway_events e SET payload = e.payload - 'reason', resolution = CASE WHEN e.resolution IS NOT NULL THEN 'erased' END
+    WHERE e.intent_id = ANY (intents) AND (e.payload ? 'reason' OR e.resolution <> 'erased');
+    GET DIAGNOSTICS n = ROW_COUNT;
+    words := words + n;
+    UPDATE hail.trip_payments p SET reason = 'erased' WHERE p.trip_id = ANY (trips) AND p.reason <> 'erased';
+    GET DIAGNOSTICS n = ROW_COUNT;
+    words := words + n;
+    UPDATE hail.trip_adjustments a SET reason = 'erased' WHERE a.trip_id = ANY (trips) AND a.reason <> 'erased';
+    GET DIAGNOSTICS n = ROW_COUNT;
+    words := words + n;
+    UPDATE hail.fraud_signals s SET reason = 'erased' WHERE s.id = ANY (signals) AND s.reason <> 'erased';
+    GET DIAGNOSTICS n = ROW_COUNT;
+    words := words + n;
+    UPDATE hail.request_keys k SET request = 'erased'
+    WHERE (k.principal = erase_payment_words.user_id OR k.result = ANY (intents || refunds)) AND k.request <> 'erased';
+    GET DIAGNOSTICS n = ROW_COUNT;
+    words := words + n;
+    UPDATE hail.events e SET payload = e.payload - 'reason'
+    WHERE (e.aggregate_type = 'payment_intent' AND e.aggregate_id = ANY (intents)
+           OR e.aggregate_type = 'fraud_signal' AND e.aggregate_id = ANY (signals)
+           OR e.aggregate_type = 'trip' AND e.aggregate_id = ANY (trips) AND e.type IN ('PaymentFailed', 'TripRefunded', 'TollAdded'))
+      AND e.payload ? 'reason';
+    GET DIAGNOSTICS events = ROW_COUNT;
+    PERFORM hail.write_event('erasure', hail.uuid7(), 1, 'PaymentWordsErased', jsonb_build_object(
+        'user_id', erase_payment_words.user_id, 'words', words, 'events', events));
+END
+$$;
+COMMENT ON FUNCTION hail.erase_payment_words(uuid) IS
+'Erase what was written about a user''s payments, on the user''s request: reasons of deposits, charges, refunds, tolls and of decisions about signs of fraud, in rows, events and keys of requests (a repeat of such a request is then idempotency_mismatch). Amounts, states and the ledger stay; hail.erase_payout_details() is for withdrawals. Writes event PaymentWordsErased. Returns how many rows and events had some. Administrators only. Errors: not_found, wrong_state (a payment is under way).';
+GRANT EXECUTE ON FUNCTION hail.erase_payment_words(uuid) TO hail_admin;
