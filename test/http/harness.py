@@ -201,7 +201,7 @@ class World:
         if funds:
             self.psql(f"""SELECT hail.post_transaction('DEPOSIT', ARRAY[ROW(g.id, 'debit', {funds}),
                 ROW(w.id, 'credit', {funds})]::hail.entry_input[], 'fund {customer.id}')
-                FROM hail.accounts g, hail.accounts w WHERE g.kind = 'GATEWAY_CLEARING' AND w.owner_id = '{customer.id}'""")
+                FROM hail.accounts g, hail.accounts w WHERE g.kind = 'GATEWAY_CLEARING' AND g.currency = 'EGP' AND w.owner_id = '{customer.id}'""")
         return customer
 
     @contextlib.contextmanager

@@ -217,7 +217,8 @@ MONEY = ("/wallet", "/earnings", "/payments", "/withdrawals", "/admin/ledger", "
 
 
 # POSTs that move no money, or that find what there is when sent again.
-KEYLESS = ("/batch", "/verify", "/promotion", "/promotions", "/calculate", "/accounts", "/closes", "/gateways", "/secrets", "/resolve", "/decide")
+KEYLESS = ("/batch", "/verify", "/promotion", "/promotions", "/calculate", "/accounts", "/closes", "/gateways", "/secrets", "/resolve", "/decide",
+           "/statements")
 
 
 @test("each endpoint of money answers its roles, and 403 or 404 to others, 401 to nobody")
