@@ -16,7 +16,7 @@ EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, field = COLUMN_NAME;
     RETURN concat_ws(' | ', coalesce((SELECT e.code FROM hail.error_codes() e WHERE e.sqlstate = state), state), nullif(field, ''), SQLERRM);
 END $$;
-SELECT hail.set_clock('2014-05-05 10:00+00') IS NOT NULL AS frozen;
+SELECT hail.set_clock('2014-02-05 10:00+00') IS NOT NULL AS frozen;
 INSERT INTO hail.currencies (code, minor_digits, default_rounding) VALUES ('XRP', 3, 50);
 SELECT code FROM hail.create_region('repair', 'Repair', 'XRP', 'UTC', ST_MakeEnvelope(163, -1, 165, 1, 4326));
 UPDATE hail.regions SET distance_factor = 1, speed_kmh = 30, cooldown = '0' WHERE code = 'repair';
