@@ -267,11 +267,19 @@ static void kill_something(void)
     }
 }
 
+/* Asked to end (SIGTERM): what has been done until now is judged. */
+static void end_early(int signal)
+{
+    (void)signal;
+    shared->stop = true;
+}
+
 static void storm(void)
 {
     const Options *o = &world.options;
 
     spawn_all();
+    signal(SIGTERM, end_early);
     for (long i = 0; i < o->kills && !shared->stop; i++) {
         await_operations((long)(((double)i + random_unit()) * (double)o->operations / (double)o->kills));
         if (!shared->stop)

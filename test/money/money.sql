@@ -146,6 +146,9 @@ CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAG
         SELECT h.idempotency_key, 'hold', h.id, NULL, h.account_id FROM hail.holds h WHERE h.principal LIKE 'user:%'
     ), posted AS (
         SELECT k.*, t.id, t.kind, t.reverses, t.reference_id FROM keys k LEFT JOIN there t USING (key) WHERE k.verb IN ('post', 'hold', 'capture', 'reverse')
+    ), items AS ( -- of batches
+        SELECT t.key, array_agg(format('%s %s %s', e.account_id, e.direction, e.amount) ORDER BY e.account_id) AS legs
+        FROM there t JOIN hail.ledger_entries e ON e.transaction_id = t.id WHERE t.key LIKE '%/%' GROUP BY t.key
     )
     SELECT 'one key was answered with different results', key FROM keys WHERE cardinality(results) > 1
     UNION ALL
@@ -169,9 +172,7 @@ CREATE FUNCTION money.judge() RETURNS TABLE (problem text, subject text) LANGUAG
     WHERE p.verb = 'post' AND p.done AND asked.legs IS DISTINCT FROM found.legs
     UNION ALL
     SELECT 'of a batch other postings are there than was said, or others than were asked for', concat_ws(' ', k.key, r.n)
-    FROM keys k, string_to_table(k.asked, ';') WITH ORDINALITY AS r (legs, n) LEFT JOIN LATERAL (
-        SELECT array_agg(format('%s %s %s', e.account_id, e.direction, e.amount) ORDER BY e.account_id) AS legs
-        FROM there t JOIN hail.ledger_entries e ON e.transaction_id = t.id WHERE t.key = k.key || '/' || r.n) found ON true,
+    FROM keys k CROSS JOIN string_to_table(k.asked, ';') WITH ORDINALITY AS r (legs, n) LEFT JOIN items found ON found.key = k.key || '/' || r.n,
         LATERAL (SELECT array_agg(format('%s %s %s', l.account_id, l.direction, l.amount) ORDER BY l.account_id) AS legs FROM unnest(r.legs::hail.entry_input[]) l) asked
     WHERE k.verb = 'batch' AND CASE WHEN k.done THEN CASE WHEN ('x' || right(k.results[1]::text, 8))::bit(32)::bigint >> (r.n - 1)::integer & 1 = 1 THEN asked.legs END
                                     WHEN k.open THEN found.legs END IS DISTINCT FROM found.legs
