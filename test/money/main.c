@@ -383,6 +383,8 @@ static void judge(void)
 
     result("under load every answer was right, attacks were refused, the books agreed at every look",
            shared->problems);
+    PQclear(query(pg, "SET work_mem = '256MB'"));
+    PQclear(query(pg, "SET jit = off"));
     load_journals(pg);
     ask(pg, "what was acknowledged is there once, what was refused or undone is not, nothing else is",
         "SELECT * FROM money.judge()");

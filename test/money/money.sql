@@ -67,10 +67,11 @@ $$;
 GRANT SELECT ON money.riders TO hail_admin;
 
 -- By the administrator, in the customer's name, or by the driver who has waited in vain; a driver who has not arrived only gives it back,
--- which is the administrator's here.
+-- which is the administrator's here. Again, after a lost answer: the trip.
 CREATE FUNCTION money.cancel(trip uuid, actor text, reason text) RETURNS uuid LANGUAGE sql AS $$
-    SELECT (hail.cancel_trip(t.id, CASE WHEN actor = 'driver' AND t.state <> 'arrived' THEN 'admin' ELSE actor END,
-                             CASE actor WHEN 'driver' THEN 'no_show' ELSE reason END)).id
+    SELECT CASE t.state WHEN 'cancelled' THEN t.id ELSE
+        (hail.cancel_trip(t.id, CASE WHEN actor = 'driver' AND t.state <> 'arrived' THEN 'admin' ELSE actor END,
+                          CASE actor WHEN 'driver' THEN 'no_show' ELSE reason END)).id END
     FROM hail.trips t WHERE t.id = trip
 $$;
 CREATE FUNCTION money.promote(trip uuid, code text) RETURNS uuid LANGUAGE sql AS $$
