@@ -83,7 +83,7 @@ static bool has_column(const Route *route, const char *name)
     return route->sql != NULL && strstr(route->sql, name) != NULL;
 }
 
-static bool row_is_sound(const Route *route, const Route *before)
+static bool row_is_sound(const Route *route)
 {
     if ((route->sql == NULL) == (route->handler == NULL))
         return false;
@@ -108,8 +108,20 @@ static bool row_is_sound(const Route *route, const Route *before)
         return false;
     if (route->merged && (route->shape != RESULT_ROW || !route->repeatable || route->choice != NULL))
         return false;
-    return before == NULL || !same_endpoint(route, before) ||
-           (route->choice != NULL && before->choice != NULL);
+    return true;
+}
+
+/* Rows of one endpoint stand together and are told apart by a choice. */
+static bool row_is_alone(const Route *route)
+{
+    for (int i = 0; i < router.count; i++) {
+        const Route *other = router.routes[i];
+        bool neighbour = i == router.count - 1 || same_endpoint(router.routes[i + 1], route);
+
+        if (same_endpoint(route, other) && !(neighbour && route->choice != NULL && other->choice != NULL))
+            return false;
+    }
+    return true;
 }
 
 bool router_init(void)
@@ -125,9 +137,7 @@ bool router_init(void)
     router.count = 0;
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
         for (const Route *route = tables[t]; route->method != NULL; route++) {
-            const Route *before = router.count > 0 ? router.routes[router.count - 1] : NULL;
-
-            if (router.count == ROUTER_MAX_ROUTES || !row_is_sound(route, before)) {
+            if (router.count == ROUTER_MAX_ROUTES || !row_is_sound(route) || !row_is_alone(route)) {
                 fprintf(stderr, "haild: the row of %s %s contradicts itself\n", route->method, route->path);
                 return false;
             }

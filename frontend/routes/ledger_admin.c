@@ -15,8 +15,6 @@
     "SELECT row_to_json(v), t.repeated AS replayed FROM " call                                               \
     " t, LATERAL hail.get_ledger_transaction(t.id) v"
 
-#define CHAIN "account|until|entries_chained|entries_found"
-
 #define LIST(name, columns)                                                                                  \
     .shape = RESULT_LIST, .list_name = name, .csv = columns, .roles = "admin analyst", .read_only = true,    \
     .timeout = TIMEOUT_REPORT
@@ -82,17 +80,6 @@ const Route ledger_admin_routes[] = {
      .roles = "admin",
      .read_only = true,
      .timeout = TIMEOUT_REPORT},
-    {.method = "GET",
-     .path = API "/admin/ledger/accounts/:id/chain",
-     .summary = "Hash an account's entries anew: the first link that does not hold; nothing: all hold",
-     .sql = "SELECT row_to_json(t) FROM hail.verify_chain($1) t",
-     .params = {UUID_PATH("id", "account")},
-     LIST("broken", CHAIN)},
-    {.method = "GET",
-     .path = API "/admin/ledger/chains",
-     .summary = "The same of all accounts: reads the whole ledger",
-     .sql = "SELECT row_to_json(t) FROM hail.verify_chains() t",
-     LIST("broken", CHAIN)},
     {.method = "GET",
      .path = API "/admin/ledger/transactions",
      .summary = "Transactions with their entries, newest first",
@@ -209,12 +196,6 @@ const Route ledger_admin_routes[] = {
      .sql = "SELECT row_to_json(t) FROM hail.trial_balance($1) t",
      .params = {DAY},
      LIST("balances", "currency|kind|opening|debits|credits|closing")},
-    {.method = "GET",
-     .path = API "/admin/ledger/daily-report",
-     .summary = "Trips, transactions, what system accounts moved and what is outstanding, of a day (UTC)",
-     .sql = "SELECT row_to_json(t) FROM hail.daily_report($1) t",
-     .params = {DAY},
-     LIST("lines", "currency|section|item|number|amount")},
     {.method = "GET",
      .path = API "/admin/ledger/closes",
      .summary = "Closed days, the newest first",

@@ -188,7 +188,7 @@ def _(w):
     report = analyst.get(f"admin/ledger/daily-report?day={day}").data["lines"]
     equal({(l["currency"], l["item"]): l["number"] for l in report if l["section"] == "transactions" and l["currency"] == "XTC"},
           {("XTC", "adjustment"): 14, ("XTC", "k"): 8})
-    equal(analyst.get("admin/ledger/chains").data["broken"], [])
+    equal(analyst.get("admin/ledger/chain").data["broken"], [])
     account = w.admin.get("admin/ledger/accounts?currency=XTC").data["accounts"][0]["id"]
     equal(analyst.get(f"admin/ledger/accounts/{account}/chain").data["broken"], [])
     templates = analyst.get("admin/ledger/templates").data["templates"]
