@@ -413,6 +413,8 @@ static void report(double seconds)
 
     printf("  %ld operations in %.0f s, %ld kills, %ld retried, %ld repeated after a lost answer\n",
            (long)shared->done, seconds, kills_done, (long)shared->retries, (long)shared->repeats);
+    if (shared->done < o->operations)
+        printf("  ended early: %ld operations and %ld kills were asked for\n", o->operations, o->kills);
     for (int i = 0; i < shared->tally_count; i++) {
         const Tally *t = &shared->tallies[i];
         char *name = xasprintf("%s: %s", t->name, t->detail);
