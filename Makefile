@@ -51,7 +51,7 @@ $(SUITES:%=check-%): check-%: packages-test install
 	@scripts/check.sh $*
 
 storm: packages-test install ## 10,000 races of 64 drivers, 500 over HTTP, 200 kills; 1,000,000 money operations, 200 kills; report in storm.json
-	@rm -f "$${STORM_JSON:-storm.json}"
+	@[ ! -f "$${STORM_JSON:-storm.json}" ] || rm "$${STORM_JSON:-storm.json}"
 	@STORM_RACES=$${STORM_RACES:-10000} STORM_HTTP=$${STORM_HTTP:-500} STORM_KILLS=$${STORM_KILLS:-200} \
 		STORM_JSON=$${STORM_JSON:-storm.json} test/storm/run; races=$$?; \
 		STORM_MONEY=$${STORM_MONEY:-1000000} STORM_MONEY_KILLS=$${STORM_MONEY_KILLS:-200} \

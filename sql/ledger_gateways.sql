@@ -41,7 +41,7 @@ SELECT gateway_secret ~ '^[0-9a-f]{64}$' AS random FROM hail.create_gateway('spa
 SELECT pg_temp.try($$ SELECT hail.create_gateway('payco', 'standard_webhooks', '{XGA}') $$);
 SELECT pg_temp.try(format('SELECT hail.create_gateway(%s)', arguments)) FROM unnest(ARRAY[
     $$'Pay Co', 'standard_webhooks', '{XGA}'$$, $$NULL, 'standard_webhooks', '{XGA}'$$, $$'new', 'rot13', '{XGA}'$$, $$'new', 'sorted_query', '{}'$$,
-    $$'new', 'sorted_query', '{XGA,NULL}'$$, $$'new', 'sorted_query', '{XXX}'$$, $$'new', 'sorted_query', '{XGA}', '0'$$,
+    $$'new', 'sorted_query', '{XGA,NULL}'$$, $$'new', 'sorted_query', '{XQX}'$$, $$'new', 'sorted_query', '{XGA}', '0'$$,
     $$'new', 'sorted_query', '{XGA}', '31 days'$$, $$'new', 'sorted_query', '{XGA}', deposit_ttl => '1 second'$$,
     $$'new', 'sorted_query', '{XGA}', priority => NULL$$, $$'new', 'sorted_query', '{XGA}', secret => 'short'$$,
     $$'new', 'sorted_query', '{XGA}', secret => 'with blanks in it, so'$$, $$'new', 'standard_webhooks', '{XGA}', secret => 'whsec_AAAA'$$,
@@ -219,7 +219,7 @@ SELECT pg_temp.try(format('SELECT hail.begin_deposit(%s)', a)) FROM unnest(ARRAY
     $$pg_temp.u(1), 5, 'XGA', 'nobody', 'k'$$, $$pg_temp.u(1), 5, 'XGC', 'payco', 'k'$$, $$pg_temp.u(1), 5, 'CHF', NULL, 'k'$$, $$pg_temp.u(1), 5, 'XGA', 'payco', NULL$$,
     $$hail.uuid7(), 5, 'XGA', 'payco', 'k'$$, $$NULL, 5, 'XGA', 'payco', 'k'$$, $$pg_temp.u(5), 5, 'XGA', 'payco', 'k'$$]) a;
 SELECT pg_temp.try(format('SELECT hail.set_deposit_limit(%s)', a)) FROM unnest(ARRAY[
-    $$'XXX', 1, 2, 3$$, $$'XGB', 0, 2, 3$$, $$'XGB', 5, 4, 5$$, $$'XGB', 1, 4, 3$$, $$'XGB', 1, 4, NULL$$, $$NULL, 1, 2, 3$$]) a;
+    $$'XQX', 1, 2, 3$$, $$'XGB', 0, 2, 3$$, $$'XGB', 5, 4, 5$$, $$'XGB', 1, 4, 3$$, $$'XGB', 1, 4, NULL$$, $$NULL, 1, 2, 3$$]) a;
 SELECT hail.set_deposit_limit('XGB', 10, 100, 150), hail.set_deposit_limit('XGB', 10, 100, 160);
 SELECT * FROM hail.list_deposit_limits() WHERE currency LIKE 'XG%';
 CREATE FUNCTION pg_temp.ask(amount bigint, key text) RETURNS text LANGUAGE sql AS $$

@@ -217,7 +217,7 @@ SELECT money.try(format($$ SELECT hail.add_toll(%L, 1, 'bridge', 'toll-4') $$, :
 -- Promotions: 20 % of the fare, 10.00 at most, for 30.00 and more, once a customer, twice in all.
 SELECT n, money.try(call) FROM (VALUES
     (1, $$ SELECT hail.create_promotion('x', 'CHF', 1000) $$),
-    (2, $$ SELECT hail.create_promotion('FEB', 'XXX', 1000) $$),
+    (2, $$ SELECT hail.create_promotion('FEB', 'XQX', 1000) $$),
     (3, $$ SELECT hail.create_promotion('FEB', 'CHF') $$),
     (4, $$ SELECT hail.create_promotion('FEB', 'CHF', 1000, 500) $$),
     (5, $$ SELECT hail.create_promotion('FEB', 'CHF', 10001) $$),
